@@ -1,0 +1,35 @@
+"""The command ``codex-langfuse``: what a reader types, and nothing of how it is done."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="codex-langfuse",
+    help="See in Langfuse what Codex did.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"codex-langfuse {version('codex-langfuse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """See in Langfuse what Codex did."""
+
+
+def main() -> None:
+    """Run the command; the entry point of the installed script."""
+    app()
