@@ -1,0 +1,97 @@
+"""Follow a page from its top, fence after fence, as a reader does."""
+
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from pytest_examples import CodeExample
+
+from harness.fences.executors import EXECUTORS, FenceFailedError
+from harness.fences.pages import DOCS, needs_codex
+from harness.fences.reader import Reader, a_reader
+from harness.fences.scanner import Fence, scan
+
+Execute = Callable[[Fence, Reader], None]
+
+# A page says in its front matter which page, under docs/, its reader comes from, and how far they read.
+_FOLLOWS = re.compile(r"---\n(?:(?!---).*\n)*?follows: (?P<page>[^#\s]+)#(?P<section>\S+)\n")
+
+# For a page on which nothing runs Codex.
+_NO_CODEX = Path("/no/codex/is/needed/on/this/page")
+
+
+class Following:
+    """One page at a time. A fence in the middle is reached by running those before it first.
+
+    Args:
+        folder: makes a new empty folder for each page.
+        renew: output that differs from the page is not a failure, but kept for ``renewals``.
+    """
+
+    def __init__(self, folder: Callable[[], Path], *, renew: bool = False) -> None:
+        self._folder = folder
+        self._renew = renew
+        self._page: Path | None = None
+        self._stack = ExitStack()
+        self._left: list[Fence] = []
+        self.reader: Reader
+
+    def reach(self, fence: Fence, special: dict[str, Execute]) -> None:
+        """Run ``fence``, after all of its page that comes before it.
+
+        Args:
+            fence: what to run.
+            special: executors for languages that need something of the running test.
+
+        Raises:
+            FenceFailedError: it does not do what its page says, or its language has no executor.
+        """
+        if fence not in self._left:
+            self._open(fence.page)
+        while self._left[0] != fence:
+            earlier = self._left.pop(0)
+            try:
+                self._run(earlier, special)
+            except FenceFailedError:
+                continue  # has a test of its own, which says so
+        del self._left[0]
+        self._run(fence, special)
+
+    def renewals(self) -> list[CodeExample]:
+        """Return, once, the fences whose recorded output changed since this was last asked."""
+        found = self.reader.renewals or []
+        self.reader.renewals = [] if self._renew else None
+        return found
+
+    def close(self) -> None:
+        """Leave the page: stop all that runs for it."""
+        self._stack.close()
+        self._page = None
+
+    def _open(self, page: Path) -> None:
+        self.close()
+        self._page, self._left = page, [*_fences_before(page), *scan(page)]
+        binary = None if needs_codex(self._left) else _NO_CODEX
+        self.reader = self._stack.enter_context(a_reader(self._folder(), binary))
+        self.reader.renewals = [] if self._renew else None
+
+    def _run(self, fence: Fence, special: dict[str, Execute]) -> None:
+        if "ran_by" in fence.settings:
+            return  # a test of the runner sees to it that the named module runs this text
+        execute = special.get(fence.language) or EXECUTORS.get(fence.language)
+        if execute is None:
+            raise FenceFailedError(f"nothing runs {fence.language or 'a fence without a language'}")
+        execute(fence, self.reader)
+
+
+def _fences_before(page: Path) -> list[Fence]:
+    """Return the fences that a reader of ``page`` has followed already, as the page says on top."""
+    follows = _FOLLOWS.match(page.read_text(encoding="utf-8"))
+    if follows is None:
+        return []
+    earlier = DOCS / follows["page"]
+    lines = earlier.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.endswith(f"{{ #{follows['section']} }}"))
+    end = next((i for i in range(start + 1, len(lines)) if lines[i].startswith("## ")), len(lines))
+    return [fence for fence in scan(earlier) if fence.line <= end]

@@ -1,0 +1,52 @@
+"""Which pages there are, and which page is the other language's twin of which."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.fences.scanner import ROOT, Fence, scan
+
+DOCS = ROOT / "docs"
+CHINESE = DOCS / "zh"
+
+# What is read outside the site, and its Chinese twin where it has one.
+_OUTSIDE_THE_SITE = {
+    ROOT / "README.md": ROOT / "README.zh.md",
+    ROOT / "CONTRIBUTING.md": None,
+}
+
+
+def english_pages() -> list[Path]:
+    """Return every page whose fences are run, the README and the contributors' page among them."""
+    in_site = [page for page in sorted(DOCS.rglob("*.md")) if CHINESE not in page.parents]
+    return in_site + list(_OUTSIDE_THE_SITE)
+
+
+def twin(page: Path) -> Path | None:
+    """Return the Chinese page that mirrors the English ``page``, or None if it needs none."""
+    if page in _OUTSIDE_THE_SITE:
+        return _OUTSIDE_THE_SITE[page]
+    return CHINESE / page.relative_to(DOCS)
+
+
+def chinese_pages() -> list[Path]:
+    """Return every Chinese page that there is."""
+    twins = [page for page in _OUTSIDE_THE_SITE.values() if page is not None]
+    return sorted(CHINESE.rglob("*.md")) + twins
+
+
+def needs_codex(fences: Sequence[Fence]) -> bool:
+    """Tell whether following a page with these ``fences`` takes the real Codex."""
+    return any(
+        fence.language == "toml" or (fence.language in {"bash", "console"} and "codex " in fence.source)
+        for fence in fences
+    )
+
+
+def twin_of(fence: Fence) -> Fence | None:
+    """Return the same fence of the Chinese page, or None while that page does not have it."""
+    page = twin(fence.page)
+    if page is None or not page.is_file():
+        return None
+    place = [entry.line for entry in scan(fence.page)].index(fence.line)
+    fences = scan(page)
+    return fences[place] if place < len(fences) else None

@@ -1,0 +1,75 @@
+"""Somebody who follows one page: a machine, a terminal, Codex, and a Langfuse to send to.
+
+Nothing they do leaves the machine. ``https://cloud.langfuse.com`` is the mock, behind a proxy that
+speaks TLS as that host; Codex's model is the scripted one.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_examples import CodeExample
+
+from codex_langfuse.codex.isolated import IsolatedCodex
+from codex_langfuse.codex.scripted_model import (
+    Message,
+    Scenario,
+    ScriptedModel,
+    ToolCall,
+    running_scripted_model,
+)
+from codex_langfuse.mock.server import RunningMock, running_mock
+from harness.fences.scanner import ROOT
+from harness.fences.terminal import Printed, Terminal
+from harness.proxy import LANGFUSE_HOSTS, TlsProxy, tls_proxy
+
+# The turn that a `codex exec` on a page takes: one command, then the answer.
+TURN = Scenario((ToolCall("exec_command", {"cmd": "echo observed"}), Message("Hello.")))
+
+# Where pages have their own Langfuse; the mock answers there too.
+SELF_HOSTED = "localhost:3000"
+
+
+@dataclass
+class Reader:
+    """The reader of one page, and what the last fence printed."""
+
+    codex: IsolatedCodex
+    terminal: Terminal
+    mock: RunningMock
+    proxy: TlsProxy
+    model: ScriptedModel
+    last: Printed = field(default_factory=lambda: Printed(0, ""))
+    renewals: list[CodeExample] | None = None
+    """Where executors put fences with the output as it is now, instead of comparing; None to compare."""
+
+
+@contextmanager
+def a_reader(folder: Path, codex_binary: Path | None = None) -> Iterator[Reader]:
+    """Make a reader with a machine of their own in ``folder``, and stop all of it at the end.
+
+    Args:
+        folder: an empty folder.
+        codex_binary: the Codex to use; by default the one that is installed.
+
+    Raises:
+        CodexNotFoundError: none given, and the real Codex is not installed.
+    """
+    with running_mock() as mock, running_scripted_model(TURN) as model:
+        routes = dict.fromkeys((*LANGFUSE_HOSTS, SELF_HOSTED), mock.url)
+        with tls_proxy(routes, direct_hosts=["127.0.0.1"]) as proxy:
+            codex = IsolatedCodex(
+                folder, model_url=model.base_url, environment=_environment(proxy), binary=codex_binary
+            )
+            terminal = Terminal(folder / "memory", codex.home, codex.workspace, codex.environment)
+            try:
+                yield Reader(codex, terminal, mock, proxy, model)
+            finally:
+                terminal.close()
+
+
+def _environment(proxy: TlsProxy) -> dict[str, str]:
+    programs = [ROOT / "scripts", ROOT / ".venv" / "bin", *map(Path, os.environ["PATH"].split(os.pathsep))]
+    return {**proxy.environment, "PATH": os.pathsep.join(map(str, programs)), "TERM": "dumb"}

@@ -1,0 +1,124 @@
+"""The commands of the README do what it says, run for real from the checkout.
+
+A fresh clone is tried where the whole suite runs: there ``./scripts/test`` itself is what runs this.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from harness.fences.scanner import ROOT
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.site
+def test_serve_serves_the_site() -> None:
+    """`./scripts/serve`, on another port than a maintainer may be using."""
+    port = free_port()
+    serving = subprocess.Popen(
+        ["./scripts/serve", "--dev-addr", f"127.0.0.1:{port}"],
+        cwd=ROOT,
+        env=os.environ | {"SITE_URL": f"http://127.0.0.1:{port}/"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for path, word in (("/", "Codex"), ("/zh/quickstart/", "快速")):
+            assert word in _get(f"http://127.0.0.1:{port}{path}", serving)
+    finally:
+        os.killpg(serving.pid, signal.SIGINT)
+        serving.wait(timeout=20)
+
+
+def _get(address: str, serving: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and serving.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as response:
+                return response.read().decode()
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"{address} is not served")
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "exec ./scripts/test"
+
+
+def test_help_of_the_test_command() -> None:
+    """`./scripts/test` says its three forms."""
+    result = run("./scripts/test", "--help")
+    assert result.returncode == 0
+    for form in ("scripts/test ", "scripts/test quick", "scripts/test update"):
+        assert form in result.stdout
+
+
+def test_setup_is_not_done_twice() -> None:
+    run("scripts/setup", "quick")
+    result = run("scripts/setup", "quick")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_setup_says_what_is_missing(tmp_path: Path) -> None:
+    """On a machine with neither Python nor Node: the commands that install them."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "cat", "id"):
+        tools.joinpath(name).symlink_to(shutil.which(name))
+    result = run("scripts/setup", "site", PATH=str(tools))
+    assert result.returncode == 1
+    assert "Python 3.11 or newer is needed" in result.stderr
+    assert "sudo apt-get install -y python3 python3-venv" in result.stderr
+
+
+def test_setup_refuses_an_unknown_part() -> None:
+    result = run("scripts/setup", "everything")
+    assert result.returncode == 2
+    assert "say site, quick or all" in result.stderr
+
+
+@pytest.mark.parametrize("lock", ["requirements/all.lock", "requirements/site.lock", "package-lock.json"])
+def test_locks_hold_hashes_and_no_addresses(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert text.count("sha256:" if lock.endswith(".lock") else "sha512-") >= 2
+
+
+def _pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.M))
+
+
+def test_both_python_locks_agree() -> None:
+    assert _pins("requirements/site.lock").items() <= _pins("requirements/all.lock").items()
+
+
+@pytest.mark.parametrize("script", ["setup", "serve", "test", "lock"])
+def test_shell_scripts_are_clean(script: str) -> None:
+    result = run(str(ROOT / ".venv/bin/shellcheck"), f"scripts/{script}")
+    assert result.returncode == 0, result.stdout
