@@ -1,0 +1,155 @@
+"""Each Chinese page says what its English page says now, in good Chinese, with the same code."""
+
+import re
+import subprocess
+import tomllib
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import autocorrect_py
+import pytest
+
+import translations
+from harness.fences.pages import CHINESE, chinese_pages
+from harness.fences.scanner import ROOT, scan
+
+PAGES = translations.english_pages()
+GLOSSARY = tomllib.loads((ROOT / "scripts/glossary.toml").read_text(encoding="utf-8"))["term"]
+
+_HEADING = re.compile(r"^(?P<level>#{1,6}) .*?(?:\{ #(?P<id>[\w-]+) \})?$", re.M)
+_LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+
+
+def prose(file: Path) -> str:
+    """The page without its fences and front matter."""
+    text = file.read_text(encoding="utf-8")
+    for fence in reversed(scan(file)):
+        text = text[: fence.start] + text[fence.end :]
+    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_translation_is_current(page: str) -> None:
+    word = translations.state(page)
+    assert word == "current", f"{word}. What changed: scripts/translations.py diff {page}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_same_code(page: str) -> None:
+    """Diagrams are the exception: their words are Chinese, their nodes and edges the same."""
+    english, chinese = scan(translations.english(page)), scan(translations.chinese(page))
+    assert [fence.language for fence in chinese] == [fence.language for fence in english]
+    for ours, theirs in zip(chinese, english, strict=True):
+        assert ours.settings == theirs.settings, f"{ours.place} and {theirs.place}"
+        if ours.language == "mermaid":
+            assert skeleton(ours.source) == skeleton(theirs.source), f"{ours.place} and {theirs.place}"
+        else:
+            assert ours.written == theirs.written, f"{ours.place} and {theirs.place}"
+
+
+def skeleton(diagram: str) -> str:
+    """A diagram without the words that are translated: labels, title, description."""
+    return re.sub(
+        r"(?m)^(\s*acc(?:Title|Descr):).*$|\[[^\]]*\]|\([^)]*\)|\|[^|]*\||\"[^\"]*\"", r"\1", diagram
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_same_headings(page: str) -> None:
+    def headings(file: Path) -> list[tuple[str, str]]:
+        return [(match["level"], match["id"]) for match in _HEADING.finditer(prose(file))]
+
+    assert headings(translations.chinese(page)) == headings(translations.english(page))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
+def test_headings_have_ids(page: str) -> None:
+    """A heading's address is the same in both languages and does not change with its words."""
+    assert all(match["id"] for match in _HEADING.finditer(prose(translations.english(page))))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_same_links(page: str) -> None:
+    def links(file: Path) -> Counter[str]:
+        return Counter(
+            match["target"].replace("README.zh.md", "README.md") for match in _LINK.finditer(prose(file))
+        )
+
+    ours, theirs = links(translations.chinese(page)), links(translations.english(page))
+    if page == "README.md":  # each language links to the other, and to its own pages
+        assert ours.total() == theirs.total()
+    else:
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("page", chinese_pages(), ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_chinese_page_has_an_english_one(page: Path) -> None:
+    assert page in map(translations.chinese, PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_terms_are_those_of_the_glossary(page: str) -> None:
+    english, chinese = prose(translations.english(page)).lower(), prose(translations.chinese(page))
+    for term in GLOSSARY:
+        for wrong in term["avoid"]:
+            assert wrong not in chinese, f"{term['en']} is {term['zh']}, not {wrong}"
+        if term["en"] != "you" and re.search(rf"\b{term['en']}s?\b", english):
+            assert term["zh"].lower() in chinese.lower(), f"{term['en']} is {term['zh']}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_spacing_and_punctuation(page: str) -> None:
+    text = translations.chinese(page).read_text(encoding="utf-8")
+    result = autocorrect_py.lint_for(text, "markdown")
+    assert not result.lines, "\n".join(f"{line.line}: {line.old} -> {line.new}" for line in result.lines)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_line_break_inside_a_paragraph(page: str) -> None:
+    """A line break between two Chinese characters is drawn as a space."""
+    lines = prose(translations.chinese(page)).splitlines()
+    plain = re.compile(r"^\s*[^\s#|<>!=\-*+:`~\[\d{]")
+    broken = [second for first, second in pairwise(lines) if plain.match(first) and plain.match(second)]
+    assert not broken
+
+
+def test_the_chinese_tree_has_its_own_folder_only() -> None:
+    """Static-i18n takes any two-letter folder right under docs/ for a language."""
+    assert [
+        folder.name for folder in (ROOT / "docs").iterdir() if re.fullmatch(r"[a-z]{2}", folder.name)
+    ] == [CHINESE.name]
+
+
+def test_status_diff_and_done(tmp_path: Path) -> None:
+    """The command, on a copy with a history of its own."""
+    for folder in ("docs/zh", "scripts"):
+        (tmp_path / folder).mkdir(parents=True)
+    script = tmp_path / "scripts/translations.py"
+    script.write_bytes((ROOT / "scripts/translations.py").read_bytes())
+    for name in ("README.md", "docs/page.md"):
+        (tmp_path / name).write_text("# One\n\nfirst\n", encoding="utf-8")
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def command(*arguments: str) -> tuple[int, str]:
+        result = subprocess.run(["python3", script, *arguments], capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout + result.stderr
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "one")
+    assert command("status")[0] == 1
+    assert "missing   page.md" in command("status")[1]
+    assert command("done", "page.md")[0] == 2
+    (tmp_path / "docs/zh/page.md").write_text("---\ndescription: 一\n---\n# 一\n", encoding="utf-8")
+    (tmp_path / "README.zh.md").write_text("# 一\n", encoding="utf-8")
+    assert "unpinned  page.md" in command("status")[1]
+    assert command("done", "page.md", "README.md") == (0, "")
+    assert command("status") == (0, "")
+    (tmp_path / "docs/page.md").write_text("# One\n\nsecond\n", encoding="utf-8")
+    assert "stale     page.md" in command("status")[1]
+    assert "-first\n+second" in command("diff", "page.md")[1]
+    assert command("done", "no-such.md")[0] == 2
