@@ -1,0 +1,1 @@
+"""What MkDocs runs beside its plugins while it builds the site: one purpose a file, named in mkdocs.yml."""

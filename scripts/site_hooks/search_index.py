@@ -1,0 +1,73 @@
+"""One search index a language, and Chinese words that are found inside longer ones.
+
+The plugin i18n writes one index for all languages, so that every reader would find pages in a language
+they may not read. Material has Chinese text cut into words by jieba while it builds, with U+200B between
+them; a search finds whole words alone, and jieba keeps compounds such as 常见问题 whole.
+"""
+
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jieba
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
+
+WORD_BREAK = "\u200b"
+LONG_WORD = re.compile(r"[\u4e00-\u9fff]{4,}")
+
+jieba.setLogLevel(logging.WARNING)
+
+
+def split_long_words(text: str) -> str:
+    """Break every Chinese word of four characters or more where shorter words make it up exactly."""
+    return LONG_WORD.sub(lambda word: WORD_BREAK.join(_shorter_words(word[0])), text)
+
+
+def _shorter_words(word: str) -> list[str]:
+    parts = [part for part in jieba.cut_for_search(word) if part != word]
+    return parts if "".join(parts) == word else [word]
+
+
+def divide(index: dict[str, Any], folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divide an index into what lies outside `folder` ("zh/") and what lies in it, relative to it."""
+    outside = [entry for entry in index["docs"] if not entry["location"].startswith(folder)]
+    inside = [
+        entry
+        | {
+            "location": entry["location"].removeprefix(folder),
+            "title": split_long_words(entry["title"]),
+            "text": split_long_words(entry["text"]),
+        }
+        for entry in index["docs"]
+        if entry["location"].startswith(folder)
+    ]
+    return index | {"docs": outside}, index | {"docs": inside}
+
+
+# After i18n (-100), which writes the index of all languages when it has built the last one.
+@event_priority(-200)
+def on_post_build(config: MkDocsConfig) -> None:
+    """Give each language but the default one an index of its own, and the sitemap that Material reads."""
+    i18n = config.plugins["i18n"]
+    if i18n.building:
+        return
+    site = Path(config.site_dir)
+    index_file = site / "search/search_index.json"
+    index = json.loads(index_file.read_text(encoding="utf-8"))
+    for language in i18n.build_languages:
+        if language == i18n.default_language:
+            continue
+        index, own_index = divide(index, f"{language}/")
+        _write_index(site / language / "search/search_index.json", own_index)
+        # overrides/main.html makes the language's folder Material's base, where it looks for a sitemap.
+        shutil.copyfile(site / "sitemap.xml", site / language / "sitemap.xml")
+    _write_index(index_file, index)
+
+
+def _write_index(path: Path, index: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(index, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")

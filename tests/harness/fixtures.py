@@ -1,0 +1,20 @@
+"""Fixtures for tests that run the real Codex."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from codex_langfuse.codex.isolated import IsolatedCodex
+from harness.surroundings import Surroundings, running_surroundings
+
+
+@pytest.fixture(scope="session")
+def surroundings() -> Iterator[Surroundings]:
+    with running_surroundings() as surroundings:
+        yield surroundings
+
+
+@pytest.fixture(scope="session")
+def shared_codex(surroundings: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> IsolatedCodex:
+    """One Codex for the tests that change nothing but its configuration file; its second turn is quick."""
+    return surroundings.codex(tmp_path_factory.mktemp("codex"))

@@ -1,0 +1,196 @@
+"""The proxy that stands for the internet hands on what it is given, and shows the rest."""
+
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from harness.proxy import tls_proxy
+
+BODY = bytes(range(256)) * 1000
+
+
+@contextmanager
+def upstream(**handlers):
+    """A server that keeps the raw head and the body of each request."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            length = self.headers.get("content-length")
+            body = self.rfile.read(int(length)) if length else self.read_chunks()
+            seen.append((self.raw_requestline, self.headers.items(), body))
+            answer = b'{"message":"Not allowed"}'
+            self.send_response(418)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def read_chunks(self):
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        def log_message(self, *_):
+            pass
+
+    handler = type("Handler", (Handler,), handlers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    server.block_on_close = False
+    server.seen = seen
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def url_of(server) -> str:
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+@contextmanager
+def routed_to_upstream(**handlers):
+    with upstream(**handlers) as server, tls_proxy({"cloud.langfuse.com": url_of(server)}) as proxy:
+        yield server, proxy
+
+
+def client(proxy, **options) -> httpx.Client:
+    trust = ssl.create_default_context(cafile=proxy.environment["SSL_CERT_FILE"])
+    return httpx.Client(proxy=proxy.environment["HTTPS_PROXY"], verify=trust, timeout=10, **options)
+
+
+def test_a_routed_request_arrives_as_it_was_sent() -> None:
+    path = "/api//public/otel/%2e/v1/traces?a=b%20c&d"
+    headers = {"X-Mixed-Case": "Basic cGs6c2s=", "Host": "cloud.langfuse.com"}
+    with routed_to_upstream() as (server, proxy), client(proxy) as browser:
+        answer = browser.post(f"https://cloud.langfuse.com{path}", headers=headers, content=BODY)
+
+    assert (answer.status_code, answer.text) == (418, '{"message":"Not allowed"}')
+    [(line, sent, body)] = server.seen
+    assert line == f"POST {path} HTTP/1.1\r\n".encode()
+    assert ("X-Mixed-Case", "Basic cGs6c2s=") in sent
+    assert ("Host", "cloud.langfuse.com") in sent
+    assert body == BODY
+    [record] = proxy.requests
+    assert (record.host, record.port, record.method, record.path) == ("cloud.langfuse.com", 443, "POST", path)
+    assert record.header("x-mixed-case") == ["Basic cGs6c2s="]
+    assert (record.status, record.answer, record.body) == (418, b'{"message":"Not allowed"}', BODY)
+
+
+def test_a_chunked_body_arrives_whole() -> None:
+    def pieces():
+        for start in range(0, len(BODY), 10_000):
+            yield BODY[start : start + 10_000]
+
+    with routed_to_upstream() as (server, proxy), client(proxy) as browser:
+        browser.post("https://cloud.langfuse.com/", content=pieces())
+
+    [(_, sent, body)] = server.seen
+    assert ("Transfer-Encoding", "chunked") in sent
+    assert body == BODY
+
+
+def test_any_other_host_is_recorded_and_answered_with_its_status() -> None:
+    with tls_proxy({}, statuses={"ab.chatgpt.com": 202}) as proxy, client(proxy) as browser:
+        secret = {"Authorization": "Basic c2VjcmV0"}
+        assert browser.post("https://ab.chatgpt.com/otlp", headers=secret, content=b"m").status_code == 202
+        assert browser.get("https://api.github.com:8443/x").status_code == 403
+        assert browser.get("http://example.com/plain?q=1").status_code == 403
+
+    [metrics] = proxy.to("ab.chatgpt.com")
+    assert metrics.header("authorization") == ["Basic c2VjcmV0"]
+    assert metrics.body == b"m"
+    assert [(r.host, r.port, r.path) for r in proxy.requests[1:]] == [
+        ("api.github.com", 8443, "/x"),
+        ("example.com", 80, "/plain?q=1"),
+    ]
+    assert proxy.connected_hosts == {"ab.chatgpt.com", "api.github.com", "example.com"}
+
+
+def test_a_route_may_name_a_port_of_this_machine() -> None:
+    with upstream() as server:
+        routes = {"localhost:3000": url_of(server)}
+        with tls_proxy(routes, direct_hosts=["127.0.0.1"]) as proxy, client(proxy) as browser:
+            assert browser.post("http://localhost:3000/api", content=b"x").status_code == 418
+            assert browser.post("http://localhost:3001/api", content=b"x").status_code == 403
+    assert proxy.environment["NO_PROXY"] == "127.0.0.1"
+
+
+def test_one_connection_carries_many_requests() -> None:
+    one_at_a_time = httpx.Limits(max_connections=1)
+    with routed_to_upstream() as (_, proxy), client(proxy, limits=one_at_a_time) as browser:
+        for number in range(5):
+            browser.post(f"https://cloud.langfuse.com/{number}", content=BODY)
+    assert [request.path for request in proxy.requests] == [f"/{number}" for number in range(5)]
+
+
+def test_connections_are_served_side_by_side() -> None:
+    together = threading.Barrier(8)
+
+    def meet(handler):
+        together.wait(10)  # passes only when all eight requests are here at once
+        handler.send_response(204)
+        handler.end_headers()
+
+    def get(proxy) -> int:
+        with client(proxy) as browser:
+            return browser.get("https://cloud.langfuse.com/").status_code
+
+    with routed_to_upstream(do_GET=meet) as (_, proxy), ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(get, [proxy] * 8)) == [204] * 8
+
+
+def test_only_who_is_told_to_trusts_its_authority() -> None:
+    usual_trust = ssl.create_default_context()
+    with (
+        tls_proxy({}) as proxy,
+        httpx.Client(proxy=proxy.url, verify=usual_trust) as browser,
+        pytest.raises(httpx.ConnectError, match="certificate verify failed"),
+    ):
+        browser.get("https://cloud.langfuse.com/")
+    assert proxy.connected_hosts == {"cloud.langfuse.com"}
+    assert proxy.requests == []
+
+
+def test_it_stops_at_once_with_clients_that_hang() -> None:
+    reached, released = threading.Event(), threading.Event()
+
+    def hang(_):
+        reached.set()
+        released.wait(30)
+
+    def get(browser) -> str:
+        try:
+            return f"answered {browser.get('https://a.example/').status_code}"
+        except httpx.TransportError:
+            return "cut off"
+
+    with upstream(do_GET=hang) as server, ThreadPoolExecutor(1) as pool:
+        with tls_proxy({"a.example": url_of(server)}) as proxy:
+            address = proxy.url.removeprefix("http://").split(":")
+            silent = socket.create_connection((address[0], int(address[1])))
+            half_open = socket.create_connection((address[0], int(address[1])))
+            half_open.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n")
+            assert half_open.recv(100).startswith(b"HTTP/1.1 200")
+            waiting = pool.submit(get, client(proxy))
+            assert reached.wait(10)
+        with closing(silent), closing(half_open):
+            assert waiting.result(timeout=5) == "cut off"
+            assert silent.recv(1) == b""
+            assert half_open.recv(1) == b""
+        released.set()

@@ -1,0 +1,71 @@
+"""The search: finds Chinese words, and pages in the reader's language alone."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from harness.site import BuiltSite
+from site_hooks.search_index import split_long_words
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+
+def search(page: Page, words: str) -> list[str]:
+    """Type words into the search, and return the addresses of the pages found."""
+    field = page.locator("[data-md-component=search-query]")
+    field.click()
+    field.fill("")
+    field.dispatch_event("keyup")
+    summary = page.locator(".md-search-result__meta")
+    expect(summary).to_have_text(page.evaluate(INITIAL_SUMMARY))
+    field.fill(words)
+    field.dispatch_event("keyup")  # what Material listens to; typed Chinese sends none in Chromium's driver
+    expect(summary).not_to_have_text(page.evaluate(INITIAL_SUMMARY))
+    found = page.locator(".md-search-result__link").evaluate_all("links => links.map(link => link.href)")
+    return [address.partition("?")[0] for address in found]
+
+
+INITIAL_SUMMARY = """
+JSON.parse(document.querySelector("#__config").textContent).translations["search.result.placeholder"]
+"""
+
+
+@pytest.mark.parametrize("words", ["数据丢失", "问题", "常见问题", "采集器", "endpoint"])
+def test_chinese_pages_are_found_by_chinese_readers(specimen: BuiltSite, open_page, words: str):
+    found = search(open_page(specimen.address("index.md", "zh")), words)
+    assert found
+    assert [address for address in found if not address.startswith(specimen.url + "zh/")] == []
+
+
+def test_a_found_page_is_the_one_that_opens(specimen: BuiltSite, open_page):
+    page = open_page(specimen.address("guide/specimen.md", "zh"))
+    assert specimen.address("index.md", "zh") in search(page, "数据丢失")
+    page.locator(".md-search-result__link").first.click()
+    expect(page.locator("h1")).to_contain_text("样张站点")
+
+
+def test_english_pages_are_found_by_english_readers(specimen: BuiltSite, open_page):
+    page = open_page(specimen.address("index.md"))
+    found = search(page, "collector")
+    assert specimen.address("index.md") in found
+    assert [address for address in found if address.startswith(specimen.url + "zh/")] == []
+    assert search(page, "数据丢失") == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_real_site_is_searched_in_one_language(site: BuiltSite, open_page, language: str):
+    found = search(open_page(site.address("index.md", language)), "Langfuse")
+    assert found
+    assert {address.startswith(site.url + "zh/") for address in found} == {language == "zh"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("常见问题", ["常见", "问题"]),
+        ("采集器", ["采集器"]),
+        ("OpenTelemetry", ["OpenTelemetry"]),
+        ("<p>常见问题</p>", ["<p>常见", "问题</p>"]),
+    ],
+)
+def test_long_words_are_split_where_shorter_ones_make_them_up(text: str, words: list[str]):
+    assert split_long_words(text).split("\u200b") == words
