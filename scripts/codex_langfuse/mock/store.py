@@ -1,0 +1,271 @@
+"""What the mock was sent, bounded, and the observations in it.
+
+Kept are the newest ``MOST_REQUESTS`` requests, and of those only as many as have ``MOST_BYTES`` of bodies
+together; the observations of the newest ``MOST_OBSERVATIONS`` can be read. Spans become observations when
+somebody looks, not when they arrive.
+"""
+
+import base64
+import contextlib
+import json
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any, TextIO
+
+from codex_langfuse.langfuse.answer import Answer
+from codex_langfuse.langfuse.ingestion import decode
+from codex_langfuse.langfuse.observations import observations_of, shown
+
+MOST_REQUESTS = 10_000
+MOST_BYTES = 256 * 1024 * 1024
+MOST_OBSERVATIONS = 100_000
+
+#: Headers that never reach the store's file.
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
+
+
+@dataclass(eq=False)
+class SeenRequest:
+    """One request as it came over the wire.
+
+    ``path`` is raw, with the query; ``headers`` have lower-case names, in order; ``body`` is as sent,
+    still compressed; ``received`` is in milliseconds since 1970; ``status`` is what was answered, ``None`` as
+    long as nothing was; ``project_id`` is set when the request's spans were accepted.
+    """
+
+    method: str
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    received: int = dataclass_field(default_factory=lambda: int(time.time() * 1000))
+    status: int | None = None
+    project_id: str | None = None
+    _observations: list[dict[str, Any]] | None = dataclass_field(default=None, repr=False)
+
+    def header_values(self) -> dict[str, str]:
+        """Return the headers by name as Node does: the first of some, the others joined."""
+        values: dict[str, str] = {}
+        for name, value in self.headers:
+            if name not in values:
+                values[name] = value
+            elif name not in _ONLY_FIRST:
+                values[name] += f"; {value}" if name == "cookie" else f", {value}"
+        return values
+
+    def observations(self) -> list[dict[str, Any]]:
+        """Return the observations that Langfuse makes of this request's spans, in the order sent."""
+        if self.project_id is None:
+            return []
+        if self._observations is None:
+            export = decode(self.header_values(), self.body)
+            self._observations = (
+                []
+                if isinstance(export, Answer)
+                else observations_of(export, project_id=self.project_id, received=self.received)
+            )
+        return self._observations
+
+
+#: Headers that Node does not join (``http.IncomingMessage.headers``).
+_ONLY_FIRST = frozenset(
+    {
+        "age",
+        "authorization",
+        "content-length",
+        "content-type",
+        "etag",
+        "expires",
+        "from",
+        "host",
+        "if-modified-since",
+        "if-unmodified-since",
+        "last-modified",
+        "location",
+        "max-forwards",
+        "proxy-authorization",
+        "referer",
+        "retry-after",
+        "server",
+        "user-agent",
+    }
+)
+
+
+def _is_resend(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
+    arrival = {"createdAt": earlier["createdAt"], "updatedAt": earlier["updatedAt"]}
+    return {**row, **arrival} == earlier
+
+
+class Store:
+    """The requests seen, oldest first; safe to use from any thread."""
+
+    def __init__(self, file: Path | None = None):
+        self._lock = threading.RLock()
+        self._requests: deque[SeenRequest] = deque()
+        self._bytes = 0
+        self._accepted = 0
+        self._rows: list[dict[str, Any]] | None = None
+        self._path = file
+        self._file: TextIO | None = None
+        self._written = 0
+        if file is not None:
+            self._load(file)
+            self._rewrite()
+
+    @property
+    def requests(self) -> list[SeenRequest]:
+        """Every request kept, in the order in which they came."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def observations(self) -> list[dict[str, Any]]:
+        """Every observation with all fields of the v2 API, as it shows them, in the order received."""
+        return [shown(row) for row in self.rows()]
+
+    @property
+    def traces(self) -> dict[str, list[dict[str, Any]]]:
+        """The observations by the id of their trace, each list in the order received."""
+        traces: dict[str, list[dict[str, Any]]] = {}
+        for observation in self.observations:
+            traces.setdefault(observation["traceId"], []).append(observation)
+        return traces
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return every observation as ``observations_of`` makes it.
+
+        One that was sent again unchanged is there once; sent again with a change, both are there, as they are
+        in Langfuse until its database merges them.
+        """
+        with self._lock:
+            if self._rows is None:
+                self._rows = self._distinct_rows()
+            return self._rows
+
+    def _distinct_rows(self) -> list[dict[str, Any]]:
+        newest: list[list[dict[str, Any]]] = []
+        total = 0
+        for request in reversed(self._requests):
+            batch = request.observations()
+            total += len(batch)
+            if total > MOST_OBSERVATIONS:
+                break
+            newest.append(batch)
+        known: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        rows = []
+        for batch in reversed(newest):
+            for row in batch:
+                same = known.setdefault((row["traceId"], row["id"], row["startTime"]), [])
+                if not any(_is_resend(row, earlier) for earlier in same):
+                    same.append(row)
+                    rows.append(row)
+        return rows
+
+    def next_job_number(self) -> int:
+        """Return the number of the queue's job for the next accepted export, from 1."""
+        with self._lock:
+            return self._accepted + 1
+
+    def add(self, request: SeenRequest) -> None:
+        """Keep a request that has come in."""
+        with self._lock:
+            self._requests.append(request)
+            self._bytes += len(request.body)
+            while len(self._requests) > MOST_REQUESTS or self._bytes > MOST_BYTES:
+                self._bytes -= len(self._requests.popleft().body)
+                self._rows = None
+
+    def answered(self, request: SeenRequest, status: int, project_id: str | None = None) -> None:
+        """Note what a request was answered with, and for which project its spans were accepted."""
+        with self._lock:
+            request.status = status
+            if project_id is not None:
+                request.project_id = project_id
+                self._accepted += 1
+                self._rows = None
+            if self._file is not None and request.method == "POST":
+                self._append(request)
+
+    def clear(self) -> None:
+        """Forget everything, in the file too."""
+        with self._lock:
+            self._requests.clear()
+            self._rows = None
+            self._bytes = 0
+            if self._path is not None:
+                self._rewrite()
+
+    def close(self) -> None:
+        """Close the file; the store can still be read."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def _append(self, request: SeenRequest) -> None:
+        assert self._file is not None
+        line = _line(request)
+        self._file.write(line)
+        self._file.flush()
+        self._written += len(line)
+        if self._written > 4 * MOST_BYTES:
+            self._rewrite()
+
+    def _load(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    break  # Torn: the writer was stopped in the middle of it.
+                try:
+                    request = _request(line)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(f"{path}, line {number}: not a line of a store ({error})") from error
+                self.add(request)
+                self._accepted += request.project_id is not None
+
+    def _rewrite(self) -> None:
+        """Write the file anew with what is kept, so that it does not outgrow the store."""
+        assert self._path is not None
+        self.close()
+        fresh = self._path.with_name(self._path.name + ".new")
+        fresh.touch(mode=0o600)
+        with fresh.open("w", encoding="utf-8") as file:
+            kept = [request for request in self._requests if request.method == "POST" and request.status]
+            self._written = sum(file.write(_line(request)) for request in kept)
+        fresh.replace(self._path)
+        self._file = self._path.open("a", encoding="utf-8")
+
+
+def _line(request: SeenRequest) -> str:
+    return (
+        json.dumps(
+            {
+                "received": request.received,
+                "method": request.method,
+                "path": request.path,
+                "headers": [[name, value] for name, value in request.headers if name not in _CREDENTIALS],
+                "status": request.status,
+                "project": request.project_id,
+                "body": base64.b64encode(request.body).decode(),
+            },
+            separators=(",", ":"),
+        )
+        + "\n"
+    )
+
+
+def _request(line: bytes) -> SeenRequest:
+    value = json.loads(line)
+    return SeenRequest(
+        method=str(value["method"]),
+        path=str(value["path"]),
+        headers=[(str(name), str(text)) for name, text in value["headers"]],
+        body=base64.b64decode(value["body"], validate=True),
+        received=int(value["received"]),
+        status=int(value["status"]),
+        project_id=None if value["project"] is None else str(value["project"]),
+    )

@@ -1,0 +1,98 @@
+"""``codex-langfuse mock`` as a process."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from test_mock_http import JSON, TRACES, simple_export
+
+COMMAND = [sys.executable, "-m", "codex_langfuse", "mock"]
+PAIR = ("pk-lf-1234567890", "sk-lf-1234567890")
+
+
+@contextlib.contextmanager
+def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    with subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().rstrip("\n")
+        finally:
+            process.kill()
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(
+        [*COMMAND, *options], capture_output=True, text=True, timeout=20, check=False, env=environment
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_says_where_it_is_and_ends_in_peace(number: signal.Signals) -> None:
+    with serving("--port", "0") as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        assert httpx.get(f"{url}/api/public/projects", auth=PAIR).status_code == 200
+        process.send_signal(number)
+        rest, complaints = process.communicate(timeout=10)
+        assert (process.returncode, rest, complaints) == (0, "", "")
+
+
+def test_its_options(tmp_path: Path) -> None:
+    file = tmp_path / "store.jsonl"
+    keys = ("--public-key", "pk-mine", "--secret-key", "sk-mine")
+    fault = ("--fault", "status=503,times=1", "--fault", "status=429,retry-after=2,times=1")
+    with serving("--port", "0", "--langfuse", "3", "--store", str(file), *keys, *fault) as (process, url):
+        mine = ("pk-mine", "sk-mine")
+        answers = [
+            httpx.post(url + TRACES, auth=mine, headers=JSON, content=simple_export()) for _ in range(3)
+        ]
+        assert [answer.status_code for answer in answers] == [503, 429, 200]
+        assert httpx.post(url + TRACES, auth=PAIR).status_code == 401
+        process.kill()
+        process.wait(timeout=10)
+    with serving("--port", "0", "--langfuse", "3", "--store", str(file), *keys) as (_process, url):
+        (trace,) = httpx.get(f"{url}/api/public/traces", auth=mine).json()["data"]
+        assert trace["name"] == "turn"
+
+
+def test_says_that_the_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("--port", str(port))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"cannot serve on 127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_says_that_the_file_is_no_store(tmp_path: Path) -> None:
+    file = tmp_path / "notes"
+    file.write_text("precious\n")
+    ended = run("--port", "0", "--store", str(file))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "line 1: not a line of a store" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--port", "65536"), "--port"),
+        (("--langfuse", "2"), "--langfuse"),
+        (("--fault", "colour=red"), "unknown setting 'colour'"),
+        (("--secret-key", "sk"), "give both keys or neither"),
+        (("--nonsense",), "--nonsense"),
+    ],
+)
+def test_refuses_options_that_make_no_sense(options: tuple[str, ...], complaint: str) -> None:
+    ended = run(*options)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert complaint in ended.stderr
