@@ -259,3 +259,24 @@ def test_the_page_shows_how_settings_are_written(page: Callable[[str], Path]) ->
     assert SHOW_SETTINGS in (DOCS / "contributing/examples.md").read_text(encoding="utf-8")
     (fence,) = scan(page(SHOW_SETTINGS + "```\n"))
     assert fence.settings == {"title": "~/.codex/config.toml", "answers": "404"}
+
+
+@pytest.mark.parametrize("page", english_pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_named_file_is_used_by_what_runs(page: Path) -> None:
+    """Codex's own configuration is run by its executor; any other file must be named where something runs."""
+    fences = scan(page)
+    for fence in fences:
+        name = Path(fence.settings.get("title", "")).name
+        if name and not fence.settings["title"].endswith(".codex/config.toml"):
+            others = [other.source for other in fences if other is not fence]
+            assert any(name in source for source in others), f"{fence.place}: nothing uses {name}"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in sorted((ROOT / "examples").rglob("*")) if file.is_file()],
+    ids=lambda file: file.relative_to(ROOT).as_posix(),
+)
+def test_an_example_file_is_on_a_page(file: Path) -> None:
+    name = file.relative_to(ROOT / "examples").as_posix()
+    assert any(name in page.read_text(encoding="utf-8") for page in english_pages())
