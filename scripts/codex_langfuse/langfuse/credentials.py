@@ -1,6 +1,6 @@
-"""Keys of Langfuse and where they belong: their forms, the regions, the header made of them, how to show them.
+"""Keys of Langfuse and where they belong: their forms, regions, the header made of them, how to show them.
 
-``scripts/generate-langfuse-auth.sh`` and ``.ps1`` follow the same rules with the same words; the tests compare
+``scripts/generate-langfuse-auth.sh`` and ``.ps1`` follow the same rules with the same words; tests compare
 them. What Langfuse makes of the header is in ``langfuse/auth.py``.
 """
 
@@ -88,6 +88,8 @@ def read_base_url(text: str) -> BaseUrl:
     for region in REGIONS:
         if trimmed.lower() in (region.name, region.label.lower()):
             return BaseUrl(region.url, tuple(notes))
+    if trimmed.lower().startswith(("sk-", "pk-")):
+        raise CredentialsError("that is a key in the place of the address")
     if not _ADDRESS.fullmatch(trimmed):
         raise CredentialsError("the address contains a character that does not belong there")
     scheme, separator, rest = trimmed.partition("://")
@@ -104,12 +106,11 @@ def read_base_url(text: str) -> BaseUrl:
         raise CredentialsError("the address has no valid host or port")
     if authority in ("langfuse.com", "www.langfuse.com"):
         raise CredentialsError("langfuse.com is the website; give the address where you log in")
-    root = _without_own_paths(path)
+    on_cloud = authority == "cloud.langfuse.com" or authority.endswith(".cloud.langfuse.com")
+    root = "" if on_cloud else _without_own_paths(path)
     mended = f"{scheme}://{authority}{root}"
-    if authority == "cloud.langfuse.com" or authority.endswith(".cloud.langfuse.com"):
-        mended, root = f"https://{authority}", ""
-    if scheme not in mended[: len(scheme)] or mended.split("://")[0] != scheme:
-        raise CredentialsError(f"Langfuse Cloud is reached with https:// only: {mended}")
+    if on_cloud and scheme == "http":
+        raise CredentialsError(f"Langfuse Cloud is reached with https:// only: https://{authority}")
     if beyond or root != path:
         raise CredentialsError(f"give the address of Langfuse alone: {mended}")
     if path:
@@ -122,7 +123,7 @@ def read_base_url(text: str) -> BaseUrl:
 
 
 def _split(rest: str) -> tuple[str, str, bool]:
-    """Split what follows ``://`` into authority (lower case), path, and whether a query or fragment follows."""
+    """Split what follows ``://``: authority in lower case, path, whether a query or fragment follows."""
     before = re.split(r"[?#]", rest, maxsplit=1)[0]
     authority, slash, path = before.partition("/")
     return authority.lower(), (slash + path).rstrip("/"), before != rest
@@ -153,12 +154,12 @@ def left_out(what: str) -> str:
     return f"left out spaces, line breaks or quotes around the {what}"
 
 
-def check_key(kind: KeyKind, key: str, *, any_form: bool = False, flag: str = "--any-key-form") -> None:
+def check_key(kind: KeyKind, key: str, *, any_form: bool = False) -> None:
     """Raise ``CredentialsError`` when a trimmed key cannot work.
 
-    With ``any_form`` a key need not look like Langfuse's own: a self-hosted Langfuse takes any text as its first
-    keys (``LANGFUSE_INIT_PROJECT_PUBLIC_KEY``). A colon or a character beyond ASCII never works: Langfuse splits
-    the pair at the colon and decodes one byte a character (``apiAuth.ts``). ``flag`` is how to ask for that.
+    With ``any_form`` a key need not look like Langfuse's own: a self-hosted Langfuse takes any text as its
+    first keys (``LANGFUSE_INIT_PROJECT_PUBLIC_KEY``). A colon or a character beyond ASCII never works:
+    Langfuse splits the pair at the colon and decodes one byte a character (``apiAuth.ts``).
     """
     if not key:
         raise CredentialsError(f"the {kind} is empty")
@@ -173,31 +174,33 @@ def check_key(kind: KeyKind, key: str, *, any_form: bool = False, flag: str = "-
     prefix = PREFIXES[kind]
     other: KeyKind = "secret key" if kind == "public key" else "public key"
     if key.startswith(PREFIXES[other]):
-        raise CredentialsError(
-            f"that is a {other} ({PREFIXES[other]}) in the place of the {kind} ({prefix})"
-        )
+        raise CredentialsError(f"that is a {other} ({PREFIXES[other]}) in the place of the {kind} ({prefix})")
     if not key.startswith(prefix):
-        raise CredentialsError(f"the {kind} {_what_it_is(key, prefix, flag)}")
+        raise CredentialsError(f"the {kind} {_what_it_is(key, prefix)}")
     if key == prefix or key.endswith("..."):
         raise CredentialsError(f"the {kind} is not whole; copy all of it")
     if " " in key:
         raise CredentialsError(f"the {kind} contains a space")
 
 
-def _what_it_is(key: str, prefix: str, flag: str) -> str:
+def _what_it_is(key: str, prefix: str) -> str:
     if key.startswith("sk-ant-"):
         return "is one of Anthropic (sk-ant-), not of Langfuse"
     if key.startswith("sk-"):
         return "is one of OpenAI (sk-), not of Langfuse"
     if key.startswith(("Basic ", "cGstbGYt")):
         return "is a header made of both keys already, not a key"
-    return f"does not begin with {prefix}. If your own Langfuse was set up with such a key, add {flag}"
+    return (
+        f"does not begin with {prefix}. If your own Langfuse was set up with such a key, add --any-key-form"
+    )
 
 
 def check_pair(public_key: str, secret_key: str, *, any_form: bool = False) -> None:
     """Raise ``CredentialsError`` when a pair of trimmed keys cannot work."""
     if not any_form and public_key.startswith("sk-lf-") and secret_key.startswith("pk-lf-"):
-        raise CredentialsError("the two keys are swapped: the public key begins with pk-lf-, the secret key sk-lf-")
+        raise CredentialsError(
+            "the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-"
+        )
     check_key("public key", public_key, any_form=any_form)
     check_key("secret key", secret_key, any_form=any_form)
 
@@ -225,7 +228,7 @@ def base_url_in(environment: Mapping[str, str]) -> str | None:
 
 
 def authorization_in(traces_headers: str) -> str | None:
-    """Return the ``Authorization`` in the text of ``OTEL_EXPORTER_OTLP_TRACES_HEADERS``, decoded as Codex does."""
+    """Return the ``Authorization`` in ``OTEL_EXPORTER_OTLP_TRACES_HEADERS``, decoded as Codex does."""
     for pair in traces_headers.split(","):
         name, _, value = pair.partition("=")
         if name.strip().lower() == "authorization":
@@ -246,9 +249,8 @@ class Access:
 def access_in(environment: Mapping[str, str], base_url: str | None = None) -> Access:
     """Find keys and address in the environment; ``base_url`` wins over the environment's.
 
-    ``LANGFUSE_PUBLIC_KEY`` and ``LANGFUSE_SECRET_KEY`` come first, then ``OTEL_EXPORTER_OTLP_TRACES_HEADERS``.
-    Keys may have any form, since the server will be asked. Raises ``CredentialsError`` when something is missing
-    or cannot be right.
+    A whole pair comes before ``OTEL_EXPORTER_OTLP_TRACES_HEADERS``. Keys may have any form, since the server
+    will be asked. Raises ``CredentialsError`` when one is missing or cannot be right.
     """
     address = base_url or base_url_in(environment)
     if address is None:
@@ -258,19 +260,19 @@ def access_in(environment: Mapping[str, str], base_url: str | None = None) -> Ac
     for_codex = authorization_in(headers)
     public_key = trim(environment.get("LANGFUSE_PUBLIC_KEY", ""))
     secret_key = trim(environment.get("LANGFUSE_SECRET_KEY", ""))
-    if public_key or secret_key:
+    if (public_key and secret_key) or ((public_key or secret_key) and for_codex is None):
         check_key("public key", public_key, any_form=True)
         check_key("secret key", secret_key, any_form=True)
         authorization = basic_authorization(public_key, secret_key)
         notes = ()
         if for_codex is not None and for_codex != authorization:
-            notes = (
-                f"{TRACES_HEADERS} holds another header than these keys make, and that is the one Codex sends",
-            )
+            notes = (f"{TRACES_HEADERS} holds another header than these keys make, and Codex sends that one",)
         return Access(url, authorization, "LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY", url.notes + notes)
     if for_codex is None:
         wrong = f"{TRACES_HEADERS} has no Authorization in it" if headers else "no keys"
-        raise CredentialsError(f"{wrong}: set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or {TRACES_HEADERS}")
+        raise CredentialsError(
+            f"{wrong}: set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or {TRACES_HEADERS}"
+        )
     if not re.fullmatch(r"[ -~]+", for_codex):
         raise CredentialsError(f"{TRACES_HEADERS} has a line break or a character beyond ASCII in it")
     return Access(url, for_codex, TRACES_HEADERS, url.notes)

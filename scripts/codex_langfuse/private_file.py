@@ -1,0 +1,43 @@
+"""Files that hold a secret: readable by their owner alone, whole or not there."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` in one step, with mode 0600; missing folders get mode 0700.
+
+    On Windows, which has no modes, the file is granted to the current user alone. Raises ``OSError``.
+    """
+    _make_folders(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".codex-langfuse.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            if sys.platform == "win32":
+                _grant_to_current_user(name)
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _make_folders(folder: Path) -> None:
+    """Make ``folder`` and those above it; ``mkdir(parents=True)`` gives only the last one the mode."""
+    if not folder.exists():
+        _make_folders(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _grant_to_current_user(name: str) -> None:
+    user = f"{os.environ['USERDOMAIN']}\\{os.environ['USERNAME']}"
+    granted = subprocess.run(
+        ["icacls", name, "/inheritance:r", "/grant:r", f"{user}:F"], capture_output=True, check=False
+    )
+    if granted.returncode:
+        raise OSError(f"icacls could not make {name} private")

@@ -1,0 +1,199 @@
+"""A connection to a Langfuse that names the layer that failed instead of raising whatever went wrong."""
+
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from codex_langfuse.verify.layers import ENDPOINT_PATH, REFUSED_KEYS, UNREACHABLE, Layer, LayerError
+
+SECONDS_TO_ANSWER = 20
+
+
+class Connection:
+    """Requests to the Langfuse at ``base_url``, with the ``Authorization`` header given.
+
+    Proxies (``HTTPS_PROXY``, ``NO_PROXY``) and a certificate authority (``SSL_CERT_FILE``) come from the
+    environment. A redirect is not followed: Codex does not follow one either, and the header would go along.
+    """
+
+    def __init__(self, base_url: str, authorization: str, *, seconds_to_answer: float = SECONDS_TO_ANSWER):
+        self.base_url = base_url
+        self._seconds = seconds_to_answer
+        try:
+            with self._naming_layers():
+                self._http = httpx.Client(
+                    headers={"authorization": authorization, "user-agent": "codex-langfuse"},
+                    timeout=seconds_to_answer,
+                )
+        except (ValueError, ImportError) as error:  # A scheme httpx does not know, or SOCKS.
+            raise LayerError(
+                Layer.ADDRESS,
+                "the proxy in the environment cannot be used",
+                "Name a proxy with http:// in HTTPS_PROXY and HTTP_PROXY, and unset ALL_PROXY.",
+                page=UNREACHABLE,
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **parameters: str) -> httpx.Response:
+        """Ask for ``path``; raises ``LayerError`` when there is no answer."""
+        with self._naming_layers():
+            return self._http.get(self.base_url + path, params=parameters)
+
+    def post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """Send ``body`` to ``path``; raises ``LayerError`` when there is no answer."""
+        with self._naming_layers():
+            return self._http.post(self.base_url + path, content=body, headers=headers)
+
+    def project_id(self) -> str:
+        """Return the id of the project that the keys belong to.
+
+        Asks ``GET /api/public/projects``, as Langfuse answers 401 and 403 there before anything is stored.
+        Raises ``LayerError`` for the address, TLS, the path or the keys.
+        """
+        answer = retrying_once(lambda: self.get("/api/public/projects"))
+        said = langfuses_words(answer)
+        if answer.status_code == 401:
+            raise LayerError(
+                Layer.KEYS,
+                f"Langfuse at {self.base_url} refuses the keys (401)",
+                "They belong to another region or project, or were not copied whole.",
+                *said,
+                page=REFUSED_KEYS,
+            )
+        if answer.status_code == 403:
+            raise LayerError(
+                Layer.KEYS,
+                "the keys are not a project's (403)",
+                "Make a pair in the project: Settings, API Keys.",
+                *said,
+                page=REFUSED_KEYS,
+            )
+        if answer.status_code in (407, 429) or answer.status_code >= 500:
+            raise LayerError(
+                Layer.ADDRESS,
+                f"{self.base_url} answers with status {answer.status_code}",
+                "Try again later; with 407 it is the proxy that wants a password.",
+                *said,
+                page=UNREACHABLE,
+            )
+        found = _first_project(answer) if answer.status_code == 200 else None
+        if found is None:
+            raise self.not_langfuse(answer)
+        return found
+
+    def not_langfuse(self, answer: httpx.Response) -> LayerError:
+        """Make the error for an answer that Langfuse would not give."""
+        return LayerError(
+            Layer.PATH,
+            f"{self.base_url} answers, but not as Langfuse does (status {answer.status_code})",
+            "Give the address that the browser shows, up to the host.",
+            page=ENDPOINT_PATH,
+        )
+
+    @contextmanager
+    def _naming_layers(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> LayerError:
+        causes = list(_causes(error))
+        if any(isinstance(cause, ssl.SSLError) for cause in causes):
+            return LayerError(
+                Layer.TLS,
+                f"no trusted TLS connection to {self.base_url}",
+                "A certificate authority of your own? Name its file in SSL_CERT_FILE.",
+                page=UNREACHABLE,
+            )
+        if any(isinstance(cause, FileNotFoundError) for cause in causes):
+            return LayerError(
+                Layer.TLS,
+                "the file named in SSL_CERT_FILE is not there",
+                "Name the file with your certificate authority, or unset SSL_CERT_FILE.",
+                page=UNREACHABLE,
+            )
+        if any(isinstance(cause, socket.gaierror) for cause in causes):
+            return LayerError(
+                Layer.ADDRESS,
+                f"the name in {self.base_url} cannot be resolved",
+                "Is it spelt right? Does this machine reach the network?",
+                page=UNREACHABLE,
+            )
+        if any(isinstance(cause, httpx.TimeoutException) for cause in causes):
+            return LayerError(
+                Layer.ADDRESS,
+                f"{self.base_url} does not answer within {self._seconds:g} seconds",
+                "Is a firewall or a proxy (HTTPS_PROXY) in the way?",
+                page=UNREACHABLE,
+            )
+        return LayerError(
+            Layer.ADDRESS,
+            f"{self.base_url} cannot be reached",
+            "Is the port right, and is the server up? Is a proxy (HTTPS_PROXY) in the way?",
+            page=UNREACHABLE,
+        )
+
+
+def retrying_once(request: Callable[[], httpx.Response], longest_wait: float = 60) -> httpx.Response:
+    """Make a request, and once more when told to come back (429 with ``Retry-After`` in seconds)."""
+    answer = request()
+    wait = retry_after(answer)
+    if answer.status_code == 429 and wait is not None and wait <= longest_wait:
+        time.sleep(wait)
+        answer = request()
+    return answer
+
+
+def retry_after(answer: httpx.Response) -> int | None:
+    """Return the seconds of the ``Retry-After`` header, None for none or for a date."""
+    text = answer.headers.get("retry-after", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
+
+
+def langfuses_words(answer: httpx.Response) -> list[str]:
+    """Return a line with what Langfuse said, if it said something (``message`` or ``error`` in JSON)."""
+    body = json_of(answer)
+    text = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
+    return [f"Langfuse says: {_printable(text)}"] if isinstance(text, str) else []
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """Return the JSON in an answer, None for none."""
+    try:
+        return json.loads(answer.content)
+    except ValueError:
+        return None
+
+
+def _first_project(answer: httpx.Response) -> str | None:
+    match json_of(answer):
+        case {"data": [{"id": str(found)}, *_]} if re.fullmatch(r"[A-Za-z0-9_-]+", found):
+            return found
+    return None
+
+
+def _printable(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    return shown if len(shown) <= 300 else f"{shown[:300]}…"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

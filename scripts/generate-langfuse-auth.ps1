@@ -1,0 +1,559 @@
+<#
+.SYNOPSIS
+Two keys of Langfuse in, what Codex needs out: the header for its environment, and the TOML.
+.DESCRIPTION
+Needs Windows PowerShell 5.1, or PowerShell 7 on any system. Asks for what is not given.
+Run it with -Help for the options. The secret key never stands in a command line.
+.EXAMPLE
+./generate-langfuse-auth.ps1 -Region eu -Check
+#>
+# This file is plain ASCII, because Windows PowerShell 5.1 reads a file without a byte order mark as such.
+param(
+    [string]$Region = '',
+    [string]$BaseUrl = '',
+    [string]$PublicKey = '',
+    [switch]$SecretStdin,
+    [switch]$AnyKeyForm,
+    [switch]$Check,
+    [string]$Write = '',
+    [switch]$Force,
+    [switch]$Quiet,
+    [switch]$Help
+)
+
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+
+$site = 'https://codex-langfuse.github.io/codex-langfuse'
+$pageKeys = $site + '/quickstart/#keys'
+$pageRefused = $site + '/guide/troubleshooting/#refused-keys'
+$pageUnreachable = $site + '/guide/troubleshooting/#unreachable'
+$pagePath = $site + '/guide/troubleshooting/#endpoint-path'
+$variable = 'OTEL_EXPORTER_OTLP_TRACES_HEADERS'
+$marker = '# Written by codex-langfuse. It holds a secret key: keep it readable by you alone.'
+$whiteSpace = [char[]](32, 9, 10, 11, 12, 13)
+$onWindows = ($PSVersionTable.PSVersion.Major -lt 6) -or $IsWindows
+
+$usage = @'
+Usage: generate-langfuse-auth.ps1 [options]
+
+Make the header that Codex sends to Langfuse, and the TOML that goes with it. Asks for what is not given.
+
+Options:
+  -Region NAME       Langfuse Cloud: eu, us, jp or hipaa.
+  -BaseUrl URL       Your own Langfuse, such as http://localhost:3000.
+  -PublicKey KEY     The public key (pk-lf-...).
+  -SecretStdin       Read the secret key (sk-lf-...) from the pipeline or standard input. There is no option
+                     for the key itself: other users could see it in the list of processes.
+  -AnyKeyForm        Take keys that do not begin with pk-lf- and sk-lf-.
+  -Check             Ask Langfuse whether it accepts the keys, before anything is printed or written.
+  -Write FILE        Put the line with the key into FILE, readable by you alone, instead of printing it.
+                     Its name must end in .ps1.
+  -Force             With -Write: replace FILE whatever is in it.
+  -Quiet             Print the header's value alone: Basic <base64>. With -Write: print nothing.
+  -Help              Show this.
+
+Environment: LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). Options win.
+-Check uses HTTPS_PROXY and NO_PROXY, and on Windows the certificates that Windows trusts, elsewhere
+SSL_CERT_FILE. NO_COLOR turns colour off.
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+
+Examples:
+  ./generate-langfuse-auth.ps1
+  ./generate-langfuse-auth.ps1 -Region eu -Check -Write $HOME/.config/codex-langfuse/env.ps1
+  Get-Secret langfuse -AsPlainText | ./generate-langfuse-auth.ps1 -Region us -PublicKey pk-lf-... -SecretStdin -Quiet
+'@
+
+$tomlBeforeEndpoint = @'
+# The key is not in this file: it comes from OTEL_EXPORTER_OTLP_TRACES_HEADERS.
+[otel]
+environment = "prod"
+metrics_exporter = "none"            # without this line Codex sends metrics to OpenAI
+
+[otel.trace_exporter.otlp-http]      # no line `trace_exporter = "otlp-http"` beside it
+'@
+
+$tomlAfterEndpoint = @'
+protocol = "binary"
+headers = { x-langfuse-ingestion-version = "4" }
+
+[otel.span_attributes]               # on every span; Codex 0.130 and newer
+"langfuse.environment" = "prod"
+
+[shell_environment_policy]
+exclude = ["OTEL_*", "LANGFUSE_*"]   # keeps the key out of the commands that Codex runs
+'@
+
+# --- What is said beside the result, on standard error ---
+
+function Write-Label([string]$label, [string]$colour) {
+    $coloured = -not ($env:NO_COLOR -or [Console]::IsErrorRedirected -or [Console]::IsOutputRedirected)
+    if ($coloured) { [Console]::ForegroundColor = $colour }
+    [Console]::Error.Write($label)
+    if ($coloured) { [Console]::ResetColor() }
+}
+
+function Write-Note([string]$text) {
+    Write-Label 'note:' 'Yellow'
+    [Console]::Error.WriteLine(' ' + $text)
+}
+
+# The first line says what is wrong; the others what to do, and the page.
+function Write-Problem([string[]]$lines) {
+    Write-Label 'error:' 'Red'
+    [Console]::Error.WriteLine(' ' + $lines[0])
+    for ($i = 1; $i -lt $lines.Length; $i++) {
+        if ($lines[$i]) { [Console]::Error.WriteLine('  ' + $lines[$i]) }
+    }
+}
+
+function Stop-Refused([string[]]$lines) {
+    Write-Problem $lines
+    exit 1
+}
+
+function Stop-WrongUsage([string]$text) {
+    Write-Problem @($text, 'See -Help.')
+    exit 2
+}
+
+# --- Forms of keys and addresses ---
+
+# Leaves out what copying adds at both ends: white space, and one pair of quotes.
+function Get-Trimmed([string]$text) {
+    $trimmed = $text.Trim($whiteSpace)
+    if ($trimmed.Length -ge 2) {
+        $first = $trimmed.Substring(0, 1)
+        $last = $trimmed.Substring($trimmed.Length - 1)
+        if (($first -ceq $last) -and (($first -ceq '"') -or ($first -ceq "'"))) {
+            $trimmed = $trimmed.Substring(1, $trimmed.Length - 2).Trim($whiteSpace)
+        }
+    }
+    return $trimmed
+}
+
+function Get-TrimmedWithNote([string]$what, [string]$text) {
+    $trimmed = Get-Trimmed $text
+    if ($trimmed -cne $text) { Write-Note ('left out spaces, line breaks or quotes around the ' + $what) }
+    return $trimmed
+}
+
+function Test-Local([string]$name) {
+    return ($name -ceq 'localhost') -or ($name -ceq '[::1]') -or ($name -cmatch '\.localhost\z') -or
+        ($name -cmatch '^127\.')
+}
+
+# Reads a region's name or an address into $script:address, or prints what is wrong. Says whether it could.
+function Read-Address([string]$text) {
+    $trimmed = Get-TrimmedWithNote 'address' $text
+    $lower = $trimmed.ToLowerInvariant()
+    $problem = ''
+    $script:address = ''
+    if ($trimmed -ceq '') { $problem = 'the address is empty' }
+    elseif ($lower -ceq 'eu') { $script:address = 'https://cloud.langfuse.com' }
+    elseif ($lower -ceq 'us') { $script:address = 'https://us.cloud.langfuse.com' }
+    elseif (($lower -ceq 'jp') -or ($lower -ceq 'japan')) { $script:address = 'https://jp.cloud.langfuse.com' }
+    elseif ($lower -ceq 'hipaa') { $script:address = 'https://hipaa.cloud.langfuse.com' }
+    elseif ($lower -cmatch '^[sp]k-') { $problem = 'that is a key in the place of the address' }
+    elseif ($trimmed -cnotmatch '^[\]\[A-Za-z0-9._~:/?#@%=&+-]*\z') {
+        $problem = 'the address contains a character that does not belong there'
+    }
+    elseif ($trimmed -cnotmatch '^https?://') {
+        $problem = '"' + $trimmed + '" is neither a region (eu, us, jp, hipaa) nor an address with http:// or https://'
+        if ($trimmed -cmatch '^[^:/]+\.[^:/]+\z') { $problem += '. Did you mean https://' + $trimmed + '?' }
+    }
+    else { $problem = Read-Url $trimmed }
+    if ($problem) {
+        Write-Problem @($problem, ('See ' + $pageKeys))
+        return $false
+    }
+    return $true
+}
+
+# Reads an address with http:// or https:// into $script:address. Returns what is wrong with it, or ''.
+function Read-Url([string]$url) {
+    $null = $url -cmatch '^(https?)://(.*)\z'
+    $scheme = $Matches[1]
+    $rest = $Matches[2]
+    $before = ($rest -split '[?#]', 2)[0]
+    $null = $before -cmatch '^([^/]*)(.*)\z'
+    $authority = $Matches[1].ToLowerInvariant()
+    $path = $Matches[2].TrimEnd('/')
+    if ($authority.Contains('@')) {
+        return 'the address contains a user name or a password; the keys go elsewhere'
+    }
+    if ($authority -cnotmatch '^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:([0-9]{1,5}))?\z') {
+        return 'the address has no valid host or port'
+    }
+    $name = $Matches[1]
+    if ($Matches[3] -and ([int]$Matches[3] -gt 65535)) { return 'the address has no valid host or port' }
+    if (($authority -ceq 'langfuse.com') -or ($authority -ceq 'www.langfuse.com')) {
+        return 'langfuse.com is the website; give the address where you log in'
+    }
+    $root = $path
+    if ($authority -cmatch '^(.*\.)?cloud\.langfuse\.com\z') {
+        $root = ''
+        if ($scheme -ceq 'http') { return 'Langfuse Cloud is reached with https:// only: https://' + $authority }
+    }
+    else {
+        # Langfuse's own paths: pasted from a browser, or from an OTLP endpoint.
+        foreach ($own in 'api', 'otel', 'v1', 'project', 'organization', 'auth', 'setup', 'account') {
+            $at = ($root + '/').IndexOf(('/' + $own + '/'), [StringComparison]::Ordinal)
+            if ($at -ge 0) { $root = ($root + '/').Substring(0, $at) }
+        }
+        $root = $root.TrimEnd('/')
+    }
+    $mended = $scheme + '://' + $authority + $root
+    if (($before -cne $rest) -or ($root -cne $path)) { return 'give the address of Langfuse alone: ' + $mended }
+    if ($path) {
+        Write-Note ($path + ' is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=' + $path)
+    }
+    if (($scheme -ceq 'http') -and -not (Test-Local $name)) {
+        Write-Note ($mended + ' is not encrypted; whoever is on the way can read your keys')
+    }
+    $script:address = $mended
+    return ''
+}
+
+function Get-Place {
+    if ($script:address -ceq 'https://cloud.langfuse.com') { return 'Langfuse Cloud, EU' }
+    if ($script:address -ceq 'https://us.cloud.langfuse.com') { return 'Langfuse Cloud, US' }
+    if ($script:address -ceq 'https://jp.cloud.langfuse.com') { return 'Langfuse Cloud, Japan' }
+    if ($script:address -ceq 'https://hipaa.cloud.langfuse.com') { return 'Langfuse Cloud, HIPAA' }
+    return 'your own Langfuse'
+}
+
+# Returns what is wrong with a trimmed key, or ''.
+function Get-Complaint([string]$kind, [string]$key) {
+    $prefix = 'pk-lf-'
+    $other = 'secret key'
+    $otherPrefix = 'sk-lf-'
+    if ($kind -ceq 'secret key') {
+        $prefix = 'sk-lf-'
+        $other = 'public key'
+        $otherPrefix = 'pk-lf-'
+    }
+    if ($key -ceq '') { return 'the ' + $kind + ' is empty' }
+    if ($key -cnotmatch '^[ -~]+\z') {
+        return 'the ' + $kind + ' contains a character that no key has: a line break, or one beyond ASCII'
+    }
+    if ($key.Contains(':')) { return 'the ' + $kind + ' contains a colon; paste one key at a time' }
+    if ($AnyKeyForm) { return '' }
+    if ($key -cmatch ('^' + $otherPrefix)) {
+        return 'that is a ' + $other + ' (' + $otherPrefix + ') in the place of the ' + $kind + ' (' + $prefix + ')'
+    }
+    if ($key -cmatch ('^' + $prefix)) {
+        if (($key -ceq $prefix) -or ($key -cmatch '\.\.\.\z')) {
+            return 'the ' + $kind + ' is not whole; copy all of it'
+        }
+        if ($key.Contains(' ')) { return 'the ' + $kind + ' contains a space' }
+        return ''
+    }
+    if ($key -cmatch '^sk-ant-') { return 'the ' + $kind + ' is one of Anthropic (sk-ant-), not of Langfuse' }
+    if ($key -cmatch '^sk-') { return 'the ' + $kind + ' is one of OpenAI (sk-), not of Langfuse' }
+    if ($key -cmatch '^(Basic |cGstbGYt)') {
+        return 'the ' + $kind + ' is a header made of both keys already, not a key'
+    }
+    return 'the ' + $kind + ' does not begin with ' + $prefix +
+        '. If your own Langfuse was set up with such a key, add -AnyKeyForm'
+}
+
+# --- Asking ---
+
+function Read-Answer([string]$prompt) {
+    [Console]::Error.Write($prompt)
+    $answer = Read-Host
+    if ($null -eq $answer) { Stop-Refused @('no answer') }
+    return [string]$answer
+}
+
+function Read-HiddenAnswer([string]$prompt) {
+    [Console]::Error.Write($prompt)
+    $secure = Read-Host -AsSecureString
+    if ($null -eq $secure) { Stop-Refused @('no answer') }
+    $pointer = [Runtime.InteropServices.Marshal]::SecureStringToBSTR($secure)
+    try { return [Runtime.InteropServices.Marshal]::PtrToStringBSTR($pointer) }
+    finally { [Runtime.InteropServices.Marshal]::ZeroFreeBSTR($pointer) }
+}
+
+function Read-AskedAddress {
+    [Console]::Error.WriteLine('Where is your Langfuse?')
+    [Console]::Error.WriteLine('  1  EU        https://cloud.langfuse.com')
+    [Console]::Error.WriteLine('  2  US        https://us.cloud.langfuse.com')
+    [Console]::Error.WriteLine('  3  Japan     https://jp.cloud.langfuse.com')
+    [Console]::Error.WriteLine('  4  HIPAA     https://hipaa.cloud.langfuse.com')
+    [Console]::Error.WriteLine('  5  your own')
+    for ($i = 0; $i -lt 3; $i++) {
+        $answer = Get-Trimmed (Read-Answer 'Number, region or address: ')
+        if ($answer -ceq '1') { $answer = 'eu' }
+        elseif ($answer -ceq '2') { $answer = 'us' }
+        elseif ($answer -ceq '3') { $answer = 'jp' }
+        elseif ($answer -ceq '4') { $answer = 'hipaa' }
+        elseif ($answer -ceq '5') { $answer = Read-Answer 'Address of your Langfuse: ' }
+        if (Read-Address $answer) { return }
+    }
+    exit 1
+}
+
+function Read-AskedKey([string]$kind, [string]$prompt) {
+    for ($i = 0; $i -lt 3; $i++) {
+        if ($kind -ceq 'public key') { $answer = Read-Answer $prompt }
+        else { $answer = Read-HiddenAnswer $prompt }
+        $key = Get-TrimmedWithNote $kind $answer
+        $complaint = Get-Complaint $kind $key
+        if (-not $complaint) { return $key }
+        Write-Problem @($complaint, ('See ' + $pageKeys))
+    }
+    exit 1
+}
+
+# --- Asking Langfuse ---
+
+# Windows PowerShell 5.1 does not read these variables by itself; PowerShell 7 does.
+function Get-ProxyFor([Uri]$uri) {
+    $proxy = $env:HTTP_PROXY
+    if ($uri.Scheme -ceq 'https') { $proxy = $env:HTTPS_PROXY }
+    foreach ($entry in ([string]$env:NO_PROXY).Split(',')) {
+        $name = $entry.Trim().TrimStart('.')
+        if ($name -ceq '*') { return '' }
+        if ($name -and (($uri.Host -eq $name) -or $uri.Host.EndsWith('.' + $name))) { return '' }
+    }
+    return [string]$proxy
+}
+
+# Says why there was no answer: name, tls, time or other.
+function Get-Cause([Exception]$exception) {
+    $cause = $exception
+    while ($null -ne $cause) {
+        if ($cause -is [System.Security.Authentication.AuthenticationException]) { return 'tls' }
+        if ($cause -is [System.Net.Sockets.SocketException]) {
+            if (@('HostNotFound', 'NoData', 'TryAgain') -contains [string]$cause.SocketErrorCode) { return 'name' }
+        }
+        if ($cause -is [System.Net.WebException]) {
+            $status = [string]$cause.Status
+            if ($status -ceq 'NameResolutionFailure') { return 'name' }
+            if (($status -ceq 'TrustFailure') -or ($status -ceq 'SecureChannelFailure')) { return 'tls' }
+            if ($status -ceq 'Timeout') { return 'time' }
+        }
+        if (($cause -is [OperationCanceledException]) -or ($cause -is [TimeoutException])) { return 'time' }
+        $cause = $cause.InnerException
+    }
+    return 'other'
+}
+
+function Test-WithLangfuse([string]$encoded) {
+    $request = @{
+        Uri                = $script:address + '/api/public/projects'
+        Headers            = @{ Authorization = 'Basic ' + $encoded }
+        UseBasicParsing    = $true
+        TimeoutSec         = 20
+        MaximumRedirection = 0
+    }
+    if ($PSVersionTable.PSVersion.Major -lt 6) {
+        # TLS 1.2, which Windows PowerShell 5.1 does not offer on every Windows.
+        [Net.ServicePointManager]::SecurityProtocol = [Net.ServicePointManager]::SecurityProtocol -bor 3072
+        $proxy = Get-ProxyFor ([Uri]$request.Uri)
+        if ($proxy) { $request.Proxy = $proxy }
+    }
+    $status = ''
+    $body = ''
+    try {
+        $response = Invoke-WebRequest @request
+        $status = [string][int]$response.StatusCode
+        $body = [string]$response.Content
+    }
+    catch {
+        $problem = $_
+        $response = $problem.Exception.Response
+        if ($null -ne $response) {
+            $status = [string][int]$response.StatusCode
+            if ($problem.ErrorDetails) { $body = [string]$problem.ErrorDetails.Message }
+        }
+        elseif ($problem.FullyQualifiedErrorId -like 'MaximumRedirectExceeded*') { $status = '3xx' }
+        else {
+            $cause = Get-Cause $problem.Exception
+            $see = 'See ' + $pageUnreachable
+            if ($cause -ceq 'name') {
+                Stop-Refused @(('the name in ' + $script:address + ' cannot be resolved'),
+                    'Is it spelt right? Does this machine reach the network?', $see)
+            }
+            if ($cause -ceq 'time') {
+                Stop-Refused @(($script:address + ' does not answer within 20 seconds'),
+                    'Is a firewall or a proxy (HTTPS_PROXY) in the way?', $see)
+            }
+            if ($cause -ceq 'tls') {
+                Stop-Refused @(('no trusted TLS connection to ' + $script:address),
+                    'A certificate authority of your own? Name its file in SSL_CERT_FILE.', $see)
+            }
+            Stop-Refused @(($script:address + ' cannot be reached'),
+                'Is the port right, and is the server up? Is a proxy (HTTPS_PROXY) in the way?', $see)
+        }
+    }
+    $said = ''
+    if ($body -cmatch '^\{"message":"([^"]*)"') { $said = 'Langfuse says: ' + ($Matches[1] -creplace '[^ -~]', '') }
+    if ($status -ceq '401') {
+        Stop-Refused @(('Langfuse at ' + $script:address + ' refuses the keys (401)'),
+            'They belong to another region or project, or were not copied whole.', $said, ('See ' + $pageRefused))
+    }
+    if ($status -ceq '403') {
+        Stop-Refused @("the keys are not a project's (403)",
+            'Make a pair in the project: Settings, API Keys.', $said, ('See ' + $pageRefused))
+    }
+    if ($status -cmatch '^(407|429|5..)\z') {
+        Stop-Refused @(($script:address + ' answers with status ' + $status),
+            'Try again later; with 407 it is the proxy that wants a password.', $said, ('See ' + $pageUnreachable))
+    }
+    if (($status -cne '200') -or ($body -cnotmatch '^\{"data":\[\{"id":"([A-Za-z0-9_-]+)"')) {
+        Stop-Refused @(($script:address + ' answers, but not as Langfuse does (status ' + $status + ')'),
+            'Give the address that the browser shows, up to the host.', ('See ' + $pagePath))
+    }
+    [Console]::Error.WriteLine('Langfuse at ' + $script:address + ' accepts the keys (project ' + $Matches[1] + ').')
+}
+
+# --- Results ---
+
+# True if a file holds nothing but what -Write puts there.
+function Test-Ours([string]$file) {
+    foreach ($line in [IO.File]::ReadAllLines($file)) {
+        if ($line -cnotmatch ('^# Written by codex-langfuse\.|' + $variable + '|^\s*\z')) { return $false }
+    }
+    return $true
+}
+
+# Makes a folder, and those above it, so that only you can look into them.
+function New-PrivateFolder([string]$folder) {
+    if (-not $folder -or [IO.Directory]::Exists($folder)) { return }
+    New-PrivateFolder ([IO.Path]::GetDirectoryName($folder))
+    $null = [IO.Directory]::CreateDirectory($folder)
+    if (-not $onWindows) { & /bin/chmod 700 $folder }
+}
+
+function Protect-File([string]$file) {
+    if ($onWindows) {
+        $user = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
+        $null = & icacls.exe $file /inheritance:r /grant:r ('*' + $user + ':F')
+    }
+    else { & /bin/chmod 600 $file }
+    if ($LASTEXITCODE -ne 0) { throw 'it cannot be made private' }
+}
+
+function Write-PrivateFile([string]$file, [string]$line) {
+    $full = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($file)
+    $old = Get-Item -LiteralPath $full -Force -ErrorAction SilentlyContinue
+    if ($null -ne $old) {
+        $link = [bool]($old.Attributes -band [IO.FileAttributes]::ReparsePoint)
+        if (($old.PSIsContainer) -or ($link -and -not $Force)) {
+            Stop-Refused @($file + ' is not a regular file; nothing was written')
+        }
+        if (-not $Force -and -not (Test-Ours $full)) {
+            Stop-Refused @(($file + ' holds something else; nothing was written'),
+                'Choose another file, or add -Force to replace it.')
+        }
+    }
+    $temporary = ''
+    try {
+        $folder = [IO.Path]::GetDirectoryName($full)
+        New-PrivateFolder $folder
+        $temporary = [IO.Path]::Combine($folder, 'codex-langfuse.' + [Guid]::NewGuid().ToString('N') + '.tmp')
+        [IO.File]::WriteAllText($temporary, '')
+        Protect-File $temporary
+        [IO.File]::WriteAllText($temporary, ($marker + "`n" + $line + "`n"), [Text.Encoding]::ASCII)
+        Move-Item -LiteralPath $temporary -Destination $full -Force
+    }
+    catch {
+        if ($temporary) { Remove-Item -LiteralPath $temporary -Force -ErrorAction SilentlyContinue }
+        Stop-Refused @($file + ' cannot be written: ' + $_.Exception.Message)
+    }
+}
+
+# --- What was asked for ---
+
+if ($Help -or (@($Region, $BaseUrl, $PublicKey, $Write) + $args) -contains '--help') {
+    Write-Output $usage
+    exit 0
+}
+if ($args.Count -gt 0) { Stop-WrongUsage 'an argument that is no option' }
+if ($Region -and $BaseUrl) { Stop-WrongUsage 'give -Region or -BaseUrl, not both' }
+if ($Force -and -not $Write) { Stop-WrongUsage '-Force goes with -Write' }
+if ($Region -and (@('eu', 'us', 'jp', 'hipaa') -cnotcontains $Region)) {
+    Stop-WrongUsage 'the regions are eu, us, jp and hipaa'
+}
+if ($Write -and ($Write -cnotmatch '\.ps1\z')) {
+    Stop-WrongUsage "the file's name must end in .ps1, or PowerShell does not load it"
+}
+
+$given = $Region
+if (-not $given) { $given = $BaseUrl }
+if (-not $given) { $given = [string]$env:LANGFUSE_BASE_URL }
+if (-not $given) { $given = [string]$env:LANGFUSE_HOST }
+$public = $PublicKey
+if (-not $public) { $public = [string]$env:LANGFUSE_PUBLIC_KEY }
+$secret = [string]$env:LANGFUSE_SECRET_KEY
+if ($SecretStdin) {
+    # Depending on how the script is started, the host has read standard input into $input already.
+    $piped = @($input)
+    if ($piped.Count -gt 0) { $secret = [string]$piped[0] }
+    elseif ([Console]::IsInputRedirected) { $secret = [string][Console]::In.ReadLine() }
+    else { Stop-WrongUsage '-SecretStdin is for a pipe or a file; without it you are asked for the key' }
+}
+
+$interactive = -not $SecretStdin -and -not [Console]::IsInputRedirected
+if (-not $interactive) {
+    if (-not $given) { Stop-WrongUsage 'no address: give -Region or -BaseUrl, or set LANGFUSE_BASE_URL' }
+    if (-not $public) { Stop-WrongUsage 'no public key: give -PublicKey, or set LANGFUSE_PUBLIC_KEY' }
+    if (-not $secret -and -not $SecretStdin) {
+        Stop-WrongUsage 'no secret key: give -SecretStdin, or set LANGFUSE_SECRET_KEY'
+    }
+}
+
+if ($given) {
+    if (-not (Read-Address $given)) { exit 1 }
+}
+else { Read-AskedAddress }
+
+if ($public) { $public = Get-TrimmedWithNote 'public key' $public }
+if ($secret) { $secret = Get-TrimmedWithNote 'secret key' $secret }
+if (-not $AnyKeyForm -and ($public -cmatch '^sk-lf-') -and ($secret -cmatch '^pk-lf-')) {
+    Stop-Refused @('the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-',
+        ('See ' + $pageKeys))
+}
+if ($public -or -not $interactive) {
+    $complaint = Get-Complaint 'public key' $public
+    if ($complaint) { Stop-Refused @($complaint, ('See ' + $pageKeys)) }
+}
+else { $public = Read-AskedKey 'public key' 'Public key (pk-lf-...): ' }
+if ($secret -or -not $interactive) {
+    $complaint = Get-Complaint 'secret key' $secret
+    if ($complaint) { Stop-Refused @($complaint, ('See ' + $pageKeys)) }
+}
+else { $secret = Read-AskedKey 'secret key' 'Secret key (sk-lf-..., not shown): ' }
+
+$encoded = [Convert]::ToBase64String([Text.Encoding]::ASCII.GetBytes($public + ':' + $secret))
+$line = '$env:' + $variable + ' = "Authorization=Basic%20' + $encoded + '"'
+
+if ($Check) { Test-WithLangfuse $encoded }
+if ($Write) { Write-PrivateFile $Write $line }
+if ($Quiet) {
+    if (-not $Write) { Write-Output ('Basic ' + $encoded) }
+    exit 0
+}
+if ($Write) {
+    $path = $Write
+    if ($path -cnotmatch '[/\\]') { $path = './' + $path }
+    Write-Output '# 1. The key is in a file that only you can read. Before you start Codex, load it:'
+    Write-Output (". '" + $path.Replace("'", "''") + "'")
+}
+else {
+    Write-Output '# 1. In the terminal in which you start Codex:'
+    Write-Output $line
+}
+Write-Output ''
+Write-Output '# 2. Into ~/.codex/config.toml, in place of any [otel] there:'
+Write-Output ('# Codex to Langfuse, traces only: ' + (Get-Place) + '.')
+Write-Output $tomlBeforeEndpoint
+Write-Output ('endpoint = "' + $script:address + '/api/public/otel/v1/traces"')
+Write-Output $tomlAfterEndpoint
+Write-Output ''
+Write-Output ('# 3. See whether it arrives: ' + $site + '/quickstart/#verify')
+exit 0

@@ -1,0 +1,517 @@
+#!/usr/bin/env bash
+# Two keys of Langfuse in, what Codex needs out: the header for its environment, and the TOML.
+# Needs bash 3.2 or newer, base64 and tr; curl for --check. The secret key never stands in a command line.
+{ set +xv; } 2>/dev/null # A trace of this script would show the secret key.
+set -euo pipefail
+export LC_ALL=C # One byte a character, so that a pattern sees what Langfuse will see.
+
+readonly site=https://codex-langfuse.github.io/codex-langfuse
+readonly page_keys=$site/quickstart/#keys
+readonly page_refused=$site/guide/troubleshooting/#refused-keys
+readonly page_unreachable=$site/guide/troubleshooting/#unreachable
+readonly page_path=$site/guide/troubleshooting/#endpoint-path
+readonly variable=OTEL_EXPORTER_OTLP_TRACES_HEADERS
+readonly marker='# Written by codex-langfuse. It holds a secret key: keep it readable by you alone.'
+
+usage() {
+  cat <<'TEXT'
+Usage: generate-langfuse-auth.sh [options]
+
+Make the header that Codex sends to Langfuse, and the TOML that goes with it. Asks for what is not given.
+
+Options:
+  --region NAME      Langfuse Cloud: eu, us, jp or hipaa.
+  --base-url URL     Your own Langfuse, such as http://localhost:3000.
+  --public-key KEY   The public key (pk-lf-...).
+  --secret-stdin     Read the secret key (sk-lf-...) from standard input. There is no option for the key
+                     itself: other users could see it in the list of processes.
+  --any-key-form     Take keys that do not begin with pk-lf- and sk-lf-.
+  --check            Ask Langfuse whether it accepts the keys, before anything is printed or written.
+  --write FILE       Put the line with the key into FILE, readable by you alone, instead of printing it.
+  --force            With --write: replace FILE whatever is in it.
+  --quiet            Print the header's value alone: Basic <base64>. With --write: print nothing.
+  -h, --help         Show this.
+
+Environment: LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). Options win.
+--check uses HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE. NO_COLOR turns colour off.
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+
+Examples:
+  ./generate-langfuse-auth.sh
+  ./generate-langfuse-auth.sh --region eu --check --write ~/.config/codex-langfuse/env
+  pass show langfuse | ./generate-langfuse-auth.sh --region us --public-key pk-lf-... --secret-stdin --quiet
+TEXT
+}
+
+red='' yellow='' plain=''
+if [ -t 2 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+  red=$'\033[1;31m' yellow=$'\033[33m' plain=$'\033[0m'
+fi
+
+note() { printf '%snote:%s %s\n' "$yellow" "$plain" "$1" >&2; }
+
+# Prints what is wrong, and further lines: what to do, and the page.
+error() {
+  printf '%serror:%s %s\n' "$red" "$plain" "$1" >&2
+  shift
+  if [ $# -gt 0 ]; then printf '  %s\n' "$@" >&2; fi
+}
+
+fail() {
+  error "$@"
+  exit 1
+}
+
+wrong_usage() {
+  error "$1" 'See --help.'
+  exit 2
+}
+
+# --- Forms of keys and addresses. Each function leaves its result in a variable of its name's noun. ---
+
+# Leaves out what copying adds at both ends: white space, and one pair of quotes. Result: trimmed.
+trim() {
+  strip_space "$1"
+  case $trimmed in
+    \"*\" | \'*\')
+      if [ ${#trimmed} -ge 2 ]; then
+        trimmed=${trimmed#?}
+        strip_space "${trimmed%?}"
+      fi
+      ;;
+  esac
+}
+
+strip_space() {
+  trimmed=${1#"${1%%[![:space:]]*}"}
+  trimmed=${trimmed%"${trimmed##*[![:space:]]}"}
+}
+
+# Trims $2, and says so if that changed it; $1 is what it is.
+trim_and_note() {
+  trim "$2"
+  if [ "$trimmed" != "$2" ]; then note "left out spaces, line breaks or quotes around the $1"; fi
+}
+
+# Reads a region's name or an address. Results: base_url, place. Fails with the error printed.
+read_base_url() {
+  local scheme rest before authority host port path root mended name valid guess=''
+  trim_and_note address "$1"
+  case $(printf '%s' "$trimmed" | tr '[:upper:]' '[:lower:]') in
+    '') refuse_address 'the address is empty' || return 1 ;;
+    eu) base_url=https://cloud.langfuse.com ;;
+    us) base_url=https://us.cloud.langfuse.com ;;
+    jp | japan) base_url=https://jp.cloud.langfuse.com ;;
+    hipaa) base_url=https://hipaa.cloud.langfuse.com ;;
+    sk-* | pk-*) refuse_address 'that is a key in the place of the address' || return 1 ;;
+    *) base_url='' ;;
+  esac
+  if [ -z "$base_url" ]; then
+    valid='^[][A-Za-z0-9._~:/?#@%=&+-]*$'
+    if ! [[ $trimmed =~ $valid ]]; then
+      refuse_address 'the address contains a character that does not belong there' || return 1
+    fi
+    case $trimmed in
+      http://* | https://*) ;;
+      *)
+        valid='^[^:/]+\.[^:/]+$'
+        if [[ $trimmed =~ $valid ]]; then guess=". Did you mean https://$trimmed?"; fi
+        refuse_address "\"$trimmed\" is neither a region (eu, us, jp, hipaa) nor an address with http:// or https://$guess" ||
+          return 1
+        ;;
+    esac
+    scheme=${trimmed%%://*}
+    rest=${trimmed#*://}
+    before=${rest%%[?#]*}
+    authority=$(printf '%s' "${before%%/*}" | tr '[:upper:]' '[:lower:]')
+    path=${before#"${before%%/*}"}
+    while [ "${path%/}" != "$path" ]; do path=${path%/}; done
+    case $authority in
+      *@*) refuse_address 'the address contains a user name or a password; the keys go elsewhere' || return 1 ;;
+    esac
+    valid='^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$'
+    if ! [[ $authority =~ $valid ]]; then
+      refuse_address 'the address has no valid host or port' || return 1
+    fi
+    host=${BASH_REMATCH[1]} port=${BASH_REMATCH[2]:-:0}
+    if [ "$((10#${port#:}))" -gt 65535 ]; then
+      refuse_address 'the address has no valid host or port' || return 1
+    fi
+    root=$path
+    case $authority in
+      langfuse.com | www.langfuse.com)
+        refuse_address 'langfuse.com is the website; give the address where you log in' || return 1
+        ;;
+      cloud.langfuse.com | *.cloud.langfuse.com)
+        root=''
+        if [ "$scheme" = http ]; then
+          refuse_address "Langfuse Cloud is reached with https:// only: https://$authority" || return 1
+        fi
+        ;;
+      *)
+        # Langfuse's own paths: pasted from a browser, or from an OTLP endpoint.
+        for name in api otel v1 project organization auth setup account; do
+          case $root/ in */"$name"/*) root=$root/ root=${root%%"/$name/"*} ;; esac
+        done
+        while [ "${root%/}" != "$root" ]; do root=${root%/}; done
+        ;;
+    esac
+    mended=$scheme://$authority$root
+    if [ "$before" != "$rest" ] || [ "$root" != "$path" ]; then
+      refuse_address "give the address of Langfuse alone: $mended" || return 1
+    fi
+    if [ -n "$path" ]; then
+      note "$path is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=$path"
+    fi
+    case $scheme://$host in
+      https://* | http://localhost | http://*.localhost | http://127.* | 'http://[::1]') ;;
+      *) note "$mended is not encrypted; whoever is on the way can read your keys" ;;
+    esac
+    base_url=$mended
+  fi
+  case $base_url in
+    https://cloud.langfuse.com) place='Langfuse Cloud, EU' ;;
+    https://us.cloud.langfuse.com) place='Langfuse Cloud, US' ;;
+    https://jp.cloud.langfuse.com) place='Langfuse Cloud, Japan' ;;
+    https://hipaa.cloud.langfuse.com) place='Langfuse Cloud, HIPAA' ;;
+    *) place='your own Langfuse' ;;
+  esac
+}
+
+refuse_address() {
+  error "$1" "See $page_keys"
+  return 1
+}
+
+# Says what is wrong with a trimmed key ($2) of a kind ($1), if anything. Result: complaint.
+check_key() {
+  local kind=$1 key=$2 prefix other other_prefix
+  complaint=''
+  if [ "$kind" = 'public key' ]; then
+    prefix=pk-lf- other='secret key' other_prefix=sk-lf-
+  else
+    prefix=sk-lf- other='public key' other_prefix=pk-lf-
+  fi
+  case $key in
+    '') complaint="the $kind is empty" ;;
+    *[!\ -~]*) complaint="the $kind contains a character that no key has: a line break, or one beyond ASCII" ;;
+    *:*) complaint="the $kind contains a colon; paste one key at a time" ;;
+  esac
+  if [ -n "$complaint" ] || [ -n "$any_key_form" ]; then return; fi
+  case $key in
+    "$other_prefix"*)
+      complaint="that is a $other ($other_prefix) in the place of the $kind ($prefix)"
+      ;;
+    "$prefix" | "$prefix"*...) complaint="the $kind is not whole; copy all of it" ;;
+    "$prefix"*' '*) complaint="the $kind contains a space" ;;
+    "$prefix"*) ;;
+    sk-ant-*) complaint="the $kind is one of Anthropic (sk-ant-), not of Langfuse" ;;
+    sk-*) complaint="the $kind is one of OpenAI (sk-), not of Langfuse" ;;
+    'Basic '* | cGstbGYt*) complaint="the $kind is a header made of both keys already, not a key" ;;
+    *)
+      complaint="the $kind does not begin with $prefix. If your own Langfuse was set up with such a key, add --any-key-form"
+      ;;
+  esac
+}
+
+# --- Asking ---
+
+terminal=''
+restore_terminal() {
+  if [ -n "$terminal" ]; then
+    stty "$terminal" 2>/dev/null || :
+    terminal=''
+  fi
+}
+
+# Prints a prompt and reads a line. Result: answer.
+ask() {
+  printf '%s' "$1" >&2
+  if ! IFS= read -r answer && [ -z "$answer" ]; then
+    printf '\n' >&2
+    fail 'no answer'
+  fi
+}
+
+# The same, and what is typed is not shown: from before the prompt on, as a paste may be quick.
+ask_hidden() {
+  local got=yes
+  terminal=$(stty -g)
+  stty -echo
+  printf '%s' "$1" >&2
+  IFS= read -rs answer || [ -n "$answer" ] || got=''
+  restore_terminal
+  printf '\n' >&2
+  [ -n "$got" ] || fail 'no answer'
+}
+
+ask_base_url() {
+  cat >&2 <<'TEXT'
+Where is your Langfuse?
+  1  EU        https://cloud.langfuse.com
+  2  US        https://us.cloud.langfuse.com
+  3  Japan     https://jp.cloud.langfuse.com
+  4  HIPAA     https://hipaa.cloud.langfuse.com
+  5  your own
+TEXT
+  for _ in 1 2 3; do
+    ask 'Number, region or address: '
+    trim "$answer"
+    case $trimmed in
+      1) answer=eu ;;
+      2) answer=us ;;
+      3) answer=jp ;;
+      4) answer=hipaa ;;
+      5) ask 'Address of your Langfuse: ' ;;
+    esac
+    if read_base_url "$answer"; then return; fi
+  done
+  exit 1
+}
+
+# Asks for a key of kind $1 with a prompt $2, up to three times. Result: trimmed.
+ask_key() {
+  for _ in 1 2 3; do
+    if [ "$1" = 'public key' ]; then ask "$2"; else ask_hidden "$2"; fi
+    trim_and_note "$1" "$answer"
+    check_key "$1" "$trimmed"
+    if [ -z "$complaint" ]; then return; fi
+    error "$complaint" "See $page_keys"
+  done
+  exit 1
+}
+
+# --- Asking Langfuse ---
+
+# Says whether Langfuse accepts the pair. The header goes to curl through a pipe, so ps does not show it.
+check_with_langfuse() {
+  local answer status=0 code body project said
+  command -v curl >/dev/null || fail 'curl is needed for --check and was not found'
+  answer=$(
+    printf 'header = "Authorization: Basic %s"\nurl = "%s/api/public/projects"\n' "$encoded" "$base_url" |
+      curl --disable --silent --globoff --max-time 20 --proto '=http,https' --write-out '\n%{http_code}' --config -
+  ) || status=$?
+  case $status in
+    0) ;;
+    6)
+      fail "the name in $base_url cannot be resolved" \
+        'Is it spelt right? Does this machine reach the network?' "See $page_unreachable"
+      ;;
+    28)
+      fail "$base_url does not answer within 20 seconds" \
+        'Is a firewall or a proxy (HTTPS_PROXY) in the way?' "See $page_unreachable"
+      ;;
+    35 | 51 | 53 | 54 | 58 | 59 | 60 | 64 | 66 | 77 | 80 | 82 | 83 | 90 | 91)
+      fail "no trusted TLS connection to $base_url" \
+        'A certificate authority of your own? Name its file in SSL_CERT_FILE.' "See $page_unreachable"
+      ;;
+    *)
+      fail "$base_url cannot be reached" \
+        'Is the port right, and is the server up? Is a proxy (HTTPS_PROXY) in the way?' "See $page_unreachable"
+      ;;
+  esac
+  code=${answer##*$'\n'}
+  body=${answer%$'\n'*}
+  project=$(printf '%s\n' "$body" | sed -n 's/^{"data":\[{"id":"\([A-Za-z0-9_-]*\)".*/\1/p')
+  said=$(printf '%s\n' "$body" | sed -n 's/^{"message":"\([^"]*\)".*/Langfuse says: \1/p' | tr -cd '[:print:]')
+  case $code in
+    401)
+      fail "Langfuse at $base_url refuses the keys (401)" \
+        'They belong to another region or project, or were not copied whole.' ${said:+"$said"} "See $page_refused"
+      ;;
+    403)
+      fail "the keys are not a project's (403)" 'Make a pair in the project: Settings, API Keys.' \
+        ${said:+"$said"} "See $page_refused"
+      ;;
+    407 | 429 | 5??)
+      fail "$base_url answers with status $code" \
+        'Try again later; with 407 it is the proxy that wants a password.' ${said:+"$said"} "See $page_unreachable"
+      ;;
+  esac
+  if [ "$code" != 200 ] || [ -z "$project" ]; then
+    fail "$base_url answers, but not as Langfuse does (status $code)" \
+      'Give the address that the browser shows, up to the host.' "See $page_path"
+  fi
+  printf 'Langfuse at %s accepts the keys (project %s).\n' "$base_url" "$project" >&2
+}
+
+# --- Results ---
+
+print_export() { printf 'export %s="Authorization=Basic%%20%s"\n' "$variable" "$encoded"; }
+
+# The same text as the file for this place in examples/codex.
+print_toml() {
+  printf '# Codex to Langfuse, traces only: %s.\n' "$place"
+  cat <<'TOML'
+# The key is not in this file: it comes from OTEL_EXPORTER_OTLP_TRACES_HEADERS.
+[otel]
+environment = "prod"
+metrics_exporter = "none"            # without this line Codex sends metrics to OpenAI
+
+[otel.trace_exporter.otlp-http]      # no line `trace_exporter = "otlp-http"` beside it
+TOML
+  printf 'endpoint = "%s/api/public/otel/v1/traces"\n' "$base_url"
+  cat <<'TOML'
+protocol = "binary"
+headers = { x-langfuse-ingestion-version = "4" }
+
+[otel.span_attributes]               # on every span; Codex 0.130 and newer
+"langfuse.environment" = "prod"
+
+[shell_environment_policy]
+exclude = ["OTEL_*", "LANGFUSE_*"]   # keeps the key out of the commands that Codex runs
+TOML
+}
+
+# True if a file holds nothing but what --write, or the quickstart, puts there.
+is_ours() {
+  ! grep -v -e '^# Written by codex-langfuse\.' -e "$variable" -e '^[[:space:]]*$' "$1" >/dev/null
+}
+
+temporary=''
+write_export() {
+  local folder=.
+  case $1 in */*) folder=${1%/*} ;; esac
+  [ -n "$folder" ] || folder=/
+  umask 077
+  mkdir -p -- "$folder" || fail "the folder $folder cannot be made"
+  if [ -e "$1" ] || [ -L "$1" ]; then
+    if [ -L "$1" ] || ! [ -f "$1" ]; then
+      if ! [ -L "$1" ] || [ -z "$force" ]; then fail "$1 is not a regular file; nothing was written"; fi
+    elif [ -z "$force" ] && ! is_ours "$1"; then
+      fail "$1 holds something else; nothing was written" 'Choose another file, or add --force to replace it.'
+    fi
+  fi
+  temporary=$(mktemp "$folder/.codex-langfuse.XXXXXX") || fail "nothing can be written into $folder"
+  chmod 600 "$temporary"
+  { printf '%s\n' "$marker" && print_export; } >"$temporary" || fail "$1 cannot be written"
+  mv -f -- "$temporary" "$1" || fail "$1 cannot be written"
+  temporary=''
+}
+
+# Prints the command that loads file $1: quoted for the shell, and never searched for on PATH.
+print_load() {
+  local path=$1 single="'" escaped="'\\''"
+  case $path in */*) ;; *) path=./$path ;; esac
+  printf ". '%s'\n" "${path//$single/$escaped}"
+}
+
+clean_up() {
+  if [ -n "$terminal" ]; then printf '\n' >&2; fi
+  restore_terminal
+  if [ -n "$temporary" ]; then rm -f -- "$temporary"; fi
+}
+trap clean_up EXIT # Bash runs it when a signal ends the script, too.
+
+region='' address='' public_key='' secret_stdin='' any_key_form='' check='' file='' force='' quiet=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --region | --base-url | --public-key | --write)
+      if [ $# -lt 2 ] || [ -z "$2" ]; then wrong_usage "$1 needs a value"; fi
+      case $1 in
+        --region) region=$2 ;;
+        --base-url) address=$2 ;;
+        --public-key) public_key=$2 ;;
+        --write) file=$2 ;;
+      esac
+      shift 2
+      ;;
+    --region=* | --base-url=* | --public-key=* | --write=*)
+      option=${1%%=*} value=${1#*=}
+      shift
+      set -- "$option" "$value" "$@"
+      ;;
+    --secret-key | --secret-key=*)
+      wrong_usage 'the secret key is no option: others could see it in the list of processes. Use --secret-stdin'
+      ;;
+    --secret-stdin) secret_stdin=yes && shift ;;
+    --any-key-form) any_key_form=yes && shift ;;
+    --check) check=yes && shift ;;
+    --force) force=yes && shift ;;
+    --quiet) quiet=yes && shift ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    -*) wrong_usage "unknown option ${1%%=*}" ;;
+    *) wrong_usage 'an argument without an option' ;;
+  esac
+done
+if [ -n "$region" ] && [ -n "$address" ]; then wrong_usage 'give --region or --base-url, not both'; fi
+if [ -n "$force" ] && [ -z "$file" ]; then wrong_usage '--force goes with --write'; fi
+case $region in
+  '' | eu | us | jp | hipaa) ;;
+  *) wrong_usage 'the regions are eu, us, jp and hipaa' ;;
+esac
+
+address=${region:-${address:-${LANGFUSE_BASE_URL:-${LANGFUSE_HOST:-}}}}
+public_key=${public_key:-${LANGFUSE_PUBLIC_KEY:-}}
+secret_key=${LANGFUSE_SECRET_KEY:-}
+unset LANGFUSE_SECRET_KEY # The programs called from here need not have it.
+if [ -n "$secret_stdin" ]; then
+  if [ -t 0 ]; then wrong_usage '--secret-stdin is for a pipe or a file; without it you are asked for the key'; fi
+  IFS= read -r secret_key || :
+fi
+
+interactive=''
+if [ -t 0 ] && [ -z "$secret_stdin" ]; then interactive=yes; fi
+if [ -z "$interactive" ]; then
+  if [ -z "$address" ]; then wrong_usage 'no address: give --region or --base-url, or set LANGFUSE_BASE_URL'; fi
+  if [ -z "$public_key" ]; then wrong_usage 'no public key: give --public-key, or set LANGFUSE_PUBLIC_KEY'; fi
+  if [ -z "$secret_key$secret_stdin" ]; then
+    wrong_usage 'no secret key: give --secret-stdin, or set LANGFUSE_SECRET_KEY'
+  fi
+fi
+
+if [ -n "$address" ]; then read_base_url "$address" || exit 1; else ask_base_url; fi
+
+if [ -n "$public_key" ]; then
+  trim_and_note 'public key' "$public_key"
+  public_key=$trimmed
+fi
+if [ -n "$secret_key" ]; then
+  trim_and_note 'secret key' "$secret_key"
+  secret_key=$trimmed
+fi
+if [ -z "$any_key_form" ]; then
+  case $public_key/$secret_key in
+    sk-lf-*/pk-lf-*)
+      fail 'the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-' "See $page_keys"
+      ;;
+  esac
+fi
+if [ -n "$public_key" ] || [ -z "$interactive" ]; then
+  check_key 'public key' "$public_key"
+  if [ -n "$complaint" ]; then fail "$complaint" "See $page_keys"; fi
+else
+  ask_key 'public key' 'Public key (pk-lf-...): '
+  public_key=$trimmed
+fi
+if [ -n "$secret_key" ] || [ -z "$interactive" ]; then
+  check_key 'secret key' "$secret_key"
+  if [ -n "$complaint" ]; then fail "$complaint" "See $page_keys"; fi
+else
+  ask_key 'secret key' 'Secret key (sk-lf-..., not shown): '
+  secret_key=$trimmed
+fi
+
+encoded=$(printf '%s:%s' "$public_key" "$secret_key" | base64 | tr -d '\r\n')
+
+if [ -n "$check" ]; then check_with_langfuse; fi
+if [ -n "$file" ]; then write_export "$file"; fi
+
+if [ -n "$quiet" ]; then
+  if [ -z "$file" ]; then printf 'Basic %s\n' "$encoded"; fi
+  exit 0
+fi
+if [ -n "$file" ]; then
+  printf '# 1. The key is in a file that only you can read. Before you start Codex, load it:\n'
+  print_load "$file"
+else
+  printf '# 1. In the terminal in which you start Codex:\n'
+  print_export
+fi
+printf '\n# 2. Into ~/.codex/config.toml, in place of any [otel] there:\n'
+print_toml
+printf '\n# 3. See whether it arrives: %s/quickstart/#verify\n' "$site"

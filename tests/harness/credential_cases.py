@@ -1,0 +1,101 @@
+"""Pairs of keys and addresses, good and bad, for all three that make a header of them."""
+
+import base64
+
+from codex_langfuse.pages import page_url
+from harness.fences.scanner import ROOT
+
+EXAMPLES = ROOT / "examples/codex"
+#: The pages that the messages name.
+PAGES = (
+    page_url("quickstart", "keys"),
+    page_url("quickstart", "verify"),
+    page_url("guide/troubleshooting", "refused-keys"),
+    page_url("guide/troubleshooting", "unreachable"),
+    page_url("guide/troubleshooting", "endpoint-path"),
+)
+PUBLIC = "pk-lf-8f1c2b7e-0d5a-4c1e-9c53-d5a1c7e0f001"
+SECRET = "sk-lf-4b0e7d92-66f3-4f6a-8a53-0f5e1a7c9002"
+PLACES = {"eu": "cloud-eu", "us": "cloud-us", "jp": "cloud-jp", "hipaa": "cloud-hipaa"}
+BOTH = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET}
+
+HOSTILE = [
+    "$(touch owned)",
+    "`id`",
+    "a b  c",
+    "back\\slash\\n",
+    "it's",
+    'say "hi"',
+    "100%s%d%%",
+    "-n",
+    "-e",
+    "*",
+    "!!",
+    "${HOME}",
+    "~",
+    "&& true",
+    "a,b;c=d",
+    "x" * 400,
+]
+
+#: Name: public key, secret key, what is said.
+REFUSED_KEYS = {
+    "swapped": (SECRET, PUBLIC, "the two keys are swapped"),
+    "two secrets": (SECRET, SECRET, "that is a secret key (sk-lf-) in the place of the public key (pk-lf-)"),
+    "two publics": (PUBLIC, PUBLIC, "that is a public key (pk-lf-) in the place of the secret key (sk-lf-)"),
+    "OpenAI": (PUBLIC, "sk-proj-1234567890abcdef", "the secret key is one of OpenAI (sk-)"),
+    "Anthropic": (PUBLIC, "sk-ant-api03-1234567890", "the secret key is one of Anthropic (sk-ant-)"),
+    "base64": ("cGstbGYtMTIzOnNrLWxmLTEyMw==", SECRET, "is a header made of both keys already"),
+    "header": (PUBLIC, "Basic cGstbGYtMTIz", "is a header made of both keys already"),
+    "other": (
+        "my-key",
+        SECRET,
+        "does not begin with pk-lf-. If your own Langfuse was set up with such a key",
+    ),
+    "upper case": (PUBLIC.upper(), SECRET, "does not begin with pk-lf-"),
+    "prefix alone": (PUBLIC, "sk-lf-", "the secret key is not whole"),
+    "dots": ("pk-lf-...", SECRET, "the public key is not whole"),
+    "ellipsis": ("pk-lf-…", SECRET, "the public key contains a character that no key has"),
+    "line break": (PUBLIC, f"{SECRET}\n{SECRET}", "the secret key contains a character that no key has"),
+    "escape": (PUBLIC, f"{SECRET}\x1b[201~", "the secret key contains a character that no key has"),
+    "space": (PUBLIC, "sk-lf-12 34", "the secret key contains a space"),
+    "pair": (f"{PUBLIC}:{SECRET}", SECRET, "the public key contains a colon"),
+    "quotes alone": (PUBLIC, "''", "the secret key is empty"),
+}
+#: Address: what is said.
+REFUSED_ADDRESSES = {
+    " ": "the address is empty",
+    "langfuse.example.com": "Did you mean https://langfuse.example.com?",
+    "europe": '"europe" is neither a region (eu, us, jp, hipaa) nor an address',
+    "ftp://example.com": "nor an address with http:// or https://",
+    "https://": "the address has no valid host or port",
+    "https://example.com:99999": "the address has no valid host or port",
+    "https://exa mple.com": "contains a character that does not belong there",
+    'https://x"\n[otel]': "contains a character that does not belong there",
+    "https://$(id).example.com": "contains a character that does not belong there",
+    "https://pk:secret@example.com": "contains a user name or a password",
+    "https://langfuse.com": "langfuse.com is the website",
+    "http://us.cloud.langfuse.com": "https:// only: https://us.cloud.langfuse.com",
+    "https://cloud.langfuse.com/api/public/otel/v1/traces": "alone: https://cloud.langfuse.com",
+    "https://cloud.langfuse.com/project/abc/traces?x=1": "alone: https://cloud.langfuse.com",
+    "https://lf.example.com/base/api/public/otel/": "alone: https://lf.example.com/base",
+    "https://lf.example.com/project/abc": "alone: https://lf.example.com",
+    "https://lf.example.com/#top": "alone: https://lf.example.com",
+    "sk-lf-1234": "that is a key in the place of the address",
+}
+
+#: What is said: options, variables.
+USAGE_ERRORS = {
+    "no address": ([], {}),
+    "no public key": (["--region", "eu"], {}),
+    "no secret key": (["--region", "eu", "--public-key", PUBLIC], {}),
+    "give --region or --base-url, not both": (
+        ["--region", "eu", "--base-url", "http://localhost:3000"],
+        BOTH,
+    ),
+    "--force goes with --write": (["--region", "eu", "--force"], BOTH),
+}
+
+
+def header(public: str, secret: str) -> str:
+    return "Basic " + base64.b64encode(f"{public}:{secret}".encode()).decode()
