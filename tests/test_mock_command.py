@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from codex_langfuse.mock.command import is_loopback
 from test_mock_http import JSON, TRACES, simple_export
 
 COMMAND = [sys.executable, "-m", "codex_langfuse", "mock"]
@@ -72,6 +73,15 @@ def test_says_that_the_port_is_taken() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert f"cannot serve on 127.0.0.1:{port}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_warns_before_it_listens_where_others_can_reach_it() -> None:
+    ended = run("--host", "192.0.2.1", "--port", "0")  # an address that no machine has
+    assert ended.returncode == 1
+    assert "192.0.2.1 is no loopback address" in ended.stderr
+    assert "without any key" in " ".join(ended.stderr.split())
+    assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "127.9.9.9")] == [True] * 4
+    assert [is_loopback(host) for host in ("0.0.0.0", "::", "example.org", "")] == [False] * 4
 
 
 def test_says_that_the_file_is_no_store(tmp_path: Path) -> None:

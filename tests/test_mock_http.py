@@ -376,7 +376,7 @@ def test_records_every_request_as_it_came(mock: RunningMock) -> None:
 
 def test_its_front_page_says_what_it_is(shared: RunningMock) -> None:
     answer = httpx.get(shared.url)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "codex-langfuse mock" in answer.text
 
 
@@ -520,3 +520,9 @@ def test_version_3_does_not_look_at_ids(mock: RunningMock) -> None:
         assert older.store.observations == []
     with client(mock) as http:
         assert http.post(TRACES, headers=JSON, content=body).status_code == 400
+
+
+def test_no_web_page_can_read_what_codex_sent(shared: RunningMock) -> None:
+    """Unlike Langfuse: the keys are known to everyone, so a reader's browser must not hand the answer over."""
+    read = httpx.get(f"{shared.url}/api/public/v2/observations", headers={"origin": "https://a.example"})
+    assert "access-control-allow-origin" not in read.headers

@@ -1,7 +1,8 @@
 """The mock's routes: which request is answered by what.
 
 Paths, methods and their order as Langfuse 4.16.0 (Next.js 16) has them: redirect of untidy paths, 404 for a
-path that is not there, CORS, method, and only then the endpoint itself.
+path that is not there, CORS, method, and only then the endpoint itself. The mock's own page stands apart, at
+``/`` and under ``/-/``: its requests are neither recorded nor struck by faults.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from codex_langfuse.langfuse.ingestion import (
 )
 from codex_langfuse.langfuse.read_api import answer_health, answer_observations, answer_projects, answer_ready
 from codex_langfuse.mock.faults import Faults
+from codex_langfuse.mock.page.views import Views, is_page
 from codex_langfuse.mock.store import SeenRequest, Store
 
 #: Bodies beyond this many bytes are worked on beside the event loop.
@@ -84,22 +86,17 @@ _METHODS = frozenset(
         "UNSUBSCRIBE",
     }
 )
-_FRONT_PAGE = Answer(
-    200,
-    b"This is codex-langfuse mock: it answers as Langfuse does and forwards nothing.\n"
-    b"Send traces to /api/public/otel/v1/traces, read them at /api/public/v2/observations.\n",
-    "text/plain; charset=utf-8",
-)
 _UNTIDY = re.compile(r"\\|//")
 
 
 @dataclass
 class Mock:
-    """What the routes work with: the accepted keys, the store, the faults, Langfuse's major version."""
+    """What the routes work with: accepted keys, store, faults, page, Langfuse's major version."""
 
     keys: tuple[ApiKey, ...]
     store: Store
     faults: Faults
+    page: Views
     langfuse: int = 4
 
 
@@ -128,12 +125,17 @@ class _Langfuse:
             headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
             body=body if body is not None else b"",
         )
+        if is_page(request.method, path):
+            page = await asyncio.to_thread(self._mock.page.answer, request.path, request.header_values())
+            await _send(page, request, send, page.headers)
+            return
         self._mock.store.add(request)
         fault = self._mock.faults.strike(request.path)
         if fault is not None:
             if fault.hang:
                 while (await receive())["type"] != "http.disconnect":
                     pass
+                self._mock.store.sent(request)
                 return
             await asyncio.sleep(fault.delay)
         answer = fault.answer() if fault is not None else None
@@ -144,7 +146,10 @@ class _Langfuse:
             answer = answer.answer
         else:
             self._mock.store.answered(request, answer.status)
-        await _send(answer, request, send)
+        try:
+            await _send(answer, request, send, _langfuse_headers(answer, request))
+        finally:
+            self._mock.store.sent(request)
 
     async def _answer(self, request: SeenRequest) -> Answer | Accepted:
         work = route(self._mock, request)
@@ -186,8 +191,6 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
         return _redirect(tidy)
     if len(path) > 1 and path.endswith("/"):
         return _redirect(path.rstrip("/") + (f"?{query}" if query else ""), refresh=True)
-    if path == "/" and request.method in ("GET", "HEAD"):
-        return _FRONT_PAGE
     headers = request.header_values()
     observations = partial(_project_observations, mock)
     endpoints: dict[str, dict[str, Callable[[], Answer | Accepted]]] = {
@@ -299,15 +302,24 @@ def _preflight(headers: dict[str, str]) -> Answer:
     return Answer(204, b"", None, {**allowed, "vary": vary})
 
 
-async def _send(answer: Answer, request: SeenRequest, send: Callable[[Message], Awaitable[None]]) -> None:
-    headers = dict(_HEADERS)
+def _langfuse_headers(answer: Answer, request: SeenRequest) -> dict[str, str]:
+    headers = {**_HEADERS, "vary": "Origin, Accept-Encoding"}
+    origin = dict(request.headers).get("origin")
+    # Langfuse lets any web page read its API. Here that would be whatever Codex sent, behind well-known keys.
+    if origin and answer is not NOT_FOUND and request.method != "GET":
+        headers["access-control-allow-origin"] = origin
+    return {**headers, **answer.headers}
+
+
+async def _send(
+    answer: Answer,
+    request: SeenRequest,
+    send: Callable[[Message], Awaitable[None]],
+    headers: dict[str, str],
+) -> None:
+    headers = dict(headers)
     if answer.content_type is not None:
         headers["content-type"] = answer.content_type
-    headers["vary"] = "Origin, Accept-Encoding"
-    origin = dict(request.headers).get("origin")
-    if origin and answer is not NOT_FOUND:
-        headers["access-control-allow-origin"] = origin
-    headers.update(answer.headers)
     has_body = answer.status >= 200 and answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
     if has_body:
         headers["content-length"] = str(len(answer.body))

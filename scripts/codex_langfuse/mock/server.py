@@ -13,6 +13,8 @@ import uvicorn
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY, ApiKey
 from codex_langfuse.mock.app import Mock, make_app
 from codex_langfuse.mock.faults import Fault, Faults
+from codex_langfuse.mock.page.ledger import Ledger
+from codex_langfuse.mock.page.views import Views
 from codex_langfuse.mock.store import Store
 
 #: Pairs for trying the refusals that a project's own pair never meets.
@@ -55,7 +57,10 @@ def running_mock(
     listener = _listen(host, port)
     with contextlib.closing(listener):
         store = Store(Path(store_file) if store_file is not None else None)
-        mock = Mock((key, ORGANIZATION_KEY, IN_APP_AGENT_KEY), store, Faults(list(faults or ())), langfuse)
+        keys = (key, ORGANIZATION_KEY, IN_APP_AGENT_KEY)
+        ledger = Ledger(store, keys)
+        page = Views(store, ledger, key, langfuse, host)
+        mock = Mock(keys, store, Faults(list(faults or ())), page, langfuse)
         server = _Server(
             uvicorn.Config(
                 make_app(mock),
@@ -74,6 +79,7 @@ def running_mock(
         finally:
             server.stop()
             thread.join()
+            ledger.close()
             store.close()
 
 

@@ -1,8 +1,8 @@
 """What the mock was sent, bounded, and the observations in it.
 
 Kept are the newest ``MOST_REQUESTS`` requests, and of those only as many as have ``MOST_BYTES`` of bodies
-together; the observations of the newest ``MOST_OBSERVATIONS`` can be read. Spans become observations when
-somebody looks, not when they arrive.
+together; the observations of the newest ``MOST_OBSERVATIONS`` can be read. Spans become observations request
+by request, once, beside the store's lock: when somebody looks, or when one who follows the store asks for it.
 """
 
 import base64
@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from codex_langfuse.langfuse.answer import Answer
 from codex_langfuse.langfuse.ingestion import decode
@@ -34,7 +34,8 @@ class SeenRequest:
 
     ``path`` is raw, with the query; ``headers`` have lower-case names, in order; ``body`` is as sent,
     still compressed; ``received`` is in milliseconds since 1970; ``status`` is what was answered, ``None`` as
-    long as nothing was; ``project_id`` is set when the request's spans were accepted.
+    long as nothing was; ``project_id`` is set when the request's spans were accepted; one that is
+    ``restored`` comes from the store's file, without its credentials.
     """
 
     method: str
@@ -44,7 +45,9 @@ class SeenRequest:
     received: int = dataclass_field(default_factory=lambda: int(time.time() * 1000))
     status: int | None = None
     project_id: str | None = None
+    restored: bool = False
     _observations: list[dict[str, Any]] | None = dataclass_field(default=None, repr=False)
+    _converting: threading.Lock = dataclass_field(default_factory=threading.Lock, repr=False)
 
     def header_values(self) -> dict[str, str]:
         """Return the headers by name as Node does: the first of some, the others joined."""
@@ -60,14 +63,20 @@ class SeenRequest:
         """Return the observations that Langfuse makes of this request's spans, in the order sent."""
         if self.project_id is None:
             return []
-        if self._observations is None:
-            export = decode(self.header_values(), self.body)
-            self._observations = (
-                []
-                if isinstance(export, Answer)
-                else observations_of(export, project_id=self.project_id, received=self.received)
-            )
-        return self._observations
+        with self._converting:
+            if self._observations is None:
+                export = decode(self.header_values(), self.body)
+                self._observations = (
+                    []
+                    if isinstance(export, Answer)
+                    else observations_of(export, project_id=self.project_id, received=self.received)
+                )
+            return self._observations
+
+    def forget_observations(self) -> None:
+        """Let go of the observations; they are made anew when somebody asks again."""
+        with self._converting:
+            self._observations = None
 
 
 #: Headers that Node does not join (``http.IncomingMessage.headers``).
@@ -100,6 +109,43 @@ def _is_resend(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     return {**row, **arrival} == earlier
 
 
+def _distinct_rows(requests: list[SeenRequest]) -> list[dict[str, Any]]:
+    newest: list[list[dict[str, Any]]] = []
+    total = 0
+    for request in reversed(requests):
+        if total > MOST_OBSERVATIONS:
+            request.forget_observations()
+            continue
+        batch = request.observations()
+        total += len(batch)
+        if total <= MOST_OBSERVATIONS:
+            newest.append(batch)
+    known: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    rows = []
+    for batch in reversed(newest):
+        for row in batch:
+            place = (row["traceId"], row["id"], row["startTime"])
+            same = known.get(place)
+            if same is None:
+                known[place] = [row]
+            elif any(_is_resend(row, earlier) for earlier in same):
+                continue
+            else:
+                same.append(row)
+            rows.append(row)
+    return rows
+
+
+class Follower(Protocol):
+    """Somebody who is told what happens in a store, briefly, in the thread in which it happens."""
+
+    def answered(self, request: SeenRequest) -> None:
+        """Take note of a request that has its answer, or whose sender gave up waiting for one."""
+
+    def cleared(self) -> None:
+        """Take note that the store forgot everything."""
+
+
 class Store:
     """The requests seen, oldest first; safe to use from any thread."""
 
@@ -109,6 +155,8 @@ class Store:
         self._bytes = 0
         self._accepted = 0
         self._rows: list[dict[str, Any]] | None = None
+        self._revision = 0
+        self._followers: list[Follower] = []
         self._path = file
         self._file: TextIO | None = None
         self._written = 0
@@ -142,28 +190,14 @@ class Store:
         in Langfuse until its database merges them.
         """
         with self._lock:
-            if self._rows is None:
-                self._rows = self._distinct_rows()
-            return self._rows
-
-    def _distinct_rows(self) -> list[dict[str, Any]]:
-        newest: list[list[dict[str, Any]]] = []
-        total = 0
-        for request in reversed(self._requests):
-            batch = request.observations()
-            total += len(batch)
-            if total > MOST_OBSERVATIONS:
-                break
-            newest.append(batch)
-        known: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-        rows = []
-        for batch in reversed(newest):
-            for row in batch:
-                same = known.setdefault((row["traceId"], row["id"], row["startTime"]), [])
-                if not any(_is_resend(row, earlier) for earlier in same):
-                    same.append(row)
-                    rows.append(row)
-        return rows
+            if self._rows is not None:
+                return self._rows
+            revision, requests = self._revision, list(self._requests)
+        rows = _distinct_rows(requests)
+        with self._lock:
+            if revision == self._revision:
+                self._rows = rows
+            return rows
 
     def next_job_number(self) -> int:
         """Return the number of the queue's job for the next accepted export, from 1."""
@@ -177,7 +211,7 @@ class Store:
             self._bytes += len(request.body)
             while len(self._requests) > MOST_REQUESTS or self._bytes > MOST_BYTES:
                 self._bytes -= len(self._requests.popleft().body)
-                self._rows = None
+                self._changed()
 
     def answered(self, request: SeenRequest, status: int, project_id: str | None = None) -> None:
         """Note what a request was answered with, and for which project its spans were accepted."""
@@ -186,16 +220,42 @@ class Store:
             if project_id is not None:
                 request.project_id = project_id
                 self._accepted += 1
-                self._rows = None
+                self._changed()
             if self._file is not None and request.method == "POST":
                 self._append(request)
+
+    def sent(self, request: SeenRequest) -> None:
+        """Let followers begin on a request: its answer is on its way, or nobody waits for it any more."""
+        with self._lock:
+            for follower in self._followers:
+                follower.answered(request)
+
+    def follow(self, follower: Follower) -> None:
+        """Tell ``follower`` of every request that has its answer: those kept already, then each to come."""
+        with self._lock:
+            for request in self._requests:
+                if request.status is not None:
+                    follower.answered(request)
+            self._followers.append(follower)
+
+    @property
+    def revision(self) -> int:
+        """A number that grows whenever the observations change."""
+        with self._lock:
+            return self._revision
+
+    def _changed(self) -> None:
+        self._rows = None
+        self._revision += 1
 
     def clear(self) -> None:
         """Forget everything, in the file too."""
         with self._lock:
             self._requests.clear()
-            self._rows = None
+            self._changed()
             self._bytes = 0
+            for follower in self._followers:
+                follower.cleared()
             if self._path is not None:
                 self._rewrite()
 
@@ -268,4 +328,5 @@ def _request(line: bytes) -> SeenRequest:
         received=int(value["received"]),
         status=int(value["status"]),
         project_id=None if value["project"] is None else str(value["project"]),
+        restored=True,
     )

@@ -1,0 +1,82 @@
+"""``codex-langfuse mock``: a Langfuse on this machine, with a page that shows what arrived."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codex_langfuse.commands.messages import error, note
+from codex_langfuse.pages import page_url
+
+
+def mock(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Any but a loopback address lets others read the page.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 3000,
+    public_key: Annotated[
+        str | None, typer.Option(help="Public key to accept instead of the demonstration's.")
+    ] = None,
+    secret_key: Annotated[str | None, typer.Option(help="Secret key that goes with it.")] = None,
+    langfuse: Annotated[int, typer.Option(min=3, max=4, help="Major version to answer as.")] = 4,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="File that keeps what arrived (JSON lines), credentials left out; read on start.",
+        ),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Trouble to play, as often as needed: 'status=429,retry-after=17,times=2', 'delay=3', "
+            "'hang'; also after=N (let N requests pass first) and path=/… (default: the OTLP endpoints)."
+        ),
+    ] = None,
+) -> None:
+    """Run a Langfuse on this machine that takes telemetry and shows what became of it.
+
+    It answers as Langfuse does, keeps everything in memory, and prints its address when it is ready. Open
+    that address in a browser: traces as Langfuse will show them, what left your machine, and warnings.
+
+    Without keys it accepts pk-lf-1234567890 / sk-lf-1234567890. For trying refusals there are also an
+    organization's pair, pk-lf-organization / sk-lf-organization, and an in-app agent's, pk-lf-in-app-agent /
+    sk-lf-in-app-agent. The page needs no keys.
+
+    Unlike Langfuse it answers 413 to bodies of more than 256 MiB, and forgets the oldest of more than 10,000
+    requests, 256 MiB or 100,000 observations.
+
+    Examples:
+      codex-langfuse mock
+      codex-langfuse mock --port 0 --store day.jsonl
+      codex-langfuse mock --fault status=429,retry-after=17,times=2
+    """
+    from codex_langfuse.mock.command import is_loopback, serve
+    from codex_langfuse.mock.faults import Fault
+
+    if (public_key is None) != (secret_key is None):
+        raise typer.BadParameter("give both keys or neither", param_hint="--public-key, --secret-key")
+    try:
+        faults = [Fault.parse(text) for text in fault or ()]
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--fault") from problem
+    if not is_loopback(host):
+        note(
+            f"{host} is no loopback address. Whoever reaches this machine can read on the page, without any "
+            f"key, all that Codex sends here: {page_url('guide/preview')}"
+        )
+    try:
+        serve(
+            host=host,
+            port=port,
+            public_key=public_key,
+            secret_key=secret_key,
+            langfuse=langfuse,
+            store_file=store,
+            faults=faults,
+        )
+    except (OSError, ValueError, TimeoutError) as problem:
+        error(f"codex-langfuse mock: cannot serve on {host}:{port}: {problem}")
+        raise typer.Exit(1) from problem

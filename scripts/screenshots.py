@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Take the screenshots of the mock's own page that the documentation shows, in both languages.
+
+    .venv/bin/python scripts/screenshots.py
+
+What the mock is shown is recorded: one turn of Codex 0.163.0 (tests/recordings). Files go to
+docs/assets/images/. Those of the real Langfuse there are not made by this.
+"""
+
+import gzip
+import json
+import shutil
+import sys
+from base64 import b64encode
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from playwright.sync_api import sync_playwright
+
+from codex_langfuse.mock.server import RunningMock, running_mock
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs/assets/images"
+RECORDING = ROOT / "tests/recordings/0.163.0-simple.jsonl.gz"
+MESSAGES = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
+LOCALES = {"en": "en-GB", "zh": "zh-CN"}
+
+
+def replay(mock: RunningMock) -> None:
+    """Send the recorded traces and logs to the mock, as Codex sent them."""
+    pair = b64encode(f"{mock.public_key}:{mock.secret_key}".encode()).decode()
+    with gzip.open(RECORDING, "rt", encoding="utf-8") as lines:
+        requests = [json.loads(line) for line in lines]
+    for request in requests:
+        signal = request["signal"]
+        if signal not in MESSAGES:
+            continue
+        body = ParseDict(request["body"], MESSAGES[signal]()).SerializeToString()
+        headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/x-protobuf"}
+        try:
+            urlopen(Request(f"{mock.url}/api/public/otel/v1/{signal}", body, headers)).close()
+        except HTTPError as refusal:
+            if signal == "traces":
+                raise
+            refusal.close()  # logs get 404, which is what the page is to show
+
+
+def main() -> None:
+    """Take all of them."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        sys.exit("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
+    with running_mock() as mock, sync_playwright() as playwright:
+        replay(mock)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for language, locale in LOCALES.items():
+            context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 860})
+            page = context.new_page()
+            page.goto(f"{mock.url}/-/sent?lang={language}", wait_until="load")
+            page.screenshot(path=IMAGES / f"mock-sent.{language}.png")
+            context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
