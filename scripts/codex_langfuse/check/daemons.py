@@ -1,0 +1,82 @@
+"""Codex's background processes, which keep the configuration and the environment they were started with.
+
+From 0.157 on the terminal interface starts ``codex app-server … --managed-daemon``.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_MARK = "--managed-daemon"
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A background process: its id, when it started (seconds since 1970), and, where it can be seen, its
+    environment.
+    """
+
+    pid: int
+    started: float
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def running_daemons() -> tuple[Daemon, ...]:
+    """List them: from ``/proc`` on Linux, by ``ps`` on macOS; on Windows none is found."""
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        if Path("/proc/stat").exists():
+            return tuple(_of_proc())
+        if sys.platform == "darwin":
+            return tuple(_of_ps())
+    return ()
+
+
+def _of_proc() -> list[Daemon]:
+    boot = next(
+        int(line.split()[1])
+        for line in Path("/proc/stat").read_text().splitlines()
+        if line.startswith("btime ")
+    )
+    found = []
+    for folder in Path("/proc").iterdir():
+        # A process may end, or belong to somebody else, while it is looked at.
+        with suppress(OSError, ValueError, IndexError):
+            if not folder.name.isdigit():
+                continue
+            command = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            if _MARK not in command or "app-server" not in command:
+                continue
+            after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+            started = boot + int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+            found.append(Daemon(int(folder.name), started, _environment(folder)))
+    return found
+
+
+def _environment(folder: Path) -> dict[str, str] | None:
+    try:
+        text = (folder / "environ").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
+    return dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
+
+
+def _of_ps() -> list[Daemon]:
+    listing = subprocess.run(
+        ["ps", "-axo", "pid=,lstart=,command="],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        env={**os.environ, "LC_ALL": "C"},
+    ).stdout
+    found = []
+    for line in listing.splitlines():
+        words = line.split()
+        if _MARK in words and "app-server" in words:
+            started = time.mktime(time.strptime(" ".join(words[1:6]), "%a %b %d %H:%M:%S %Y"))
+            found.append(Daemon(int(words[0]), started))
+    return found

@@ -1,0 +1,65 @@
+"""A mistake that was found, where it is, and how to mend it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from codex_langfuse.check.catalogue import Mistake, Severity, catalogue
+from codex_langfuse.configuration.edit import Draft
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands: in a file, perhaps at a line and column (from 1), or in something with a name,
+    such as an environment variable.
+    """
+
+    path: Path | None = None
+    line: int | None = None
+    column: int | None = None
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return self.name
+        return ":".join(str(part) for part in (self.path, self.line, self.column) if part is not None)
+
+
+#: From the text of the file at fault to the mended one; raises ``EditError`` when it cannot be done.
+Mending = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake at one place.
+
+    ``detail`` says what of the catalogue's general words is the case here. ``mended`` is what to write
+    instead. ``mending`` does it, where that is safe without asking what was meant.
+    """
+
+    id: str
+    place: Place
+    detail: str = ""
+    mended: str = ""
+    mending: Mending | None = None
+
+    @property
+    def mistake(self) -> Mistake:
+        """The entry of the catalogue."""
+        return catalogue()[self.id]
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is: ``error`` when nothing, or what must not, arrives anywhere."""
+        return self.mistake.severity
+
+
+def edit(change: Callable[[Draft], None]) -> Mending:
+    """Make of a change to a draft one from text to text."""
+
+    def mending(text: str) -> str:
+        draft = Draft(text)
+        change(draft)
+        return draft.text
+
+    return mending

@@ -1,0 +1,337 @@
+"""Does Codex load these files, and does it read all of them?"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from codex_langfuse.check.findings import Finding, Place, edit
+from codex_langfuse.check.setup import SIGNALS, Setup, place_in
+from codex_langfuse.codex import versions
+from codex_langfuse.codex.config_files import ConfigFile
+from codex_langfuse.configuration.edit import Names, dotted, key_literal, literal, value_at
+from codex_langfuse.configuration.syntax import TomlError, parse_loosely
+
+#: What an exporter's table may hold (Codex 0.163.0, ``--strict-config``).
+_EXPORTER_KEYS = {
+    "otlp-http": ("endpoint", "protocol", "headers", "tls"),
+    "otlp-grpc": ("endpoint", "headers", "tls"),
+}
+_TLS_KEYS = ("ca-certificate", "client-certificate", "client-private-key")
+_VARIANTS = ("none", "statsig", "otlp-http", "otlp-grpc")
+_BOOLEANS = ("log_user_prompt", "log_agent_responses", "log_guardian_assessments", "log_sse_deltas")
+_OVERRULING = ("managed", "requirements")
+
+
+def find(setup: Setup) -> Iterator[Finding]:
+    """Yield what is wrong with the files themselves."""
+    for file in setup.files.files:
+        if file.error is not None and file.kind not in ("project", "home managed"):
+            yield _not_toml(file, file.error)
+    for file in setup.layers:
+        yield from _in_file(setup, file)
+    yield from _missing_fields(setup)
+    yield from _legacy_profile(setup)
+    yield from _unread_files(setup)
+    yield from _overridden(setup)
+
+
+def _not_toml(file: ConfigFile, error: TomlError) -> Finding:
+    place = Place(file.path, error.line, error.column)
+    text = file.encoded.text
+    for key in SIGNALS:
+        span = _string_beside_table(text, ("otel", key))
+        if span is not None:
+            line = text[slice(*span)].strip()
+            detail = f"Codex says: {error.message}."
+
+            def mending(text: str, span: tuple[int, int] = span) -> str:
+                return text[: span[0]] + text[span[1] :]
+
+            return Finding("string-and-table", place, detail, f"delete the line `{line}`", mending)
+    return Finding("not-toml", place, f"{error.message[:1].upper()}{error.message[1:]}.")
+
+
+def _string_beside_table(text: str, path: Names) -> tuple[int, int] | None:
+    """Return the line that makes ``path`` a string, when there is also a table of that name."""
+    try:
+        sections = parse_loosely(text)
+    except TomlError:
+        return None
+    lines: list[tuple[int, int]] = []
+    is_table = any(section.path[: len(path)] == path for section in sections)
+    for section in sections:
+        for assignment in section.assignments:
+            if assignment.path == path and isinstance(assignment.value.plain, str):
+                end = text.find("\n", assignment.value.end)
+                start = text.rfind("\n", 0, assignment.start) + 1
+                lines.append((start, len(text) if end < 0 else end + 1))
+            elif assignment.path[: len(path)] == path:
+                is_table = True
+    return lines[0] if is_table and len(lines) == 1 else None
+
+
+def _in_file(setup: Setup, file: ConfigFile) -> Iterator[Finding]:
+    otel = file.data.get("otel")
+    if otel is None:
+        return
+    if not isinstance(otel, Mapping):
+        yield _wrong_type(file, ("otel",), "a table")
+        return
+    for key, value in otel.items():
+        path = ("otel", key)
+        if key in SIGNALS:
+            yield from _exporter(file, path, value)
+        elif key not in versions.OTEL_KEYS:
+            yield _unknown_key(file, key, otel)
+        yield from _value(file, path, value)
+        yield from _too_new(setup, file, path, value)
+
+
+def _exporter(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
+    place = place_in(file, path)
+    if isinstance(value, str):
+        if value in ("otlp-http", "otlp-grpc"):
+            mended = f"[{key_literal((*path, value))}] with `endpoint` and `protocol` below it"
+            yield Finding("bare-string", place, f'`{dotted(path)} = "{value}"`.', mended)
+        elif value not in _VARIANTS:
+            yield Finding("unknown-exporter", place, f"`{value}` is none of {', '.join(_VARIANTS)}.")
+        return
+    if not isinstance(value, Mapping) or not value:
+        yield _wrong_type(file, path, "a table with one exporter in it")
+        return
+    if len(value) > 1:
+        yield Finding("two-exporters", place, f"There are {' and '.join(f'`{kind}`' for kind in value)}.")
+        return
+    kind, table = next(iter(value.items()))
+    if kind not in _VARIANTS:
+        right = kind.replace("_", "-")
+        known = right in _VARIANTS
+        yield Finding(
+            "unknown-exporter",
+            place_in(file, (*path, kind)),
+            f"`{kind}` is none of {', '.join(_VARIANTS)}.",
+            f"`{right}`" if known else "",
+            edit(lambda draft: draft.rename((*path, kind), right)) if known else None,
+        )
+    elif kind in _EXPORTER_KEYS:
+        if isinstance(table, Mapping):
+            yield from _exporter_table(file, (*path, kind), kind, table)
+        else:
+            yield _wrong_type(file, (*path, kind), "a table")
+
+
+def _exporter_table(file: ConfigFile, path: Names, kind: str, table: Mapping[str, Any]) -> Iterator[Finding]:
+    for key in table:
+        if key not in _EXPORTER_KEYS[kind]:
+            yield Finding(
+                "unknown-exporter-key",
+                place_in(file, (*path, key)),
+                f"`{kind}` has no `{key}`.{_did_you_mean(key, _EXPORTER_KEYS[kind])}",
+            )
+    if "endpoint" in table and not isinstance(table["endpoint"], str):
+        yield _wrong_type(file, (*path, "endpoint"), "a string")
+    protocol = table.get("protocol")
+    if kind == "otlp-http" and protocol is not None and protocol not in ("binary", "json"):
+        where = (*path, "protocol")
+        yield Finding(
+            "protocol",
+            place_in(file, where),
+            f"It is {literal(protocol)}.",
+            'protocol = "binary"',
+            edit(lambda draft: draft.set(where, "binary")),
+        )
+    yield from _headers(file, (*path, "headers"), table.get("headers"))
+    yield from _tls(file, (*path, "tls"), table.get("tls"))
+
+
+def _headers(file: ConfigFile, path: Names, headers: Any) -> Iterator[Finding]:
+    if headers is None:
+        return
+    if not isinstance(headers, Mapping):
+        yield Finding("headers-string", place_in(file, path), "`headers` is not a table.")
+        return
+    for name, value in headers.items():
+        if not isinstance(value, str):
+            yield _not_a_string("header-value", file, (*path, name), value)
+
+
+def _tls(file: ConfigFile, path: Names, tls: Any) -> Iterator[Finding]:
+    if tls is None:
+        return
+    if not isinstance(tls, Mapping):
+        yield _wrong_type(file, path, "a table")
+        return
+    for key, value in tls.items():
+        where = (*path, key)
+        right = key.replace("_", "-")
+        if key in _TLS_KEYS:
+            if not isinstance(value, str):
+                yield _wrong_type(file, where, "a string")
+        elif right in _TLS_KEYS:
+            yield Finding("tls-snake-case", place_in(file, where), f"`{key}` is ignored.", f"`{right}`")
+        else:
+            yield Finding(
+                "unknown-exporter-key",
+                place_in(file, where),
+                f"`tls` has no `{key}`.{_did_you_mean(key, _TLS_KEYS)}",
+            )
+
+
+def _value(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
+    key = path[-1]
+    if key == "environment" and not isinstance(value, str):
+        yield _wrong_type(file, path, "a string")
+    elif key in _BOOLEANS and not isinstance(value, bool):
+        yield _wrong_type(file, path, "true or false")
+    elif key in ("span_attributes", "tracestate", "tool_result") and not isinstance(value, Mapping):
+        yield _wrong_type(file, path, "a table")
+    elif key == "span_attributes":
+        for name, attribute in value.items():
+            where = (*path, name)
+            if not isinstance(attribute, str):
+                yield _not_a_string("span-attribute-value", file, where, attribute)
+            elif not name.strip():
+                yield Finding("empty-span-attribute", place_in(file, where))
+    elif key == "tracestate":
+        for name, members in value.items():
+            if not isinstance(members, Mapping) or not all(isinstance(m, str) for m in members.values()):
+                yield _wrong_type(file, (*path, name), "a table of strings")
+    elif key == "tool_result":
+        size = value.get("max_bytes", 0)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            yield _wrong_type(file, (*path, "max_bytes"), "a number, 0 or more")
+
+
+def _not_a_string(mistake: str, file: ConfigFile, path: Names, value: Any) -> Finding:
+    place = place_in(file, path)
+    if isinstance(value, Mapping | list):
+        joined = isinstance(value, list) and value and all(isinstance(item, str) for item in value)
+        mended = f"{key_literal(path[-1:])} = {literal(','.join(value))}" if joined else ""
+        mending = edit(lambda draft: draft.set(path, ",".join(value))) if joined else None
+        return Finding(mistake, place, f"`{path[-1]}` is a {_kind(value)}.", mended, mending)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    mended = f"{key_literal(path[-1:])} = {literal(text)}"
+    mending = edit(lambda draft: draft.set(path, text))
+    return Finding(mistake, place, f"`{path[-1]}` is a {_kind(value)}.", mended, mending)
+
+
+def _unknown_key(file: ConfigFile, key: str, otel: Mapping[str, Any]) -> Finding:
+    near = difflib.get_close_matches(key, versions.OTEL_KEYS, n=1, cutoff=0.8)
+    place = place_in(file, ("otel", key))
+    if near and near[0] not in otel:
+        right = near[0]
+        return Finding(
+            "unknown-key",
+            place,
+            f"`otel.{key}` is ignored. Did you mean `{right}`?",
+            f"`{right}`",
+            edit(lambda draft: draft.rename(("otel", key), right)),
+        )
+    return Finding("unknown-key", place, f"`otel.{key}` is ignored.")
+
+
+def _too_new(setup: Setup, file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
+    since, version = versions.OTEL_KEYS.get(path[-1]), setup.version
+    if since is None or version is None or version >= since or version < versions.OTEL_KEYS["trace_exporter"]:
+        return
+    if path[-1] == "metrics_exporter" and value == "none":
+        return  # A Codex that does not know the key sends no metrics either.
+    yield Finding(
+        "too-new", place_in(file, path), f"`{path[-1]}` came with {since}; this is Codex {version}."
+    )
+
+
+def _missing_fields(setup: Setup) -> Iterator[Finding]:
+    for exporter in setup.exporters:
+        if exporter.kind not in _EXPORTER_KEYS:
+            continue
+        file = setup.file_of(exporter.path)
+        place = setup.place(exporter.path)
+        if "endpoint" not in exporter.table:
+            yield Finding("missing-endpoint", place, f"`{dotted(exporter.path)}` has none.")
+        if exporter.kind == "otlp-http" and "protocol" not in exporter.table:
+            where = (*exporter.path, "protocol")
+            yield Finding(
+                "missing-protocol",
+                place,
+                f"`{dotted(exporter.path)}` has none.",
+                'protocol = "binary"',
+                edit(lambda draft, where=where: draft.set(where, "binary")) if file else None,
+            )
+
+
+def _legacy_profile(setup: Setup) -> Iterator[Finding]:
+    file = setup.files.of("user")
+    profiles = file.data.get("profiles") if file else None
+    if file is None or not isinstance(profiles, Mapping):
+        return
+    for name, profile in profiles.items():
+        holds_otel = isinstance(profile, Mapping) and "otel" in profile
+        if name == setup.profile or holds_otel:
+            target = file.path.with_name(f"{name}.config.toml")
+            yield Finding(
+                "legacy-profile",
+                place_in(file, ("profiles", name)),
+                f"`[profiles.{name}]` belongs in {target}.",
+            )
+            return
+
+
+def _unread_files(setup: Setup) -> Iterator[Finding]:
+    for kind, mistake in (("project", "project-file"), ("home managed", "home-managed-file")):
+        file = setup.files.of(kind)  # type: ignore[arg-type]
+        if file is not None and "otel" in file.data:
+            yield Finding(mistake, place_in(file, ("otel",)))
+
+
+def _overridden(setup: Setup) -> Iterator[Finding]:
+    own = [layer for layer in setup.layers if layer.kind not in _OVERRULING]
+    for kind in _OVERRULING:
+        above = next((layer for layer in setup.layers if layer.kind == kind), None)
+        if above is None:
+            continue
+        for path in _leaves(above.data.get("otel"), ("otel",)):
+            for depth in range(2, len(path) + 1):
+                lost = [
+                    layer
+                    for layer in own
+                    if _differs(value_at(layer.data, path[:depth]), value_at(above.data, path[:depth]))
+                ]
+                if lost:
+                    where = place_in(lost[-1], path[:depth])
+                    yield Finding(
+                        "overridden", where, f"{above.path} says otherwise of `{dotted(path[:depth])}`."
+                    )
+                    break
+
+
+def _leaves(value: Any, path: Names) -> Iterator[Names]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(inner, (*path, name))
+    elif value is not None:
+        yield path
+
+
+def _differs(mine: Any, theirs: Any) -> bool:
+    return (
+        mine is not None
+        and mine != theirs
+        and not (isinstance(mine, Mapping) and isinstance(theirs, Mapping))
+    )
+
+
+def _wrong_type(file: ConfigFile, path: Names, wanted: str) -> Finding:
+    return Finding("wrong-type", place_in(file, path), f"`{dotted(path)}` is {wanted}.")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "table"
+    words = {bool: "boolean", int: "number", float: "number", list: "list"}
+    return words.get(type(value), "date")
+
+
+def _did_you_mean(key: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    return f" Did you mean `{near[0]}`?" if near else ""

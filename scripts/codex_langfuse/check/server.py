@@ -1,0 +1,120 @@
+"""Ask the server what it thinks of this set-up, without sending it any telemetry.
+
+The question is what Codex sends, with the same headers and certificates, and an empty list of spans in it: an
+OTLP message of no bytes. Langfuse answers 200 when path and keys are right.
+"""
+
+import json
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+
+from codex_langfuse.check.findings import Finding
+from codex_langfuse.check.rules_of_exporters import certificate_path
+from codex_langfuse.check.rules_of_keys import is_sent
+from codex_langfuse.check.setup import Exporter, Setup, split_address
+from codex_langfuse.configuration.edit import EditError
+from codex_langfuse.configuration.secrets import masked
+
+_BY_STATUS = {401: "refused-keys", 403: "no-permission", 404: "not-langfuse", 405: "not-langfuse"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said: a line for people, and the finding when something is wrong."""
+
+    endpoint: str
+    said: str
+    finding: Finding | None = None
+
+
+def ask(setup: Setup, *, timeout: float = 10) -> Iterator[Answer]:
+    """Ask every server that Codex exports to by HTTP, each once; ``timeout`` in seconds.
+
+    Proxies are those of this process's environment.
+    """
+    asked: set[str] = set()
+    for exporter in setup.exporters:
+        parts = split_address(exporter.endpoint)
+        if exporter.kind != "otlp-http" or not parts or parts.scheme not in ("http", "https"):
+            continue
+        if exporter.endpoint not in asked:
+            asked.add(exporter.endpoint)
+            yield _ask(setup, exporter, timeout)
+
+
+def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
+    shown = masked(exporter.endpoint)
+    place = setup.place((*exporter.path, "endpoint"))
+
+    def wrong(mistake: str, said: str) -> Answer:
+        return Answer(shown, said, Finding(mistake, place, f"{shown}: {said}."))
+
+    headers = {header.name: header.value for header in setup.headers(exporter) if is_sent(header)}
+    headers["content-type"] = "application/x-protobuf"
+    try:
+        encoded = {name: value.encode("utf-8") for name, value in headers.items()}
+        with httpx.Client(
+            verify=_trust(setup, exporter), timeout=timeout, follow_redirects=True, max_redirects=5
+        ) as client:
+            response = client.post(exporter.endpoint, content=b"", headers=encoded)
+    except httpx.ReadTimeout:
+        return wrong("no-answer", f"no answer within {timeout:g} s")
+    except httpx.HTTPError as error:
+        if _is_about_certificate(error):
+            return wrong("untrusted-certificate", _certificate_problem(error))
+        return wrong("unreachable", masked(str(error)) or type(error).__name__)
+    except (httpx.InvalidURL, EditError, OSError, ValueError) as error:
+        return wrong("unreachable", masked(str(error)) or type(error).__name__)
+    if response.is_success:
+        with_keys = any(name.lower() == "authorization" for name in headers)
+        what = "address and keys are accepted" if with_keys else "it takes telemetry"
+        return Answer(shown, f"{response.status_code}, {what}")
+    said = f"{response.status_code} {_message(response)}".strip()
+    return wrong(_BY_STATUS.get(response.status_code, "server-refuses"), said)
+
+
+def _trust(setup: Setup, exporter: Exporter) -> ssl.SSLContext | bool:
+    tls = exporter.tls
+
+    def file(key: str) -> str | None:
+        written = tls.get(key)
+        path = (*exporter.path, "tls", key)
+        return str(certificate_path(setup, path, written)) if isinstance(written, str) else None
+
+    # Codex reads these two as well.
+    authority = file("ca-certificate") or setup.environment.get("CODEX_CA_CERTIFICATE")
+    certificate, key = file("client-certificate"), file("client-private-key")
+    if not authority and not certificate:
+        return True
+    context = ssl.create_default_context(cafile=authority)
+    if certificate and key:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+def _is_about_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _certificate_problem(error: BaseException) -> str:
+    text = str(error)
+    return text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or text
+
+
+def _message(response: httpx.Response) -> str:
+    """Return what the server says in words, cut short."""
+    if "json" not in response.headers.get("content-type", ""):
+        return ""
+    try:
+        answer = response.json()
+    except json.JSONDecodeError:
+        return ""
+    text = answer.get("message") or answer.get("error") if isinstance(answer, dict) else None
+    return masked(str(text))[:200] if text else ""

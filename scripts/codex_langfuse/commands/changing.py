@@ -1,0 +1,204 @@
+"""How a command changes a configuration file: the difference first, then the question, then the change."""
+
+import difflib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from codex_langfuse.commands.messages import error, note, refuse, tell
+from codex_langfuse.configuration.backup import (
+    NoBackupError,
+    newest_backup,
+    real_path,
+    write_with_backup,
+)
+from codex_langfuse.configuration.backup import undo as bring_back
+from codex_langfuse.configuration.encoding import Encoded, decoded
+from codex_langfuse.configuration.secrets import masked
+from codex_langfuse.pages import page_url
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file, what is in it now, the text it is to have, and what a person should know."""
+
+    path: Path
+    old: Encoded
+    new_text: str
+    notes: tuple[str, ...] = ()
+
+
+def make_change(
+    change: Change, *, dry_run: bool, yes: bool, as_json: bool, details: dict[str, Any] | None = None
+) -> None:
+    """Show the difference, ask, and write. Ends the command with status 1 when it did not get a yes."""
+    content = change.old.with_text(change.new_text)
+    changes = change.new_text != change.old.text
+    lines = _difference(change.path, change.old.text, change.new_text)
+    outcome: dict[str, Any] = {
+        "file": str(change.path),
+        **(details or {}),
+        "changed": False,
+        "difference": masked("\n".join(lines)),
+        "notes": list(change.notes),
+        "backup": None,
+    }
+    if not as_json:
+        show_difference(lines)
+        for text in change.notes:
+            note(masked(text))
+    if not changes:
+        _end(outcome, as_json, f"{change.path} is as it should be; nothing to change.")
+        return
+    if dry_run:
+        _end(outcome, as_json, "Nothing was changed (--dry-run).")
+        return
+    _ask(f"Change {change.path}?", yes, as_json, outcome)
+    try:
+        backup = write_with_backup(change.path, content)
+    except OSError as trouble:
+        fail(
+            f"{change.path} cannot be written: {trouble.strerror or trouble}",
+            page=page_url("quickstart", "configuration"),
+            as_json=as_json,
+        )
+    outcome |= {"changed": True, "backup": str(backup)}
+    _end(
+        outcome,
+        as_json,
+        f"Changed {change.path}. Undo it with `codex-langfuse config --undo{_hint(change.path)}`.",
+    )
+
+
+def apply_change(change: Change, *, yes: bool, quiet: bool) -> bool:
+    """Show the difference, ask, and write; tell whether the file was changed. ``quiet`` says nothing."""
+    if not quiet:
+        show_difference(_difference(change.path, change.old.text, change.new_text))
+        for text in change.notes:
+            note(masked(text))
+    if not yes and not sys.stdin.isatty():
+        error("Nothing was changed: there is nobody to ask. Add --yes to change the file.")
+        return False
+    if not yes and not typer.confirm(f"Change {change.path}?"):
+        tell("Nothing was changed.")
+        return False
+    try:
+        write_with_backup(change.path, change.old.with_text(change.new_text))
+    except OSError as trouble:
+        error(f"{change.path} cannot be written: {trouble.strerror or trouble}")
+        return False
+    return True
+
+
+def undo_change(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Show what the newest backup would bring back, ask, and bring it back."""
+    try:
+        backup = newest_backup(path)
+    except NoBackupError as trouble:
+        fail(str(trouble), page=page_url("quickstart", "undo"), as_json=as_json)
+    now = _text(real_path(path))
+    before = "" if backup.content is None else decoded(backup.content).text
+    lines = _difference(path, now, before)
+    outcome = {
+        "file": str(path),
+        "changed": False,
+        "difference": masked("\n".join(lines)),
+        "backup": str(backup.path),
+    }
+    if not as_json:
+        show_difference(lines)
+    if dry_run:
+        _end(outcome, as_json, "Nothing was changed (--dry-run).")
+        return
+    question = (
+        f"Remove {path}, which did not exist before?" if backup.content is None else f"Bring back {path}?"
+    )
+    _ask(question, yes, as_json, outcome)
+    try:
+        bring_back(path)
+    except OSError as trouble:
+        fail(
+            f"{path} cannot be written: {trouble.strerror or trouble}",
+            page=page_url("quickstart", "undo"),
+            as_json=as_json,
+        )
+    outcome["changed"] = True
+    done = f"Removed {path}." if backup.content is None else f"{path} is as it was before."
+    _end(outcome, as_json, done)
+
+
+def fail(message: str, *more: str, page: str, as_json: bool) -> NoReturn:
+    """Say what is wrong, what to do, and which page explains it; end with status 1."""
+    if as_json:
+        text = " ".join((message, *more))
+        typer.echo(
+            json.dumps({"changed": False, "error": masked(text), "page": page}, indent=2, ensure_ascii=False)
+        )
+        raise typer.Exit(1)
+    refuse(masked(message), *(masked(line) for line in more), f"See {page}")
+
+
+def console() -> Console:
+    """A console for standard output: colour on a terminal only, and never with ``NO_COLOR``."""
+    return Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def show_difference(lines: list[str]) -> None:
+    """Print a unified difference with its secrets covered."""
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    out = console()
+    for line in lines:
+        style = "bold" if line.startswith(("+++", "---")) else styles.get(line[:1], "")
+        out.print(Text(masked(line), style=style))
+
+
+def _difference(path: Path, old: str, new: str) -> list[str]:
+    return [
+        line.rstrip("\n")
+        for line in difflib.unified_diff(
+            _lines(old), _lines(new), str(path), str(path), fromfiledate="now", tofiledate="then"
+        )
+    ]
+
+
+def _lines(text: str) -> list[str]:
+    return [f"{line}\n" for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def _text(path: Path) -> str:
+    try:
+        return decoded(path.read_bytes()).text
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _ask(question: str, yes: bool, as_json: bool, outcome: dict[str, Any]) -> None:
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        message = "Nothing was changed: there is nobody to ask. Add --yes to change the file."
+        if as_json:
+            typer.echo(json.dumps({**outcome, "error": message}, indent=2, ensure_ascii=False))
+        else:
+            error(message)
+        raise typer.Exit(1)
+    if not typer.confirm(question):
+        tell("Nothing was changed.")
+        raise typer.Exit(1)
+
+
+def _end(outcome: dict[str, Any], as_json: bool, message: str) -> None:
+    typer.echo(json.dumps(outcome, indent=2, ensure_ascii=False) if as_json else message)
+
+
+def _hint(path: Path) -> str:
+    from codex_langfuse.codex.config_files import config_path
+
+    return "" if path == config_path(os.environ) else f" --file {path}"

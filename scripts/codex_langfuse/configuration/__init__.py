@@ -1,0 +1,17 @@
+"""Reading and writing Codex's configuration without harm to what a person wrote in it.
+
+``syntax``
+    A TOML text as a tree in which everything knows its place; errors at the place Codex names.
+``edit``
+    One change at a time to a TOML text, every other byte left as it is.
+``encoding``
+    From the bytes of a file to its text and back.
+``secrets``
+    Text that is shown, with its secrets covered.
+``route``, ``routes``
+    What ``[otel]`` holds for each route: direct, relay, collector, off.
+``amend``
+    A route written into a text.
+``backup``
+    A text written to its file: atomically, with a backup and a way back.
+"""

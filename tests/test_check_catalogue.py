@@ -1,0 +1,430 @@
+"""Every mistake of the catalogue, made with the real Codex: what the reader is told to see is seen."""
+
+import gzip
+import json
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from codex_langfuse.check.catalogue import Mistake, catalogue
+from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
+from codex_langfuse.codex.overrides import with_overrides
+from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
+from codex_langfuse.langfuse.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
+from codex_langfuse.mock.faults import Fault
+from harness.fences.placeholders import filled_in
+from harness.otlp import spans_in
+from harness.proxy import LANGFUSE_HOSTS
+from harness.surroundings import METRICS_HOST, Outcome, Surroundings
+
+GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
+RECORDINGS = Path(__file__).parent / "recordings"
+
+_DECLARED = {mistake.id: mistake for mistake in catalogue().values() if "test" not in mistake.proof}
+_OWN_TESTS: dict[str, Callable] = {}
+
+
+def proves(mistake: str) -> Callable[[Callable], Callable]:
+    """The decorated test makes this mistake and sees what comes of it."""
+
+    def remember(test: Callable) -> Callable:
+        _OWN_TESTS[mistake] = test
+        return test
+
+    return remember
+
+
+def environment_of(mistake: Mistake) -> dict[str, str]:
+    example = mistake.example
+    given = {name: filled_in(value) for name, value in example.environment.items()}
+    return {**(GOOD_KEYS if example.keys else {}), **given}
+
+
+def make(surroundings: Surroundings, codex: IsolatedCodex, mistake: Mistake, **options) -> Outcome:
+    """Make the mistake of the example, and take one turn."""
+    config = filled_in(mistake.example.config).replace("http://localhost:3000", surroundings.langfuse.url)
+    fault = Fault.parse(mistake.example.fault) if mistake.example.fault else None
+    environment = {**environment_of(mistake), **options.pop("environment", {})}
+    return surroundings.turn(codex, config, environment=environment, fault=fault, **options)
+
+
+def codex_with_files(surroundings: Surroundings, folder: Path, mistake: Mistake) -> IsolatedCodex:
+    codex = surroundings.codex(folder)
+    for name, text in mistake.example.files.items():
+        path = codex.home / name[2:] if name.startswith("~/") else codex.workspace / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return codex
+
+
+def test_every_mistake_is_proven() -> None:
+    declared = {"fails", "strict", "answers", "arrives", "drops", "leaks", "prints", "environment", "session"}
+    for mistake in _DECLARED.values():
+        assert declared & set(mistake.proof), f"nothing proves {mistake.id}"
+        assert set(mistake.proof) <= declared | {"says"}, mistake.id
+    assert set(_OWN_TESTS) | set(_DECLARED) == set(catalogue())
+    assert not set(_OWN_TESTS) & set(_DECLARED)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_mistake_is_told_in_full(language) -> None:
+    for mistake in catalogue().values():
+        words = mistake.words[language]
+        assert all((words.title, words.symptom, words.cause, words.mend, mistake.check)), mistake.id
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("mistake", _DECLARED.values(), ids=lambda mistake: mistake.id)
+def test_the_mistake_shows_as_it_is_told(surroundings, shared_codex, tmp_path, mistake) -> None:
+    codex = codex_with_files(surroundings, tmp_path, mistake) if mistake.example.files else shared_codex
+    proof = mistake.proof
+    if "strict" in proof:
+        check = codex.check_config(filled_in(mistake.example.config))
+        assert proof["strict"] in check.message
+        assert proof["strict"].startswith(mistake.shows)
+    outcome = make(surroundings, codex, mistake)
+    if "fails" in proof:
+        assert outcome.run.returncode == 1
+        assert proof["fails"] in outcome.run.stderr
+        assert surroundings.model.requests == []
+        return
+    assert outcome.run.returncode == 0
+    assert proof.get("prints", "") in outcome.run.stderr
+    if mistake.group == "off":
+        assert mistake.shows in outcome.run.stderr
+    if "answers" in proof:
+        assert {status for _, status in outcome.answers} == {proof["answers"]}
+    if "says" in proof:
+        answers = [request.answer.decode() for request in outcome.proxied]
+        assert answers and all(proof["says"] in answer for answer in answers)
+        if mistake.group == "keys":
+            assert all(mistake.shows in answer for answer in answers)
+    if "arrives" in proof:
+        assert list(outcome.langfuse) == []
+    if "drops" in proof:
+        assert outcome.header("authorization") == {None}
+        assert proof["drops"].startswith("Authorization")
+    if "leaks" in proof:
+        assert all(request.header("authorization") for request in outcome.at(proof["leaks"]))
+        assert outcome.at(proof["leaks"])
+    for field, name in (("environment", "environment"), ("session", "sessionId")):
+        if field in proof:
+            assert {observation[name] for observation in outcome.observations} == {proof[field]}
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize(
+    "mistake",
+    [m for m in catalogue().values() if m.shows.startswith("Status(")],
+    ids=lambda mistake: mistake.id,
+)
+def test_the_debug_log_shows_the_status(surroundings, shared_codex, mistake) -> None:
+    outcome = make(
+        surroundings,
+        shared_codex,
+        mistake,
+        environment={"RUST_LOG": "opentelemetry_sdk=debug,opentelemetry_otlp=debug"},
+    )
+    assert mistake.shows in outcome.run.stderr
+
+
+@pytest.mark.codex
+@proves("legacy-profile")
+def test_a_legacy_profile_is_refused_when_it_is_asked_for(surroundings, shared_codex) -> None:
+    mistake = catalogue()["legacy-profile"]
+    (shared_codex.codex_home / "langfuse.config.toml").write_text("")
+    without = make(surroundings, shared_codex, mistake)
+    assert without.run.returncode == 0
+    assert list(without.langfuse) == []
+    asked = shared_codex.run("exec", "-p", "langfuse", "Say hello.")
+    assert asked.returncode == 1
+    for part in mistake.shows.split("…"):
+        assert part.strip() in asked.stderr
+
+
+@pytest.mark.codex
+@proves("metrics-to-langfuse")
+def test_metrics_are_taken_and_thrown_away(surroundings, shared_codex) -> None:
+    outcome = make(surroundings, shared_codex, catalogue()["metrics-to-langfuse"])
+    assert ("/api/public/otel/v1/metrics", 200) in outcome.answers
+    traces = [request for request in outcome.langfuse if request.path == TRACES_PATH]
+    assert len(outcome.langfuse) > len(traces)
+    assert len(outcome.observations) == sum(len(_spans(request)) for request in traces)
+
+
+def _spans(request) -> list:
+    return list(spans_in(request.body))
+
+
+@pytest.mark.codex
+@proves("empty-endpoint")
+def test_with_an_empty_endpoint_the_variable_decides(surroundings, shared_codex) -> None:
+    mistake = catalogue()["empty-endpoint"]
+    assert list(make(surroundings, shared_codex, mistake).langfuse) == []
+    elsewhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": surroundings.langfuse.url}
+    outcome = make(surroundings, shared_codex, mistake, environment=elsewhere)
+    assert outcome.answers == {("/v1/traces", 404)}
+
+
+@pytest.mark.codex
+@proves("overridden")
+def test_an_administrators_file_wins(surroundings, tmp_path) -> None:
+    mistake = catalogue()["overridden"]
+    etc = tmp_path / "etc"
+    (etc / "codex").mkdir(parents=True)
+    # A mount that this process and its children alone see.
+    private = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        'mount --bind "$0" /etc && exec "$@"',
+        str(etc),
+    ]
+    if shutil.which("unshare") is None or subprocess.run([*private, "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives nobody a file system of their own")
+    surroundings.clear()
+    codex = surroundings.codex(tmp_path / "codex")
+    codex.write_config(mistake.example.config)
+    codex.environment.update(GOOD_KEYS)
+    command = [*private, str(codex.bin / "codex"), "exec", "Say hello."]
+
+    def statuses() -> set[int | None]:
+        run = run_in_group(command, cwd=codex.workspace, environment=codex.environment)
+        assert run.returncode == 0, run.stderr
+        return {request.status for request in surroundings.langfuse.store.requests}
+
+    assert statuses() == {200}
+    surroundings.clear()
+    for name, text in mistake.example.files.items():
+        (etc / Path(name).relative_to("/etc")).write_text(text)
+    assert statuses() == set()
+
+
+@pytest.mark.codex
+@proves("client-certificate-version")
+def test_this_codex_does_send_its_certificate(surroundings, shared_codex, tmp_path) -> None:
+    """The opposite of the mistake; that 0.74 to 0.150 cannot was measured with those binaries."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("client@example.org")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "client.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "client.key"))
+    config = catalogue()["client-certificate-version"].example.config
+    for name in ("client.pem", "client.key"):
+        config = config.replace(f'"{name}"', json.dumps(str(tmp_path / name)))
+    outcome = surroundings.turn(shared_codex, config, environment=GOOD_KEYS)
+    assert "Could not create otel exporter" not in outcome.run.stderr
+
+
+@pytest.mark.codex
+@pytest.mark.skipif(os.name == "nt", reason="speaks to Codex through pipes")
+@proves("daemon")
+def test_a_process_keeps_the_configuration_of_its_start(surroundings, tmp_path) -> None:
+    surroundings.clear()
+    codex = surroundings.codex(tmp_path)
+    example = catalogue()["daemon"].example.config
+    codex.write_config(example)
+    with app_server(codex, environment=GOOD_KEYS) as ask:
+        ask("initialize", {"clientInfo": {"name": "test", "title": "test", "version": "1"}})
+        codex.write_config(example.replace("https://cloud", "https://us.cloud"))
+        thread = ask("thread/start", {})["thread"]["id"]
+        ask(
+            "turn/start",
+            {"threadId": thread, "input": [{"type": "text", "text": "Say hello."}]},
+            wait="turn/completed",
+        )
+    assert {request.host for request in surroundings.proxy.requests} == {"cloud.langfuse.com"}
+
+
+@contextmanager
+def app_server(codex: IsolatedCodex, environment: dict[str, str]) -> Iterator[Callable]:
+    """A Codex of the kind that the terminal interface leaves its turns to, spoken to in JSON."""
+    process = subprocess.Popen(
+        [codex.binary, *with_overrides(["app-server"], codex._overrides)],
+        cwd=codex.workspace,
+        env={**codex.environment, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+    assert process.stdin and process.stdout
+    number = 0
+
+    def send(message: dict) -> None:
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+
+    def ask(method: str, parameters: dict, *, wait: str = "") -> dict:
+        nonlocal number
+        number += 1
+        send({"id": number, "method": method, "params": parameters})
+        result: dict = {}
+        for line in process.stdout:
+            message = json.loads(line)
+            if message.get("id") == number and "method" not in message:
+                assert "error" not in message, message
+                result = message["result"]
+                if not wait:
+                    break
+            if wait and message.get("method") == wait:
+                break
+        if method == "initialize":
+            send({"method": "initialized"})
+        return result
+
+    try:
+        yield ask
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def recorded(version: str) -> list[dict]:
+    with gzip.open(RECORDINGS / f"{version}-simple.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.mark.codex
+@proves("log-keys")
+def test_the_prompt_is_in_no_request(surroundings, shared_codex) -> None:
+    outcome = make(surroundings, shared_codex, catalogue()["log-keys"], prompt="marker-prompt")
+    assert outcome.answers == {(TRACES_PATH, 200)}
+    assert not any(b"marker-prompt" in request.body for request in outcome.proxied)
+
+
+@pytest.mark.codex
+@proves("json-protocol")
+def test_json_is_several_times_as_large(surroundings, shared_codex) -> None:
+    def size(config: str) -> int:
+        outcome = surroundings.turn(shared_codex, config, environment=GOOD_KEYS)
+        assert outcome.answers == {(TRACES_PATH, 200)}
+        return sum(len(request.body) for request in outcome.proxied)
+
+    config = catalogue()["json-protocol"].example.config
+    assert size(config) > 4 * size(config.replace('"json"', '"binary"'))
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("limit", ["1000", "2500"])
+def test_the_end_of_a_run_waits_as_long_as_the_limit_says(surroundings, shared_codex, limit) -> None:
+    mistake = catalogue()["timeout-long"]
+    outcome = surroundings.turn(
+        shared_codex,
+        mistake.example.config,
+        environment={**GOOD_KEYS, "OTEL_EXPORTER_OTLP_TIMEOUT": limit},
+        fault=Fault(hang=True),
+    )
+    assert outcome.run.returncode == 0
+    assert outcome.run.seconds > int(limit) / 1000
+
+
+_OWN_TESTS["timeout-long"] = _OWN_TESTS["no-answer"] = test_the_end_of_a_run_waits_as_long_as_the_limit_says
+
+
+@pytest.mark.codex
+@proves("metrics-to-openai")
+def test_metrics_go_to_openai(surroundings, shared_codex) -> None:
+    outcome = make(surroundings, shared_codex, catalogue()["metrics-to-openai"])
+    metrics = outcome.at(METRICS_HOST)
+    assert metrics and not any(request.header("authorization") for request in metrics)
+
+
+@pytest.mark.codex
+@proves("signal-to-openai")
+def test_traces_go_to_openai(surroundings, shared_codex) -> None:
+    outcome = make(surroundings, shared_codex, catalogue()["signal-to-openai"])
+    assert surroundings.proxy.connected_hosts == {METRICS_HOST}
+    assert list(outcome.langfuse) == []
+
+
+@pytest.mark.codex
+@proves("plain-http")
+def test_the_key_goes_readable(surroundings, shared_codex) -> None:
+    outcome = make(surroundings, shared_codex, catalogue()["plain-http"])
+    assert {request.port for request in outcome.proxied} == {80}
+    assert all(request.header("authorization") for request in outcome.proxied)
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("mistake", ["secret-in-file", "key-visible"])
+def test_a_command_of_the_model_sees_the_key(surroundings, shared_codex, mistake) -> None:
+    see = {"secret-in-file": 'cat "$CODEX_HOME/config.toml"', "key-visible": "env"}[mistake]
+    scenario = Scenario((ToolCall("exec_command", {"cmd": see}), Message("Done.")))
+    make(surroundings, shared_codex, catalogue()[mistake], scenario=scenario)
+    seen = surroundings.model.requests[-1].body["input"][-1]["output"]
+    assert filled_in("cGstbGYt…") in seen
+
+
+_OWN_TESTS["secret-in-file"] = _OWN_TESTS["key-visible"] = test_a_command_of_the_model_sees_the_key
+
+
+@pytest.mark.codex
+@proves("snapshot-shows-key")
+def test_this_codex_hides_the_key_without_more(surroundings, shared_codex) -> None:
+    """The opposite of the mistake; that 0.114 to 0.156 do not was measured with those binaries."""
+    config = catalogue()["snapshot-shows-key"].example.config
+    config += '\n[shell_environment_policy]\nexclude = ["OTEL_*", "LANGFUSE_*"]\n'
+    scenario = Scenario((ToolCall("exec_command", {"cmd": "env"}), Message("Done.")))
+    surroundings.turn(shared_codex, config, scenario=scenario, environment=GOOD_KEYS)
+    assert TRACES_HEADERS not in surroundings.model.requests[-1].body["input"][-1]["output"]
+
+
+@pytest.mark.codex
+@proves("key-in-endpoint")
+def test_keys_in_the_address_become_the_header(surroundings, shared_codex) -> None:
+    outcome = make(surroundings, shared_codex, catalogue()["key-in-endpoint"])
+    assert outcome.header("authorization") == {filled_in("Basic cGstbGYt…")}
+    assert outcome.answers == {(TRACES_PATH, 200)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
+@proves("readable-file")
+def test_the_mode_lets_others_read(tmp_path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    file.chmod(int(catalogue()["readable-file"].example.mode, 8))
+    assert file.stat().st_mode & 0o044
+
+
+@pytest.mark.codex
+@proves("untrusted-certificate")
+def test_an_unknown_authority_is_not_trusted(surroundings, shared_codex) -> None:
+    mistake = catalogue()["untrusted-certificate"]
+    own_roots = {"SSL_CERT_FILE": ssl.get_default_verify_paths().cafile or ""}
+    outcome = make(
+        surroundings, shared_codex, mistake, environment={**own_roots, "RUST_LOG": "opentelemetry_sdk=debug"}
+    )
+    assert list(outcome.langfuse) == []
+    assert mistake.shows in outcome.run.stderr
+
+
+@proves("codex-too-old")
+def test_a_recording_of_0_44_has_no_traces() -> None:
+    assert {request["signal"] for request in recorded("0.44.0")} == {"logs"}
+    assert "traces" in {request["signal"] for request in recorded("0.73.0")}
+
+
+@proves("leaks-content")
+def test_a_recording_of_0_98_has_content_in_its_spans() -> None:
+    def spans(version: str) -> str:
+        return json.dumps([request["body"] for request in recorded(version) if request["signal"] == "traces"])
+
+    # What the recorded command printed.
+    assert "hello-from-tool" in spans("0.98.0")
+    assert "hello-from-tool" not in spans("0.114.0")
+
+
+def test_the_regions_are_those_of_the_proxy() -> None:
+    assert [region.url for region in REGIONS] == [f"https://{host}" for host in LANGFUSE_HOSTS]

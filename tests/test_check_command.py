@@ -1,0 +1,256 @@
+"""`codex-langfuse check` as it is typed, with a server that answers as Langfuse does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codex_langfuse.check.catalogue import catalogue
+from codex_langfuse.codex.isolated import IsolatedCodex
+from codex_langfuse.langfuse.credentials import TRACES_HEADERS
+from codex_langfuse.mock.faults import Fault
+from harness.fences.placeholders import filled_in
+from harness.surroundings import Surroundings
+
+EXAMPLES = Path(__file__).parent.parent / "examples/codex"
+DIRECT = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")
+GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
+UNKNOWN_KEYS = {TRACES_HEADERS: "Authorization=Basic%20cGstbGYteDpzay1sZi15"}
+SECRETS = ("sk-lf-1234567890", filled_in("cGstbGYt…"))
+
+
+def at(base_url: str) -> str:
+    return DIRECT.replace("https://cloud.langfuse.com", base_url)
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / "home/.codex/config.toml"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    return path
+
+
+@pytest.fixture
+def run(tmp_path, surroundings: Surroundings):
+    surroundings.clear()
+
+    def run(*arguments: str, environment: dict[str, str] = GOOD_KEYS) -> subprocess.CompletedProcess[str]:
+        kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+        home = str(tmp_path / "home")
+        told = subprocess.run(
+            [sys.executable, "-m", "codex_langfuse", "check", "--codex-version", "0.163.0", *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            cwd=tmp_path / "project",
+            stdin=subprocess.DEVNULL,
+            env={
+                **kept,
+                "HOME": home,
+                "USERPROFILE": home,
+                "PYTHONUTF8": "1",
+                **surroundings.proxy.environment,
+                **environment,
+            },
+        )
+        assert "Traceback" not in told.stderr
+        assert not any(secret in told.stdout + told.stderr for secret in SECRETS)
+        return told
+
+    return run
+
+
+def test_a_right_set_up_is_clean(run, file, surroundings) -> None:
+    file.write_text(DIRECT)
+    told = run()
+    assert told.returncode == 0, told.stdout
+    assert "200, address and keys are accepted" in told.stdout
+    assert "Nothing is wrong" in told.stdout
+    assert [request.status for request in surroundings.langfuse.store.requests] == [200]
+
+
+def test_asking_sends_no_telemetry(run, file, surroundings) -> None:
+    file.write_text(DIRECT)
+    run()
+    [request] = surroundings.proxy.requests
+    assert (request.method, request.path, request.body) == ("POST", "/api/public/otel/v1/traces", b"")
+    assert request.header("x-langfuse-ingestion-version") == ["4"]
+    assert list(surroundings.langfuse.store.observations) == []
+
+
+def test_offline_asks_nobody(run, file, surroundings) -> None:
+    file.write_text(DIRECT)
+    assert run("--offline").returncode == 0
+    assert surroundings.proxy.connected_hosts == set()
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "fault", "mistake", "says"),
+    [
+        (DIRECT, UNKNOWN_KEYS, None, "refused-keys", "401 Invalid credentials"),
+        (
+            DIRECT,
+            catalogue()["no-permission"].example.environment,
+            None,
+            "no-permission",
+            "403 Access denied",
+        ),
+        (DIRECT, GOOD_KEYS, "status=500", "server-refuses", "500"),
+        (DIRECT, GOOD_KEYS, "status=429,retry-after=17", "server-refuses", "429"),
+        (DIRECT, GOOD_KEYS, "hang", "no-answer", "no answer within 1 s"),
+        (at("MOCK/elsewhere"), GOOD_KEYS, None, "not-langfuse", "404"),
+        (at("http://127.0.0.1:9"), GOOD_KEYS, None, "unreachable", ""),
+        (DIRECT, {**GOOD_KEYS, "SSL_CERT_FILE": ""}, None, "untrusted-certificate", "local issuer"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value in catalogue() else "",
+)
+def test_what_the_server_says_is_explained(
+    run, file, surroundings, config, environment, fault, mistake, says
+) -> None:
+    file.write_text(config.replace("MOCK", surroundings.langfuse.url))
+    if fault:
+        surroundings.langfuse.faults.add(Fault.parse(fault))
+    told = run("--json", "--timeout", "1", environment=dict(environment))
+    assert told.returncode == 2
+    [finding] = json.loads(told.stdout)["findings"]
+    assert finding["id"] == mistake
+    assert says in finding["detail"]
+    assert finding["line"] == 8
+
+
+def test_a_certificate_authority_of_ones_own_is_used(run, file, surroundings) -> None:
+    authority = json.dumps(str(surroundings.proxy.ca_bundle))
+    config = DIRECT.replace(
+        'protocol = "binary"\n', f'protocol = "binary"\ntls = {{ ca-certificate = {authority} }}\n'
+    )
+    file.write_text(config)
+    assert run(environment={**GOOD_KEYS, "SSL_CERT_FILE": ""}).returncode == 0
+
+
+def test_the_server_is_not_asked_while_there_are_errors(run, file, surroundings) -> None:
+    file.write_text(catalogue()["endpoint-path"].example.config)
+    assert "The server was not asked" in run().stdout
+    assert surroundings.proxy.connected_hosts == set()
+
+
+def test_both_signals_of_a_collector_are_asked(run, file) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        base = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    table = '[otel.{}.otlp-http]\nendpoint = "{}"\nprotocol = "binary"\n'
+    tables = table.format("exporter", f"{base}/v1/logs") + table.format("trace_exporter", f"{base}/v1/traces")
+    file.write_text('[otel]\nmetrics_exporter = "none"\n' + tables)
+    told = json.loads(run("--json", environment={}).stdout)
+    assert [finding["id"] for finding in told["findings"]] == ["unreachable", "unreachable"]
+    assert {finding["line"] for finding in told["findings"]} == {4, 7}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "status"), [("string-and-table", 2), ("metrics-to-openai", 1), ("json-protocol", 0)]
+)
+def test_the_exit_status_is_the_gravity(run, file, mistake, status) -> None:
+    policy = '\n[shell_environment_policy]\nexclude = ["OTEL_*"]\n'
+    file.write_text(catalogue()[mistake].example.config + policy)
+    told = run("--offline")
+    assert told.returncode == status
+    assert catalogue()[mistake].words["en"].title in told.stdout
+    assert f"reference/errors/#{mistake}" in told.stdout
+
+
+def test_a_finding_begins_with_its_place(run, file) -> None:
+    file.write_text(catalogue()["protocol"].example.config)
+    first = run("--offline").stdout.splitlines()[0]
+    assert first == "~/.codex/config.toml:6:1: error*: Another word for the protocol"
+
+
+@pytest.mark.parametrize("secret", ["secret-in-file", "key-in-endpoint", "base64-twice", "swapped-keys"])
+def test_no_secret_is_shown(run, file, secret) -> None:
+    """``run`` looks for them."""
+    file.write_text(filled_in(catalogue()[secret].example.config))
+    for options in ([], ["--json"], ["--offline", "--fix", "--yes"]):
+        run(*options, environment={})
+
+
+class TestFix:
+    CONFIG = catalogue()["string-and-table"].example.config.replace(
+        "/api/public/otel/v1/traces", "/api/public/otel"
+    )
+
+    def test_mends_one_thing_after_the_other(self, run, file) -> None:
+        file.write_text(f"# mine\n{self.CONFIG}")
+        told = run("--fix", "--yes", "--json")
+        assert told.returncode == 0
+        outcome = json.loads(told.stdout)
+        assert outcome["fixed"] == ["string-and-table", "endpoint-path", "key-visible"]
+        assert outcome["findings"] == []
+        assert file.read_text().startswith("# mine\n")
+
+    def test_what_it_mended_can_be_undone(self, run, file) -> None:
+        file.write_text(self.CONFIG)
+        run("--fix", "--yes", "--offline")
+        assert file.read_text() != self.CONFIG
+        subprocess.run(
+            [sys.executable, "-m", "codex_langfuse", "config", "--undo", "--yes", "--file", str(file)],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        assert file.read_text() == self.CONFIG
+
+    def test_without_a_terminal_and_a_yes_nothing_is_changed(self, run, file) -> None:
+        file.write_text(self.CONFIG)
+        told = run("--fix", "--offline")
+        assert told.returncode == 2
+        assert "Add --yes" in told.stderr
+        assert file.read_text() == self.CONFIG
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--yes"],
+        ["--fix", "--json"],
+        ["--file", "not-there.toml"],
+        ["--codex-version", "new"],
+        ["--timeout", "0"],
+    ],
+)
+def test_wrong_usage_is_told(run, file, arguments) -> None:
+    assert run(*arguments).returncode == 2
+
+
+def test_without_any_file_it_says_what_to_do(run, file) -> None:
+    told = run("--offline", environment={})
+    assert told.returncode == 1
+    assert "codex-langfuse config direct" in told.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads /proc")
+def test_a_background_process_is_found(run, file, tmp_path) -> None:
+    file.write_text(DIRECT)
+    waiting = "import sys; print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", waiting, "app-server", "--managed-daemon"]
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), TRACES_HEADERS: "Authorization=Basic%20b2xk"}
+    environment.pop("CODEX_HOME", None)
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        told = run("--offline", "--json")
+        process.communicate()
+    [finding] = json.loads(told.stdout)["findings"]
+    assert (finding["id"], finding["where"]) == ("daemon", f"process {process.pid}")
+    assert told.returncode == 1
+
+
+@pytest.mark.codex
+def test_from_wrong_to_arrived_by_what_it_says_alone(run, file, surroundings, tmp_path) -> None:
+    """A copied configuration, `check --fix`, and the turn is in Langfuse."""
+    file.write_text(TestFix.CONFIG)
+    assert run("--fix", "--yes").returncode == 0
+    codex: IsolatedCodex = surroundings.codex(tmp_path / "codex")
+    outcome = surroundings.turn(codex, file.read_text(), environment=GOOD_KEYS)
+    assert outcome.answers == {("/api/public/otel/v1/traces", 200)}
+    assert outcome.observations

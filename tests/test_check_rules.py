@@ -1,0 +1,380 @@
+"""`check` finds each mistake in its example, that one alone, and nothing in what is right."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codex_langfuse.check.authorization import mistake_in
+from codex_langfuse.check.catalogue import Mistake, catalogue
+from codex_langfuse.check.checking import check
+from codex_langfuse.check.daemons import Daemon
+from codex_langfuse.check.findings import Finding
+from codex_langfuse.check.fixing import fixes
+from codex_langfuse.check.report import as_json
+from codex_langfuse.check.setup import Setup, header_list
+from codex_langfuse.codex.config_files import read_config_files
+from codex_langfuse.codex.versions import Version
+from codex_langfuse.configuration.edit import key_literal, literal
+from codex_langfuse.langfuse.credentials import TRACES_HEADERS, basic_authorization
+from harness.fences.placeholders import filled_in
+
+EXAMPLES = Path(__file__).parent.parent / "examples/codex"
+GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
+HIDING = '[shell_environment_policy]\nexclude = ["OTEL_*"]\n'
+INSTALLED = Version.parse("0.163.0")
+
+# Seen by asking the server, or in the list of processes.
+NOT_IN_FILES = {mistake.id for mistake in catalogue().values() if mistake.group == "server"} | {"daemon"}
+
+
+def write(folder: Path, config: str | bytes, files: dict[str, str] | None = None, mode: str = "600") -> None:
+    """Write a home, a project and an administrator's folder."""
+    for name in ("home/.codex", "project", "etc"):
+        (folder / name).mkdir(parents=True)
+    path = folder / "home/.codex/config.toml"
+    path.write_bytes(config.encode() if isinstance(config, str) else config)
+    path.chmod(int(mode, 8))
+    for name, text in (files or {}).items():
+        under_home = folder / "home" / name.removeprefix("~/")
+        under_etc = folder / "etc" / name.removeprefix("/etc/codex/")
+        place = under_home if name[0] == "~" else under_etc if name[0] == "/" else folder / "project" / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+
+
+def setup_in(folder: Path, environment=GOOD_KEYS, version=INSTALLED, profile=None, daemons=()) -> Setup:
+    environment = {"HOME": str(folder / "home"), "USERPROFILE": str(folder / "home"), **environment}
+    files = read_config_files(
+        environment, profile=profile, project=folder / "project", system_folder=folder / "etc"
+    )
+    return Setup(files, environment, version, profile, daemons)
+
+
+def setup_of(mistake: Mistake, folder: Path) -> Setup:
+    example = mistake.example
+    files = dict(example.files)
+    if example.policy:
+        files["/etc/codex/config.toml"] = HIDING
+    write(folder, filled_in(example.config), files, example.mode)
+    environment = {name: filled_in(value) for name, value in example.environment.items()}
+    version = Version.parse(example.version) if example.version else INSTALLED
+    return setup_in(folder, {**(GOOD_KEYS if example.keys else {}), **environment}, version, example.profile)
+
+
+def findings(setup: Setup) -> list[Finding]:
+    return list(check(setup, offline=True).findings)
+
+
+def of_config(folder: Path, config: str, **options) -> list[Finding]:
+    write(folder, config, {"/etc/codex/config.toml": HIDING})
+    return findings(setup_in(folder, **options))
+
+
+@pytest.mark.parametrize(
+    "mistake", [m for m in catalogue().values() if m.id not in NOT_IN_FILES], ids=lambda mistake: mistake.id
+)
+def test_the_mistake_is_found_and_no_other(mistake, tmp_path) -> None:
+    if os.name == "nt" and mistake.id == "readable-file":
+        pytest.skip("modes are those of POSIX")
+    found = findings(setup_of(mistake, tmp_path))
+    assert mistake.id in {finding.id for finding in found}
+    grave = {finding.id for finding in found if finding.severity != "info"}
+    assert grave - {mistake.id} == set(mistake.example.also)
+
+
+@pytest.mark.parametrize("mistake", sorted(NOT_IN_FILES))
+def test_what_files_do_not_tell_is_not_made_up(mistake, tmp_path) -> None:
+    found = findings(setup_of(catalogue()[mistake], tmp_path))
+    assert [finding.id for finding in found if finding.severity != "info"] == []
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
+def test_nothing_is_found_in_what_is_right(example, tmp_path) -> None:
+    found = of_config(tmp_path, example.read_text(encoding="utf-8"))
+    assert [finding for finding in found if finding.severity != "info"] == []
+
+
+@pytest.mark.parametrize(
+    ("mistake", "line", "column"),
+    [
+        ("string-and-table", 5, 7),
+        ("not-toml", 2, 20),
+        ("protocol", 6, 1),
+        ("endpoint-path", 5, 1),
+        ("unexpanded-variable", 7, 13),
+        ("unknown-exporter-key", 7, 1),
+        ("span-attribute-value", 9, 1),
+    ],
+)
+def test_a_finding_names_line_and_column(mistake, line, column, tmp_path) -> None:
+    found = findings(setup_of(catalogue()[mistake], tmp_path))
+    [finding] = [finding for finding in found if finding.id == mistake]
+    path = tmp_path / "home/.codex/config.toml"
+    assert str(finding.place) == f"{path}:{line}:{column}"
+
+
+FIXABLE = [
+    "string-and-table",
+    "unknown-exporter",
+    "protocol",
+    "missing-protocol",
+    "header-value",
+    "span-attribute-value",
+    "endpoint-path",
+    "ingestion-version",
+    "metrics-to-openai",
+    "environment-not-sent",
+    "environment-name",
+    "key-visible",
+]
+
+
+@pytest.mark.parametrize("mistake", FIXABLE)
+def test_the_mended_file_is_right(mistake, tmp_path) -> None:
+    setup = setup_of(catalogue()[mistake], tmp_path)
+    for fix in fixes(setup):
+        fix.file.path.write_text(fix.text, encoding="utf-8")
+    again = setup_in(tmp_path)
+    assert [finding.id for finding in findings(again) if finding.severity != "info"] == []
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("mistake", FIXABLE)
+def test_codex_loads_what_was_mended(mistake, tmp_path, shared_codex) -> None:
+    [fix] = fixes(setup_of(catalogue()[mistake], tmp_path))
+    verdict = shared_codex.check_config(fix.text)
+    assert verdict.valid, verdict
+
+
+def test_a_misspelt_key_is_renamed(tmp_path) -> None:
+    config = catalogue()["json-protocol"].example.config.replace("trace_exporter", "traces_exporter")
+    write(tmp_path, config, {"/etc/codex/config.toml": HIDING})
+    [fix] = fixes(setup_in(tmp_path))
+    assert fix.text == config.replace("traces_exporter", "trace_exporter")
+
+
+def test_mending_leaves_an_administrators_file_alone(tmp_path) -> None:
+    write(tmp_path, "", {"/etc/codex/config.toml": catalogue()["protocol"].example.config})
+    assert "system" not in {fix.file.kind for fix in fixes(setup_in(tmp_path))}
+
+
+class TestLayers:
+    DIRECT = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")
+
+    def test_a_profile_is_read(self, tmp_path) -> None:
+        broken = catalogue()["endpoint-path"].example.config
+        write(tmp_path, self.DIRECT, {"~/.codex/lf.config.toml": broken})
+        assert findings(setup_in(tmp_path)) == []
+        [finding] = findings(setup_in(tmp_path, profile="lf"))
+        assert finding.id == "endpoint-path"
+        assert finding.place.path and finding.place.path.name == "lf.config.toml"
+
+    def test_the_users_file_wins_over_the_systems(self, tmp_path) -> None:
+        write(tmp_path, self.DIRECT, {"/etc/codex/config.toml": '[otel]\nmetrics_exporter = "statsig"\n'})
+        assert findings(setup_in(tmp_path)) == []
+
+    @pytest.mark.parametrize(("version", "found"), [("0.163.0", set()), ("0.169.0", {"overridden"})])
+    def test_requirements_hold_from_0_169_on(self, version, found, tmp_path) -> None:
+        write(tmp_path, self.DIRECT, {"/etc/codex/requirements.toml": '[otel]\nenvironment = "managed"\n'})
+        setup = setup_in(tmp_path, version=Version.parse(version))
+        assert {finding.id for finding in findings(setup)} - {"environment-not-sent"} == found
+
+    def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(self, tmp_path) -> None:
+        write(tmp_path, b"\xef\xbb\xbf" + self.DIRECT.replace("\n", "\r\n").encode())
+        assert findings(setup_in(tmp_path)) == []
+
+    def test_what_is_not_utf_8_is_told_with_its_place(self, tmp_path) -> None:
+        write(tmp_path, b'[otel]\nenvironment = "\xfc"\n')
+        [finding] = findings(setup_in(tmp_path))
+        assert (finding.id, finding.place.line, finding.place.column) == ("not-toml", 2, 16)
+
+
+class TestVersions:
+    CONFIG = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(
+        ("version", "found"),
+        [
+            ("0.44.0", {"codex-too-old"}),
+            ("0.72.0", {"codex-too-old"}),
+            ("0.73.0", {"leaks-content", "too-new"}),
+            ("0.111.0", {"leaks-content", "too-new"}),
+            ("0.113.0", {"too-new"}),
+            ("0.129.0", {"too-new", "snapshot-shows-key"}),
+            ("0.130.0", {"snapshot-shows-key"}),
+            ("0.156.0", {"snapshot-shows-key"}),
+            ("0.158.0", set()),
+            ("0.169.0", set()),
+        ],
+    )
+    def test_the_reference_configuration(self, version, found, tmp_path) -> None:
+        write(tmp_path, self.CONFIG)
+        assert {
+            finding.id for finding in findings(setup_in(tmp_path, version=Version.parse(version)))
+        } == found
+
+
+class TestDaemons:
+    CONFIG = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")
+
+    @pytest.fixture
+    def seen(self, tmp_path):
+        write(tmp_path, self.CONFIG)
+        changed = (tmp_path / "home/.codex/config.toml").stat().st_mtime
+        environment = {"HOME": str(tmp_path / "home"), "USERPROFILE": str(tmp_path / "home"), **GOOD_KEYS}
+
+        def seen(started: float, **variables: str) -> list[str]:
+            daemon = Daemon(4711, changed + started, {**environment, **variables})
+            return [finding.id for finding in findings(setup_in(tmp_path, daemons=(daemon,)))]
+
+        return seen
+
+    def test_one_that_started_before_the_change_is_told(self, seen) -> None:
+        assert seen(-60) == ["daemon"]
+        assert seen(60) == []
+
+    def test_one_with_another_key_is_told(self, seen) -> None:
+        assert seen(60, **{TRACES_HEADERS: "Authorization=Basic%20b2xk"}) == ["daemon"]
+
+    def test_one_of_another_home_is_not(self, seen) -> None:
+        assert seen(-60, CODEX_HOME="/somewhere/else") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "mistake"),
+    [
+        ("Basic cGstbGYt…", None),
+        ("  Basic cGstbGYt…  ", None),
+        ("Basic $LANGFUSE_AUTH", "unexpanded-variable"),
+        ("Basic %LANGFUSE_AUTH%", "unexpanded-variable"),
+        ("Bearer sk-lf-…", "not-basic"),
+        ("cGstbGYt…", "not-basic"),
+        ("Basic  cGstbGYt…", "not-basic"),
+        ("BASIC cGstbGYt…", "not-basic"),
+        ("Basic Basic%20cGstbGYt…", "basic-twice"),
+        ("Basic !!!", "keys-not-encoded"),
+        ("Basic ", "not-basic"),
+        ("Basic Og==", "not-a-pair"),
+    ],
+)
+def test_what_is_wrong_with_a_header(value, mistake) -> None:
+    assert mistake_in(filled_in(value)) == mistake
+
+
+@given(
+    st.from_regex(r"pk-lf-[A-Za-z0-9-]{4,40}", fullmatch=True),
+    st.from_regex(r"sk-lf-[A-Za-z0-9-]{4,40}", fullmatch=True),
+)
+def test_a_header_of_good_keys_is_right(public_key, secret_key) -> None:
+    assert mistake_in(basic_authorization(public_key, secret_key)) is None
+
+
+def test_headers_are_read_as_codex_reads_them() -> None:
+    assert header_list("Authorization=Basic%20a==,x = y , z,=w") == [
+        ("Authorization", "Basic a=="),
+        ("x", "y"),
+    ]
+
+
+_NAMES = st.sampled_from(
+    [
+        "otel",
+        "exporter",
+        "trace_exporter",
+        "metrics_exporter",
+        "otlp-http",
+        "otlp-grpc",
+        "endpoint",
+        "protocol",
+        "headers",
+        "tls",
+        "ca-certificate",
+        "ca_certificate",
+        "client-certificate",
+        "span_attributes",
+        "tracestate",
+        "tool_result",
+        "max_bytes",
+        "environment",
+        "log_user_prompt",
+        "profiles",
+        "shell_environment_policy",
+        "exclude",
+        "inherit",
+        "features",
+        "analytics",
+        "enabled",
+        "Authorization",
+        "langfuse.environment",
+        "",
+    ]
+)
+_LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=30),
+    st.sampled_from(
+        ["otlp-http", "none", "statsig", "http://[", "https://u:p@h:x/", "Basic ${X}", "Basic Og==", "\n"]
+    ),
+)
+_VALUES = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _without_none(value):
+    if isinstance(value, dict):
+        return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_none(inner) for inner in value if inner is not None]
+    return value
+
+
+class TestHostileFiles:
+    """Whatever stands in a file, `check` tells about it and does not fall over."""
+
+    SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+    def look(self, content: bytes, environment: dict[str, str]) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder), content, {".codex/config.toml": "[otel]\n"})
+            setup = setup_in(Path(folder), environment)
+            list(fixes(setup))
+            return as_json(setup, check(setup, offline=True), [])
+
+    @SETTINGS
+    @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+    def test_any_bytes(self, content) -> None:
+        assert '"status"' in self.look(content, GOOD_KEYS)
+
+    @SETTINGS
+    @given(st.dictionaries(_NAMES, _VALUES, max_size=5), st.dictionaries(_NAMES, _VALUES, max_size=3))
+    def test_any_settings(self, otel, others) -> None:
+        document = {**others, "otel": {**otel}}
+        lines = [
+            f"{key_literal((name,))} = {literal(value)}" for name, value in _without_none(document).items()
+        ]
+        self.look("\n".join(lines).encode(), {})
+
+    @SETTINGS
+    @given(
+        st.sampled_from(
+            [TRACES_HEADERS, "OTEL_EXPORTER_OTLP_HEADERS", "LANGFUSE_BASE_URL", "OTEL_TRACES_SAMPLER_ARG"]
+        ),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60),
+    )
+    def test_any_variable(self, name, value) -> None:
+        config = (EXAMPLES / "cloud-eu.toml").read_bytes()
+        self.look(config, {name: value, "OTEL_TRACES_SAMPLER": "traceidratio"})
+
+    @pytest.mark.parametrize("text", ["a = [" * 5000, "a = {b=" * 5000, "[a" * 5000, "a." * 5000 + "b = 1"])
+    def test_deep_nesting(self, text) -> None:
+        self.look(text.encode(), {})

@@ -1,0 +1,193 @@
+"""A TOML text is read as Codex reads it, and what is wrong with it stands where Codex says."""
+
+import tomllib
+
+import pytest
+import tomlkit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_langfuse.configuration.edit import Draft, literal, value_at
+from codex_langfuse.configuration.encoding import decoded
+from codex_langfuse.configuration.secrets import masked
+from codex_langfuse.configuration.syntax import TomlError, parse
+
+WRONG = {
+    "a bare word": "[otel]\nmetrics_exporter = none\n",
+    "a string that is not closed": '[otel]\nenvironment = "prod\nmetrics_exporter = "none"\n',
+    "a literal string that is not closed": "[otel]\nenvironment = 'abc\n",
+    "a header that is not closed": '[otel\nenvironment = "prod"\n',
+    "a key twice": '[otel]\nenvironment = "prod"\nenvironment = "x"\n',
+    "a key twice inline": '[otel]\ntrace_exporter = { otlp-http = { endpoint = "a", endpoint = "b" } }\n',
+    "an inline table and a header": "[otel]\nexporter = { otlp-http = {} }\n[otel.exporter.otlp-http]\n",
+    "a string and a header": '[otel]\nexporter = "otlp-http"\n[otel.exporter."otlp-http"]\n',
+    "a header and a string": '[otel.exporter."otlp-http"]\nendpoint = "a"\n[otel]\nexporter = "otlp-http"\n',
+    "a string and a dotted key": 'otel.exporter = "otlp-http"\notel.exporter.otlp-http.endpoint = "a"\n',
+    "a table twice": "[otel]\n[otel]\n",
+    "a deep table twice": "[otel.exporter.otlp-http]\n[otel.exporter.otlp-http]\n",
+    "curly quotes": "[otel]\nenvironment = “prod”\n",
+    "no equals sign": '[otel]\nenvironment "prod"\n',
+    "YAML": "otel:\n  environment: prod\n",
+    "JSON": '{"otel": {}}\n',
+    "no comma": "[otel]\nx = { a = 1 b = 2 }\n",
+    "no brace": "[otel]\nx = { a = 1\n",
+    "no bracket": '[shell_environment_policy]\nexclude = ["OTEL_*"\n[otel]\n',
+    "a path of Windows": '[otel]\nenvironment = "C:\\path"\n',
+    "a space in a key": '[otel]\nmy key = "prod"\n',
+    "two things on a line": '[otel] environment = "prod"\n',
+    "two assignments on a line": "a = 1 b = 2\n",
+    "a word after a value": '[otel]\nenvironment = "ü" x\n',
+    "Python's True": "[otel]\nlog_user_prompt = True\n",
+    "a no-break space": '[otel]\n\u00a0environment = "prod"\n',
+    "a carriage return alone": '[otel]\rmetrics_exporter = "none"\r',
+}
+
+RIGHT = {
+    "an inline table of many lines": '[otel]\nx = {\n  a = 1, # one\n  b = { c = "d" },\n}\n',
+    "escapes of TOML 1.1": 'a = "\\e[0m"\n',
+    "long strings": "a = \"\"\"\nline\\\n  more\"\"\"\"\nb = '''x\n''y'''\n",
+    "arrays of tables": "[[a]]\nb = 1\n[a.c]\nd = 2\n[[a]]\nb = 3\n",
+    "a table above its sub-table": "[a.b]\nc = 1\n[a]\nd = 2\n",
+    "dotted and quoted keys": "a.\"b.c\".'d e' = 1\na.f = 2\n",
+    "dates": "a = 1979-05-27 07:32:00Z\nb = 07:32:00\nc = 1979-05-27\n",
+    "numbers": "a = 0xff\nb = 1_000\nc = -1.5e3\nd = inf\n",
+}
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("what", WRONG)
+def test_an_error_stands_where_codex_says(what, shared_codex) -> None:
+    verdict = shared_codex.check_config(WRONG[what])
+    with pytest.raises(TomlError) as error:
+        parse(WRONG[what])
+    assert (error.value.line, error.value.column) == (verdict.line, verdict.column), verdict
+    if verdict.message.startswith(("duplicate", "cannot extend")):
+        assert error.value.message == verdict.message
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize(
+    "what", ["an inline table of many lines", "dotted and quoted keys", "arrays of tables"]
+)
+def test_codex_reads_this_too(what, shared_codex) -> None:
+    """It says nothing but that it knows no such field."""
+    assert "unknown configuration field" in shared_codex.check_config(RIGHT[what]).message
+
+
+@pytest.mark.parametrize("what", RIGHT)
+def test_what_is_right_is_read(what) -> None:
+    document = parse(RIGHT[what])
+    try:
+        expected = tomllib.loads(RIGHT[what])
+    except tomllib.TOMLDecodeError:  # which does not know TOML 1.1 before Python 3.15
+        expected = tomlkit.parse(RIGHT[what]).unwrap()
+    assert document.data == expected
+
+
+_KEYS = st.one_of(
+    st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+)
+_SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.dates(),
+)
+_TABLES = st.recursive(
+    st.dictionaries(_KEYS, _SCALARS | st.lists(_SCALARS, max_size=3), max_size=4),
+    lambda inner: st.dictionaries(
+        _KEYS, inner | _SCALARS | st.lists(inner, min_size=1, max_size=2), max_size=4
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_TABLES)
+def test_every_document_is_read_as_tomlkit_wrote_it(table) -> None:
+    text = tomlkit.dumps(table)
+    assert parse(text).data == tomllib.loads(text) == table
+
+
+@settings(max_examples=150, deadline=None)
+@given(_TABLES)
+def test_every_key_is_found_where_it_stands(table) -> None:
+    document = parse(tomlkit.dumps(table))
+    for path in _paths(table):
+        offset = document.offset(path)
+        assert offset is not None
+        written = document.text[offset:]
+        assert written.startswith((path[-1], '"', "'")), (path, written[:20])
+
+
+def _paths(table, path=()):
+    for name, value in table.items():
+        yield (*path, name)
+        if isinstance(value, dict):
+            yield from _paths(value, (*path, name))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=60))
+def test_what_tomllib_reads_is_read_and_the_same(text) -> None:
+    try:
+        expected = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return
+    assert parse(text).data == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    _TABLES, st.lists(_KEYS, min_size=1, max_size=3), _SCALARS | st.dictionaries(_KEYS, _SCALARS, max_size=2)
+)
+def test_an_edit_changes_what_it_is_to_change_alone(table, path, value) -> None:
+    draft = Draft(tomlkit.dumps(table))
+    before = draft.text
+    try:
+        draft.set(tuple(path), value)
+    except ValueError:
+        assert draft.text == before
+        return
+    assert value_at(tomllib.loads(draft.text), path) == value
+    draft.remove(tuple(path))
+    assert value_at(tomllib.loads(draft.text), path) is None
+
+
+@given(
+    st.lists(st.sampled_from(["a = 1", "# c", "", "[t]", 'b = "ü"']), max_size=8),
+    st.lists(st.booleans(), min_size=8),
+)
+def test_unchanged_lines_keep_their_bytes(lines, windows) -> None:
+    content = "".join(
+        line + ("\r\n" if is_windows else "\n") for line, is_windows in zip(lines, windows, strict=False)
+    ).encode()
+    for mark in (b"", b"\xef\xbb\xbf"):
+        encoded = decoded(mark + content)
+        assert encoded.with_text(encoded.text) == mark + content
+        longer = encoded.with_text(encoded.text + "new = 2\n")
+        assert longer.startswith(mark + content)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('Authorization = "Basic cGstbGYtMTIzNDU2"', 'Authorization = "Basic …"'),
+        ('"Authorization" = "Bearer abcdef123456"', '"Authorization" = "Bearer …"'),
+        ("Authorization=Basic%20cGstbGYtMTIzNDU2", "Authorization=Basic%20…"),
+        ("https://pk-lf-1:sk-lf-2@host/", "https://…@host/"),
+        ('api_key = "abcdef"', 'api_key = "…"'),
+        ('x = "sk-lf-0123456789abcdef"', 'x = "sk-lf-…cdef"'),
+        ('Authorization = "Basic ${LANGFUSE_AUTH}"', 'Authorization = "Basic ${LANGFUSE_AUTH}"'),
+        ('environment = "prod"', 'environment = "prod"'),
+    ],
+)
+def test_secrets_are_covered(text, shown) -> None:
+    assert masked(text) == shown
+
+
+def test_a_literal_of_any_table_is_read_back() -> None:
+    value = {"a b": [1, "x", {"c": True}], "d": {}}
+    assert parse(f"v = {literal(value)}").data == {"v": value}
