@@ -11,6 +11,7 @@ import gzip
 import json
 import shutil
 import sys
+import time
 from base64 import b64encode
 from pathlib import Path
 from urllib.error import HTTPError
@@ -22,6 +23,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from playwright.sync_api import sync_playwright
 
 from codex_langfuse.mock.server import RunningMock, running_mock
+from codex_langfuse.relay.documented import relayed
+from codex_langfuse.relay.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs/assets/images"
@@ -30,9 +33,15 @@ MESSAGES = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceReques
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 
 
+def send(mock: RunningMock, signal: str, body: bytes) -> None:
+    """Post one OTLP request; raises ``HTTPError`` when the mock refuses it."""
+    pair = b64encode(f"{mock.public_key}:{mock.secret_key}".encode()).decode()
+    headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/x-protobuf"}
+    urlopen(Request(f"{mock.url}/api/public/otel/v1/{signal}", body, headers)).close()
+
+
 def replay(mock: RunningMock) -> None:
     """Send the recorded traces and logs to the mock, as Codex sent them."""
-    pair = b64encode(f"{mock.public_key}:{mock.secret_key}".encode()).decode()
     with gzip.open(RECORDING, "rt", encoding="utf-8") as lines:
         requests = [json.loads(line) for line in lines]
     for request in requests:
@@ -40,13 +49,29 @@ def replay(mock: RunningMock) -> None:
         if signal not in MESSAGES:
             continue
         body = ParseDict(request["body"], MESSAGES[signal]()).SerializeToString()
-        headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/x-protobuf"}
         try:
-            urlopen(Request(f"{mock.url}/api/public/otel/v1/{signal}", body, headers)).close()
+            send(mock, signal, body)
         except HTTPError as refusal:
             if signal == "traces":
                 raise
             refusal.close()  # logs get 404, which is what the page is to show
+
+
+def relay(mock: RunningMock) -> str:
+    """Send the recorded turn to the mock as the relay makes it; return the page's path of its trace."""
+    with gzip.open(RECORDING, "rt", encoding="utf-8") as lines:
+        requests = [json.loads(line) for line in lines]
+    batches = [
+        ParseDict(request["body"], MESSAGES[request["signal"]]())
+        for request in requests
+        if request["signal"] in MESSAGES
+    ]
+    for trace in relayed(batches, Policy()):
+        send(mock, "traces", trace)
+    deadline = time.monotonic() + 10
+    while not mock.store.traces and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return f"/-/traces/{next(iter(mock.store.traces))}"
 
 
 def main() -> None:
@@ -54,15 +79,17 @@ def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
-    with running_mock() as mock, sync_playwright() as playwright:
-        replay(mock)
+    with running_mock() as direct, running_mock() as relayed_to, sync_playwright() as playwright:
+        replay(direct)
+        shots = {"mock-sent": f"{direct.url}/-/sent", "relay-turn": relayed_to.url + relay(relayed_to)}
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for language, locale in LOCALES.items():
-            context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 860})
-            page = context.new_page()
-            page.goto(f"{mock.url}/-/sent?lang={language}", wait_until="load")
-            page.screenshot(path=IMAGES / f"mock-sent.{language}.png")
-            context.close()
+            for name, address in shots.items():
+                context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 800})
+                page = context.new_page()
+                page.goto(f"{address}?lang={language}", wait_until="load")
+                page.screenshot(path=IMAGES / f"{name}.{language}.png")
+                context.close()
         browser.close()
 
 

@@ -16,6 +16,7 @@ import argparse
 import difflib
 import hashlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -152,4 +153,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… diff PAGE | head` ends quietly
     sys.exit(main())

@@ -16,6 +16,8 @@ from codex_langfuse.mock.faults import Fault
 from harness.fences.placeholders import filled_in
 from harness.surroundings import Surroundings
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent / "examples/codex"
 DIRECT = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}

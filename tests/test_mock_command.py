@@ -15,6 +15,8 @@ import pytest
 from codex_langfuse.mock.command import is_loopback
 from test_mock_http import JSON, TRACES, simple_export
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "codex_langfuse", "mock"]
 PAIR = ("pk-lf-1234567890", "sk-lf-1234567890")
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from codex_langfuse.mock.server import RunningMock, running_mock
 from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded
 
+pytestmark = pytest.mark.slow
+
 FUZZ = settings(
     max_examples=100,
     deadline=None,

@@ -166,11 +166,15 @@ LIST_REFUSAL = (
         ({**JSON, "content-encoding": "gzip"}, b"{}", "Failed to decompress request body"),
         (
             {**JSON, "content-encoding": "gzip"},
-            gzip.compress(b"{}")[:-3],
+            gzip.compress(b"{}", mtime=0)[:-3],
             "Failed to decompress request body",
         ),
         ({"content-encoding": "gzip"}, b"{}", "Failed to decompress request body"),
-        ({**JSON, "content-encoding": "deflate"}, gzip.compress(b"{}"), "Failed to parse OTel JSON Trace"),
+        (
+            {**JSON, "content-encoding": "deflate"},
+            gzip.compress(b"{}", mtime=0),
+            "Failed to parse OTel JSON Trace",
+        ),
         (
             JSON,
             b'{"resourceSpans":[{"scopeSpans":[{"scope":{"name":"probe-scope"},'
@@ -213,7 +217,7 @@ def test_refuses_a_body_in_langfuses_words(
         (JSON, b'{"resourceLogs":[{"scopeLogs":[]}]}'),
         ({**JSON, "x-langfuse-ingestion-version": "9"}, b"{}"),
         ({"content-type": "Application/JSON; charset=utf-8"}, b"{}"),
-        ({**JSON, "content-encoding": "gzip"}, gzip.compress(b"{}")),
+        ({**JSON, "content-encoding": "gzip"}, gzip.compress(b"{}", mtime=0)),
     ],
 )
 def test_takes_an_export_without_spans_and_says_nothing(
@@ -523,6 +527,6 @@ def test_version_3_does_not_look_at_ids(mock: RunningMock) -> None:
 
 
 def test_no_web_page_can_read_what_codex_sent(shared: RunningMock) -> None:
-    """Unlike Langfuse: the keys are known to everyone, so a reader's browser must not hand the answer over."""
+    """Unlike Langfuse: everyone knows the keys, so a reader's browser must not hand the answer over."""
     read = httpx.get(f"{shared.url}/api/public/v2/observations", headers={"origin": "https://a.example"})
     assert "access-control-allow-origin" not in read.headers

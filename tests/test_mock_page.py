@@ -27,6 +27,8 @@ from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
 from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded, simple_export, text
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ["/", "/-/sent", "/-/warnings"]
 
 

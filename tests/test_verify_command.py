@@ -23,6 +23,8 @@ from harness.no_langfuse import closed_port, untrusted_context, web_server
 from harness.otlp import spans_in
 from harness.proxy import tls_proxy
 
+pytestmark = pytest.mark.slow
+
 CLEARED = (
     "LANGFUSE_PUBLIC_KEY",
     "LANGFUSE_SECRET_KEY",

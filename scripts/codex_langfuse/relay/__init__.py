@@ -1,0 +1,1 @@
+"""The relay: Codex's logs and traces in, one clean trace a turn out to Langfuse."""

@@ -1,0 +1,255 @@
+"""The relay's routes: what Codex posts to, and what tells how the relay does."""
+
+import asyncio
+import collections
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from codex_langfuse.relay.admission import Admission
+from codex_langfuse.relay.delivery import Delivery
+from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.receiving import (
+    JSON,
+    LARGEST_BODY,
+    Export,
+    RefusedRequestError,
+    Signal,
+    content_type_of,
+    decode,
+)
+from codex_langfuse.relay.status import Metrics
+from codex_langfuse.relay.store import Store, StoreFullError
+
+#: Bodies beyond this many bytes, and all that are JSON or compressed, are decoded beside the event loop.
+_SMALL = 256 * 1024
+#: Bytes of bodies that may be under way at once.
+_MOST_UNDER_WAY = 4 * LARGEST_BODY
+#: Seconds after which a sender may try again when there is no room.
+_RETRY_AFTER = 30
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Works:
+    """What the routes work with. ``body_seconds`` is how long a sender may take over one body."""
+
+    keeper: Keeper
+    store: Store
+    delivery: Delivery
+    admission: Admission
+    max_disk: int
+    body_seconds: float = 20.0
+    started: float = field(default_factory=time.time)
+    requests: collections.Counter[tuple[str, int]] = field(default_factory=collections.Counter)
+    under_way: int = 0
+
+
+def make_app(works: Works) -> ASGIApp:
+    """Make the ASGI application."""
+    routes = _Routes(works)
+    return _Admitted(
+        Starlette(
+            routes=[
+                Route("/v1/logs", routes.logs, methods=["POST"]),
+                Route("/v1/traces", routes.traces, methods=["POST"]),
+                Route("/v1/metrics", routes.drop_metrics, methods=["POST"]),
+                Route("/healthz", routes.healthz),
+                Route("/readyz", routes.readyz),
+                Route("/metrics", routes.metrics),
+            ],
+            exception_handlers={
+                RefusedRequestError: _answer_refused,
+                StoreFullError: _answer_full,
+                ClientDisconnect: _answer_nobody,
+            },
+        ),
+        works,
+    )
+
+
+class _Admitted:
+    """Turns away who may not speak to the relay, and keeps count of all answers."""
+
+    def __init__(self, app: ASGIApp, works: Works):
+        self._app = app
+        self._works = works
+        self._warned: set[tuple[str, int]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+
+        async def send_counted(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._count(scope["method"], path, message["status"])
+            await send(message)
+
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            self._works.admission.check(path, headers)
+        except RefusedRequestError as refused:
+            request = Request(scope, receive)
+            await self._works_off(request)
+            response = await _answer_refused(request, refused)
+            await response(scope, receive, send_counted)
+            return
+        await self._app(scope, receive, send_counted)
+
+    async def _works_off(self, request: Request) -> None:
+        """Read what a sender insists on sending first: many look at no answer before they are through."""
+        try:
+            await _read(request, self._works, keep=False)
+        except (RefusedRequestError, ClientDisconnect):
+            return
+
+    def _count(self, method: str, path: str, status: int) -> None:
+        known = path if path in ("/v1/logs", "/v1/traces", "/v1/metrics") else "other"
+        if method == "POST":
+            self._works.requests[known, status] += 1
+        if status >= 400 and method == "POST" and (known, status) not in self._warned:
+            # Codex itself says nothing of a refused export. Once for each kind.
+            self._warned.add((known, status))
+            logger.warning(
+                "answered %d to POST %s; further ones are only counted", status, ascii(path)[1:-1][:80]
+            )
+
+
+class _Routes:
+    def __init__(self, works: Works):
+        self._works = works
+
+    async def logs(self, request: Request) -> Response:
+        return await self._receive("logs", request)
+
+    async def traces(self, request: Request) -> Response:
+        return await self._receive("traces", request)
+
+    async def _receive(self, signal: Signal, request: Request) -> Response:
+        works = self._works
+        headers = dict(request.headers)
+        try:
+            content_type = content_type_of(headers)
+        except RefusedRequestError:
+            await _read(request, works, keep=False)
+            raise
+        try:
+            body = await _read(request, works, keep=True)
+            export = await _decoded(signal, headers, body, plain=content_type != JSON)
+            if not export.is_empty:
+                await works.keeper.accept(export)
+        finally:
+            works.under_way -= request.state.bytes
+        return _ok(content_type)
+
+    async def drop_metrics(self, request: Request) -> Response:
+        """Take and forget: nothing in Codex's metrics is of a turn."""
+        await _read(request, self._works, keep=False)
+        return _ok(request.headers.get("content-type", ""))
+
+    async def healthz(self, request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, request: Request) -> Response:
+        works = self._works
+        if works.keeper.full:
+            return PlainTextResponse("no room for more\n", 503)
+        if works.delivery.refused:
+            status = works.delivery.refused.partition(":")[0]
+            return PlainTextResponse(f"keys or address are refused: {status}\n", 503)
+        return PlainTextResponse("ready\n")
+
+    async def metrics(self, request: Request) -> Response:
+        works = self._works
+        figures = await works.keeper.use_store(works.store.figures)
+        metrics = Metrics(
+            started=works.started,
+            requests=works.requests,
+            failed_deliveries=works.delivery.failed_requests,
+            turned_away=works.keeper.turned_away,
+            refused=bool(works.delivery.refused),
+            full=works.keeper.full,
+            limit=works.max_disk,
+        )
+        return PlainTextResponse(metrics.text(figures), media_type="text/plain; version=0.0.4")
+
+
+async def _read(request: Request, works: Works, *, keep: bool) -> bytes:
+    """Read the body; what is not kept, or too large, is read and thrown away.
+
+    Adds what it holds in memory to ``works.under_way`` and, for who takes it off again, to
+    ``request.state.bytes``. Raises ``RefusedRequestError``: 408 when it takes too long, 413 when it is too
+    large, 503 when too many come at once.
+    """
+    request.state.bytes = 0
+    declared = request.headers.get("content-length", "")
+    too_large = declared.isdecimal() and int(declared) > LARGEST_BODY
+    if too_large and "expect" in request.headers:
+        raise RefusedRequestError(413, f"more than {LARGEST_BODY} bytes")
+    parts: list[bytes] = []
+    size = 0
+    crowded = False
+    try:
+        async with asyncio.timeout(works.body_seconds):
+            async for part in request.stream():
+                size += len(part)
+                too_large = too_large or size > LARGEST_BODY
+                crowded = crowded or works.under_way + len(part) > _MOST_UNDER_WAY
+                if keep and not too_large and not crowded:
+                    parts.append(part)
+                    works.under_way += len(part)
+                    request.state.bytes += len(part)
+                else:
+                    parts.clear()
+    except TimeoutError as error:
+        if not too_large:
+            reason = f"the body took more than {works.body_seconds:g} seconds"
+            raise RefusedRequestError(408, reason) from error
+    if too_large:
+        raise RefusedRequestError(413, f"more than {LARGEST_BODY} bytes")
+    if keep and crowded:
+        raise RefusedRequestError(503, "too much at once")
+    return b"".join(parts)
+
+
+async def _decoded(signal: Signal, headers: Mapping[str, str], body: bytes, *, plain: bool) -> Export:
+    if plain and len(body) < _SMALL and "content-encoding" not in headers:
+        return decode(signal, headers, body)
+    return await asyncio.to_thread(decode, signal, headers, body)
+
+
+def _ok(content_type: str) -> Response:
+    """Answer as OTLP wants it: an empty message of the request's own kind."""
+    if content_type.startswith(JSON):
+        return Response(b"{}", media_type=JSON)
+    return Response(b"", media_type="application/x-protobuf")
+
+
+async def _answer_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedRequestError)
+    headers = {}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if error.status == 408:
+        headers["connection"] = "close"
+    if error.status == 503:
+        headers["retry-after"] = str(_RETRY_AFTER)
+    return JSONResponse({"message": error.reason}, error.status, headers)
+
+
+async def _answer_full(request: Request, error: Exception) -> Response:
+    return JSONResponse({"message": "no room for more"}, 503, {"retry-after": str(_RETRY_AFTER)})
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)

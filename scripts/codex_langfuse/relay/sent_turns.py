@@ -1,0 +1,106 @@
+"""The turns that have left: so that what comes late is dropped, and a late cost finds its trace."""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+
+from codex_langfuse.codex.telemetry import CodexEvent
+from codex_langfuse.relay.turn import Sent
+
+MILLISECOND = 1_000_000
+SECOND = 1_000 * MILLISECOND
+
+# Bounds of what is remembered; the oldest is forgotten first.
+MOST_CONVERSATIONS = 50_000
+MOST_PER_CONVERSATION = 16
+
+
+class SentTurns:
+    """The turns that have left, by conversation, by Codex's id and by Codex's trace."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, list[Sent]] = OrderedDict()
+        self._by_turn: dict[str, Sent] = {}
+        self._traces: OrderedDict[bytes, int] = OrderedDict()
+        self._costs: OrderedDict[str, None] = OrderedDict()
+
+    def of(self, conversation_id: str) -> list[Sent]:
+        """Return those of a conversation, the latest last."""
+        return self._of.get(conversation_id, [])
+
+    def add(self, sent: Sent) -> None:
+        """Remember a turn."""
+        turns = self._of.setdefault(sent.conversation, [])
+        self._of.move_to_end(sent.conversation)
+        turns.append(sent)
+        turns.sort(key=lambda each: each.end)
+        if sent.turn_id:
+            self._by_turn[sent.turn_id] = sent
+        forgotten = turns[:-MOST_PER_CONVERSATION]
+        del turns[:-MOST_PER_CONVERSATION]
+        while len(self._of) > MOST_CONVERSATIONS:
+            forgotten += self._of.popitem(last=False)[1]
+        for each in forgotten:
+            if each.turn_id:
+                self._by_turn.pop(each.turn_id, None)
+        for trace in sent.codex_traces:
+            trace_id = bytes.fromhex(trace)
+            self._traces[trace_id] = max(sent.end, self._traces.get(trace_id, 0))
+            self._traces.move_to_end(trace_id)
+        while len(self._traces) > MOST_CONVERSATIONS:
+            self._traces.popitem(last=False)
+
+    def holds(self, turn_id: str) -> bool:
+        """Whether the turn of that id has left."""
+        return turn_id in self._by_turn
+
+    def came_late(self, conversation_id: str, event: CodexEvent) -> bool:
+        """Whether an event belongs to a turn that has left."""
+        turns = self._of.get(conversation_id)
+        if not turns:
+            return False
+        last = turns[-1]
+        if event.time <= last.end:
+            return True
+        inside = event.trace_id and event.name != "codex.user_prompt" and last.final
+        return bool(inside) and event.trace_id.hex() in last.codex_traces
+
+    def end_in(self, trace_id: bytes) -> int | None:
+        """Return when the last turn in one of Codex's traces ended; None if none in it has left."""
+        return self._traces.get(trace_id)
+
+    def of_turn(self, conversation_id: str, turn_id: str) -> Sent | None:
+        """Return the turn of that id; if ids were not known, the one that began when the id was made."""
+        sent = self._by_turn.get(turn_id)
+        if sent is not None:
+            return sent
+        return next(
+            (
+                each
+                for each in self.of(conversation_id)
+                if each.turn_id is None and made_within(turn_id, each.start, each.end)
+            ),
+            None,
+        )
+
+    def add_cost(self, key: str) -> bool:
+        """Remember that a cost was sent; False if it was before."""
+        if key in self._costs:
+            return False
+        self._costs[key] = None
+        while len(self._costs) > MOST_CONVERSATIONS:
+            self._costs.popitem(last=False)
+        return True
+
+
+def made_within(turn_id: str, start: int, end: int) -> bool:
+    """Whether an id was made as a turn began that lasted from `start` to `end` (nanoseconds).
+
+    The ids of Codex's turns are UUIDs of version 7, which hold the time (milliseconds) they were made.
+    """
+    try:
+        value = uuid.UUID(turn_id)
+    except ValueError:
+        return False
+    return value.version == 7 and start - 5 * SECOND <= (value.int >> 80) * MILLISECOND <= end

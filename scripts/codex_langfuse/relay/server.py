@@ -1,0 +1,273 @@
+"""The relay as a running server: from the lock on its folder to the last turn it delivers."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sqlite3
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+
+from codex_langfuse.relay import state_folder
+from codex_langfuse.relay.admission import Address, Admission
+from codex_langfuse.relay.app import Works, make_app
+from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.delivery import BackOff, Delivery, Destination
+from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.store import Store, StoreError, StoreFullError
+
+DEFAULT_MAX_DISK = 256 * 1024 * 1024
+#: Seconds for deliveries once it was told to stop.
+SECONDS_TO_FINISH = 10.0
+#: Seconds for requests that are under way when it is told to stop.
+_SECONDS_FOR_REQUESTS = 2
+#: Longer than the 90 seconds after which reqwest, and so Codex, drops an idle connection: were it the relay
+#: that hangs up, Codex could lose what it is just sending.
+_KEEP_ALIVE = 120
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files for TLS. With ``client_ca`` only clients with a certificate that it signed are let in."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that makes one relay. Seconds and bytes."""
+
+    listen: Address
+    state: Path
+    destination: Destination
+    max_disk: int = DEFAULT_MAX_DISK
+    token: str | None = field(default=None, repr=False)
+    tls: Tls | None = None
+    seconds_to_finish: float = SECONDS_TO_FINISH
+    body_seconds: float = 20.0
+    back_off: BackOff = field(default_factory=BackOff)
+    back_off_of_trace: BackOff = field(default_factory=lambda: BackOff(5.0, 300.0))
+
+
+class SettingsError(Exception):
+    """Settings with which the relay does not start: why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended: what was delivered since it was told to stop, and what is left on disk."""
+
+    delivered: int
+    waiting: int
+    set_aside: int
+
+    def __str__(self) -> str:
+        text = (
+            f"stopped: {self.delivered} delivered at the end, {self.waiting} kept on disk for the next start"
+        )
+        return f"{text}, {self.set_aside} set aside" if self.set_aside else text
+
+
+def check(settings: Settings) -> None:
+    """Raise ``SettingsError`` for a relay that strangers could feed."""
+    try:
+        open_to_others = not settings.listen.is_loopback
+    except OSError as error:
+        raise SettingsError(
+            f"{settings.listen.host} is no address of this machine: {error.strerror}"
+        ) from error
+    guarded = settings.token is not None or (settings.tls is not None and settings.tls.client_ca is not None)
+    if open_to_others and not guarded:
+        raise SettingsError(
+            f"{settings.listen} can be reached from other machines: "
+            "give --token-file, or --tls-cert, --tls-key and --tls-client-ca"
+        )
+
+
+async def serve(
+    settings: Settings, assembly: Assembly, stop: asyncio.Event, ready: Callable[[str], None]
+) -> Ended:
+    """Run the relay until ``stop`` is set; ``ready`` is called with its address when it listens.
+
+    Raises ``SettingsError``, ``StateFolderError``, ``StoreError`` or ``OSError`` when it cannot start.
+    """
+    check(settings)
+    state_folder.prepare(settings.state)
+    with (
+        state_folder.held(settings.state),
+        contextlib.closing(_listener(settings.listen)) as listener,
+        contextlib.closing(Store(settings.state, max_bytes=settings.max_disk)) as store,
+    ):
+        keeper = Keeper(store, assembly)
+        try:
+            with contextlib.suppress(StoreFullError):  # Then there is all the more to deliver.
+                store.note("destination", settings.destination.label, time.time())
+                # What was refused in an earlier life may be mended by now.
+                store.note("refused", None, time.time())
+            return await _serve(settings, keeper, store, listener, stop, ready)
+        except sqlite3.Error as error:
+            raise StoreError(f"{store.path} cannot be used: {error}") from error
+        finally:
+            keeper.stop()
+
+
+async def _serve(
+    settings: Settings,
+    keeper: Keeper,
+    store: Store,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    ready: Callable[[str], None],
+) -> Ended:
+    delivery = Delivery(
+        settings.destination,
+        keeper,
+        store,
+        back_off=settings.back_off,
+        back_off_of_trace=settings.back_off_of_trace,
+    )
+    works = Works(
+        keeper,
+        store,
+        delivery,
+        Admission.on(settings.listen, settings.token),
+        settings.max_disk,
+        settings.body_seconds,
+    )
+    scheme = "https" if settings.tls else "http"
+    host, port = listener.getsockname()[:2]
+    url = f"{scheme}://{Address(host, port)}"
+
+    def listening() -> None:
+        state_folder.announce(settings.state, url)
+        ready(url)
+
+    figures = store.figures()
+    if figures.waiting or figures.batches:
+        text = "found on disk: %d turns to deliver, %d exports of turns in progress"
+        logger.info(text, figures.waiting, figures.batches)
+    if figures.set_aside:
+        text = "%d turns are set aside; after the mend: codex-langfuse relay --retry-failed"
+        logger.warning(text, sum(figures.set_aside.values()))
+    server = _Server(_uvicorn_config(works, settings.tls), listening)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    keeping = asyncio.create_task(keeper.run())
+    delivering = asyncio.create_task(delivery.run())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, keeping, delivering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in (serving, keeping, delivering):
+        if task.done():
+            task.result()  # None of them ends by itself; raises what it died of.
+    asked_at = time.monotonic()
+    server.should_exit = True
+    await serving
+    await keeper.close()
+    await keeping
+    before = await keeper.use_store(store.figures)
+    left = max(settings.seconds_to_finish - (time.monotonic() - asked_at), 0.1)
+    await delivery.finish(delivering, left)
+    after = await keeper.use_store(store.figures)
+    return Ended(after.delivered - before.delivered, after.waiting, sum(after.set_aside.values()))
+
+
+def _listener(address: Address) -> socket.socket:
+    family, kind, protocol, _, resolved = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        # It means "although connections of an earlier process linger"; on Windows "although it is taken".
+        if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(resolved)
+        listener.listen(socket.SOMAXCONN)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _uvicorn_config(works: Works, tls: Tls | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(works),
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        limit_concurrency=512,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_SECONDS_FOR_REQUESTS,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+        ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which leaves signals to its caller and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]):
+        super().__init__(config)
+        self._listening = listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._listening()
+
+
+@contextlib.contextmanager
+def running_relay(settings: Settings, assembly: Assembly) -> Iterator[str]:
+    """Run the relay in a thread for the length of a ``with`` block, and yield its address.
+
+    Raises what ``serve`` raises. Leaving the block stops it as SIGTERM would.
+    """
+    address: list[str] = []
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    died: list[BaseException] = []
+
+    def ready(url: str) -> None:
+        address.append(url)
+        started.set()
+
+    def run() -> None:
+        with contextlib.closing(loop):
+            try:
+                loop.run_until_complete(serve(settings, assembly, stop, ready))
+            except BaseException as error:
+                died.append(error)
+            finally:
+                started.set()
+
+    thread = threading.Thread(target=run, name="relay", daemon=True)
+    thread.start()
+    started.wait()
+    try:
+        if died:
+            raise died[0]
+        yield address[0]
+    finally:
+        with contextlib.suppress(RuntimeError):  # The loop is closed already.
+            loop.call_soon_threadsafe(stop.set)
+        thread.join()
+    if died:
+        raise died[0]

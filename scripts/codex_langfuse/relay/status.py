@@ -1,0 +1,165 @@
+"""What the relay tells of itself: a few lines for a person, JSON for a script, metrics for Prometheus."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_langfuse.relay.state_folder import Holder, holder
+from codex_langfuse.relay.store import FILE_NAME, Figures, Store
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a relay, running or not, as its folder tells it."""
+
+    folder: Path
+    holder: Holder | None
+    figures: Figures | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object; times are seconds since 1970."""
+        document: dict[str, Any] = {"running": self.holder is not None, "state": str(self.folder)}
+        if self.holder:
+            document |= {"pid": self.holder.pid, "url": self.holder.url, "started": self.holder.started}
+        if self.figures:
+            document |= {
+                "turns": {
+                    "seen": self.figures.seen,
+                    "delivered": self.figures.delivered,
+                    "waiting": self.figures.waiting,
+                    "set_aside": sum(self.figures.set_aside.values()),
+                    "discarded": self.figures.discarded,
+                },
+                "set_aside": self.figures.set_aside,
+                "exports_in_progress": self.figures.batches,
+                "exports_turned_away": self.figures.turned_away,
+                "bytes": self.figures.used,
+                **{
+                    name.replace(" ", "_"): {"text": note.text, "at": note.at}
+                    for name, note in self.figures.notes.items()
+                },
+            }
+        return document
+
+    def lines(self) -> list[str]:
+        """Return it as lines for a person; none of them holds content of a turn."""
+        running = (
+            f"running at {self.holder.url}, process {self.holder.pid}, since {_when(self.holder.started)}"
+            if self.holder
+            else "not running"
+        )
+        lines = [f"relay       {running}"]
+        figures = self.figures
+        if figures is None:
+            return [*lines, f"state       nothing yet in {self.folder}"]
+        notes = figures.notes
+        lines.append(f"state       {self.folder}, {figures.used / 2**20:.1f} MiB")
+        if "destination" in notes:
+            lines.append(f"sends to    {notes['destination'].text}")
+        lines.append(
+            f"turns       {figures.seen} seen, {figures.delivered} delivered, {figures.waiting} waiting, "
+            f"{sum(figures.set_aside.values())} set aside"
+        )
+        if figures.batches:
+            lines.append(f"unfinished  {figures.batches} exports of turns in progress")
+        if "newest turn" in notes:
+            lines.append(f"newest      {_when(notes['newest turn'].at)}: {notes['newest turn'].text}")
+        if "last delivery" in notes:
+            lines.append(f"delivered   {_when(notes['last delivery'].at)}, the last one")
+        for refusal, number in figures.set_aside.items():
+            lines.append(f"set aside   {number}: {refusal}")
+        if figures.set_aside:
+            lines.append("            After the mend: codex-langfuse relay --retry-failed")
+        if figures.turned_away:
+            lines.append(f"turned away {figures.turned_away} exports found no room and are lost")
+        if self.holder and "refused" in notes:
+            lines.append(f"refused now {notes['refused'].text}")
+        if "last error" in notes:
+            lines.append(f"last error  {_when(notes['last error'].at)}: {notes['last error'].text}")
+        else:
+            lines.append("last error  none")
+        return lines
+
+
+def read_status(folder: Path) -> Status:
+    """Read the state in ``folder``, whether a relay runs there or not; raises ``StoreError``."""
+    figures = None
+    if (folder / FILE_NAME).exists():
+        store = Store(folder)
+        try:
+            figures = store.figures()
+        finally:
+            store.close()
+    return Status(folder, holder(folder), figures)
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What ``/metrics`` shows beside the store's figures, since this process began."""
+
+    started: float
+    requests: Mapping[tuple[str, int], int]
+    failed_deliveries: int
+    turned_away: int
+    refused: bool
+    full: bool
+    limit: int
+
+    def text(self, figures: Figures) -> str:
+        """Write everything in Prometheus' text format, version 0.0.4."""
+        lines: list[str] = []
+
+        def metric(name: str, kind: str, help_text: str, samples: Mapping[str, float]) -> None:
+            full_name = f"codex_langfuse_relay_{name}"
+            lines.append(f"# HELP {full_name} {help_text}")
+            lines.append(f"# TYPE {full_name} {kind}")
+            lines.extend(f"{full_name}{labels} {float(value):.15g}" for labels, value in samples.items())
+
+        def one(name: str, kind: str, help_text: str, value: float) -> None:
+            metric(name, kind, help_text, {"": value})
+
+        one("turns_seen_total", "counter", "Turns finished.", figures.seen)
+        one("turns_delivered_total", "counter", "Turns that the destination took.", figures.delivered)
+        one("turns_waiting", "gauge", "Turns to be delivered.", figures.waiting)
+        one(
+            "turns_set_aside",
+            "gauge",
+            "Turns refused for good, kept for --retry-failed.",
+            sum(figures.set_aside.values()),
+        )
+        metric(
+            "requests_total",
+            "counter",
+            "Exports received, by path and status of the answer.",
+            {
+                f'{{path="{path}",status="{status}"}}': number
+                for (path, status), number in sorted(self.requests.items())
+            },
+        )
+        one("exports_turned_away_total", "counter", "Exports lost for want of room.", self.turned_away)
+        one("exports_stored", "gauge", "Exports on disk of turns in progress.", figures.batches)
+        one(
+            "deliveries_failed_total",
+            "counter",
+            "Requests the destination did not take.",
+            self.failed_deliveries,
+        )
+        one("refused", "gauge", "1 while keys or address are known to be refused.", self.refused)
+        one("full", "gauge", "1 while there is no room for more.", self.full)
+        one("disk_bytes", "gauge", "Bytes in use on disk.", figures.used)
+        one("disk_limit_bytes", "gauge", "Bytes that may be in use on disk.", self.limit)
+        last = figures.notes.get("last delivery")
+        one(
+            "last_delivery_timestamp_seconds",
+            "gauge",
+            "When the destination last took a turn.",
+            last.at if last else 0,
+        )
+        one("start_time_seconds", "gauge", "When this process began.", self.started)
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,117 @@
+"""What surrounds the turns of a conversation: the Codex it runs in, its settings, who it runs for."""
+
+from __future__ import annotations
+
+from codex_langfuse.codex.telemetry import CodexEvent
+from codex_langfuse.relay import names
+from codex_langfuse.relay.policy import Policy
+
+
+class Surroundings:
+    """Told by the resource of a batch, by `codex.conversation_starts` and by `codex.user_prompt`.
+
+    Everything but account_id and email has passed `names`; those two leave only as `Policy.user` says.
+    """
+
+    __slots__ = (
+        *(
+            "account_id",
+            "approval_policy",
+            "auth_mode",
+            "auto_compact_token_limit",
+            "context_window",
+            "email",
+        ),
+        *("environment", "mcp_server_count", "mcp_servers", "model", "originator", "provider"),
+        *("reasoning_effort", "reasoning_summary", "sandbox_policy", "service_name", "version"),
+    )
+
+    def __init__(self, service_name: str, version: str, environment: str) -> None:
+        self.service_name = names.name(service_name) if service_name else None
+        self.version = names.version(version) if version else None
+        self.environment = names.environment(environment) if environment else None
+        self.account_id: str | None = None
+        self.email: str | None = None
+        self.auth_mode: str | None = None
+        self.originator: str | None = None
+        self.model: str | None = None
+        self.provider: str | None = None
+        self.reasoning_effort: str | None = None
+        self.reasoning_summary: str | None = None
+        self.context_window: int | None = None
+        self.auto_compact_token_limit: int | None = None
+        self.approval_policy: str | None = None
+        self.sandbox_policy: str | None = None
+        self.mcp_servers: list[str] | None = None
+        self.mcp_server_count: int | None = None
+
+    def who(self, event: CodexEvent) -> None:
+        """Learn who and what wrote `event`."""
+        found = event.attributes
+        account_id, email = found.get("user.account_id"), found.get("user.email")
+        if isinstance(account_id, str):
+            self.account_id = account_id
+        if isinstance(email, str):
+            self.email = email
+        originator, version, auth_mode = (
+            found.get("originator"),
+            found.get("app.version"),
+            found.get("auth_mode"),
+        )
+        if isinstance(originator, str) and (self.originator is None or not event.on_span):
+            self.originator = names.name(originator)
+        if isinstance(version, str) and self.version is None:
+            self.version = names.version(version)
+        if isinstance(auth_mode, str):
+            self.auth_mode = names.choice(auth_mode, names.AUTH_MODES)
+
+    def starts(self, event: CodexEvent) -> None:
+        """Learn the settings of a conversation from `codex.conversation_starts`."""
+        self.who(event)
+        found = event.attributes
+        model, provider = found.get("model"), found.get("provider_name")
+        if isinstance(model, str):
+            self.model = names.model(model)
+        if isinstance(provider, str):
+            self.provider = names.name(provider)
+        for key, allowed in (
+            ("reasoning_effort", names.REASONING_EFFORTS),
+            ("reasoning_summary", names.REASONING_SUMMARIES),
+            ("approval_policy", names.APPROVAL_POLICIES),
+            ("sandbox_policy", names.SANDBOX_POLICIES),
+        ):
+            if key in found:
+                setattr(self, key, names.choice(found[key], allowed))
+        for key in ("context_window", "auto_compact_token_limit"):
+            if key in found:
+                setattr(self, key, names.count(found[key]))
+        if not event.on_span:
+            # The log names the servers, the event on a span counts them; the attribute is empty without any.
+            self.mcp_servers = names.names(found.get("mcp_servers"))
+            self.mcp_server_count = len(self.mcp_servers)
+        elif "mcp_server_count" in found:
+            self.mcp_server_count = names.count(found["mcp_server_count"])
+
+    def user(self, policy: Policy) -> str | None:
+        """Return whom the turns are said to belong to."""
+        found = {"name": policy.user.name, "account-id": self.account_id, "email": self.email}
+        user = found.get(policy.user.source)
+        return user[:200] if user else None
+
+    def metadata(self) -> dict[str, str | int]:
+        """Return what of it goes into the metadata of a turn."""
+        known = {
+            "codex_version": self.version,
+            "service_name": self.service_name,
+            "originator": self.originator,
+            "provider": self.provider,
+            "auth_mode": self.auth_mode,
+            "approval_policy": self.approval_policy,
+            "sandbox_policy": self.sandbox_policy,
+            "mcp_servers": ", ".join(self.mcp_servers) if self.mcp_servers else None,
+            "mcp_server_count": self.mcp_server_count,
+            "reasoning_summary": self.reasoning_summary,
+            "context_window": self.context_window,
+            "auto_compact_token_limit": self.auto_compact_token_limit,
+        }
+        return {key: value for key, value in known.items() if value is not None}

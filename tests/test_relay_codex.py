@@ -1,0 +1,84 @@
+"""The real Codex through the relay to a Langfuse."""
+
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from codex_langfuse.codex.isolated import IsolatedCodex
+from codex_langfuse.codex.scripted_model import running_scripted_model
+from codex_langfuse.mock.faults import Fault
+from codex_langfuse.mock.server import RunningMock, running_mock
+from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.policy import Policy
+from codex_langfuse.relay.server import running_relay
+from harness.running_relay import settings_for
+
+pytestmark = pytest.mark.codex
+
+CONFIG = """\
+[otel]
+metrics_exporter = "none"
+exporter = {{ otlp-http = {{ endpoint = "{url}/v1/logs", protocol = "{protocol}" }} }}
+trace_exporter = {{ otlp-http = {{ endpoint = "{url}/v1/traces", protocol = "{protocol}" }} }}
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A Codex with a model, and the Langfuse its turns are to arrive at."""
+
+    codex: IsolatedCodex
+    langfuse: RunningMock
+
+    def turn(self, url: str, protocol: str = "binary") -> float:
+        """Run a turn that sends to the relay at ``url``; return the seconds it took."""
+        self.codex.write_config(CONFIG.format(url=url, protocol=protocol))
+        run = self.codex.run_exec()
+        assert run.returncode == 0, run.stderr
+        return run.seconds
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with running_mock() as langfuse, running_scripted_model() as model:
+        codex = IsolatedCodex(tmp_path_factory.mktemp("codex"), model_url=model.base_url)
+        yield Stage(codex, langfuse)
+
+
+@pytest.mark.parametrize("protocol", ["binary", "json"])
+def test_one_clean_trace_a_turn(stage: Stage, tmp_path: Path, protocol: str) -> None:
+    stage.langfuse.store.clear()
+    settings = settings_for(stage.langfuse, tmp_path / "state")
+    with running_relay(settings, Assembly(Policy())) as url:
+        stage.turn(url, protocol)
+    (observations,) = stage.langfuse.store.traces.values()
+    assert len(observations) <= 10
+    assert {each["sessionId"] for each in observations} != {""}
+    (generation,) = [each for each in observations if each["type"] == "GENERATION"]
+    assert generation["usageDetails"]["total"] > 0
+    assert "Say hello" not in json.dumps(observations)
+
+
+def test_a_langfuse_that_hangs_does_not_keep_codex(stage: Stage, tmp_path: Path) -> None:
+    """In turns with one that answers: what the machine does besides falls on both."""
+    seconds: dict[str, list[float]] = {"answers": [], "hangs": []}
+    with running_mock(faults=[Fault(hang=True)]) as hanging:
+        there = {"answers": stage.langfuse, "hangs": hanging}
+        settings = {
+            name: settings_for(langfuse, tmp_path / name, seconds_to_finish=0.1)
+            for name, langfuse in there.items()
+        }
+        with (
+            running_relay(settings["answers"], Assembly(Policy())) as answers,
+            running_relay(settings["hangs"], Assembly(Policy())) as hangs,
+        ):
+            for _ in range(3):
+                seconds["answers"].append(stage.turn(answers))
+                seconds["hangs"].append(stage.turn(hangs))
+        assert any(request.status is None for request in hanging.store.requests)
+    # Pointed straight at it, Codex would wait for 20 seconds, some 50 times as long as its turn.
+    assert statistics.median(seconds["hangs"]) < 2 * statistics.median(seconds["answers"])

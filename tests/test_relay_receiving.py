@@ -1,0 +1,150 @@
+"""What the relay takes for an export, and what it answers to everything else."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from codex_langfuse.relay.receiving import LARGEST_BODY, RefusedRequestError, decode, parse
+
+RECORDINGS = Path(__file__).parent / "recordings"
+PROTOBUF = {"content-type": "application/x-protobuf"}
+JSON = {"content-type": "application/json; charset=utf-8"}
+KINDS = {
+    "logs": ExportLogsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+}
+
+
+def recorded(name: str, signal: str) -> list[bytes]:
+    with gzip.open(RECORDINGS / f"{name}.jsonl.gz") as lines:
+        requests = [json.loads(line) for line in lines]
+    return [
+        ParseDict(each["body"], KINDS[signal]()).SerializeToString()
+        for each in requests
+        if each["signal"] == signal
+    ]
+
+
+def refusal(signal: str, headers: dict[str, str], body: bytes) -> int:
+    with pytest.raises(RefusedRequestError) as refused:
+        decode(signal, headers, body)
+    return refused.value.status
+
+
+@pytest.mark.parametrize("signal", ["logs", "traces"])
+@pytest.mark.parametrize("version", ["0.73.0", "0.163.0", "0.169.0"])
+def test_takes_what_codex_sends(version: str, signal: str) -> None:
+    bodies = recorded(f"{version}-simple", signal)
+    for body in bodies:
+        export = decode(signal, PROTOBUF, body)
+        assert export.body == body
+        assert parse(signal, body) == export.message
+        zipped = {**PROTOBUF, "content-encoding": "gzip"}
+        assert decode(signal, zipped, gzip.compress(body)) == export
+
+
+def hex_ids(value: object) -> object:
+    """Turn protobuf's JSON into OTLP's: ids in hex, enumerations as numbers."""
+    if isinstance(value, dict):
+        return {
+            name: base64.b64decode(each).hex()
+            if name in ("traceId", "spanId", "parentSpanId")
+            else hex_ids(each)
+            for name, each in value.items()
+        }
+    return [hex_ids(each) for each in value] if isinstance(value, list) else value
+
+
+REQUESTS = {"logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest}
+
+
+@pytest.mark.parametrize("signal", ["logs", "traces"])
+def test_json_says_the_same_as_protobuf(signal: str) -> None:
+    for body in recorded("0.169.0-simple", signal):
+        message = parse(signal, body)
+        document = MessageToDict(REQUESTS[signal].FromString(body), use_integers_for_enums=True)
+        for form in (document, hex_ids(document)):
+            export = decode(signal, JSON, json.dumps(form).encode())
+            assert export.message == message
+            assert parse(signal, export.body) == message
+
+
+def test_nothing_in_it_is_fine() -> None:
+    assert decode("logs", PROTOBUF, b"").is_empty
+    assert decode("traces", JSON, b"{}").is_empty
+    assert decode("traces", JSON, b'{"resourceSpans":[]}').is_empty
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/grpc", "multipart/form-data"])
+def test_other_content_types(content_type: str) -> None:
+    assert refusal("logs", {"content-type": content_type}, b"") == 415
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip"])
+def test_other_compressions(encoding: str) -> None:
+    assert refusal("logs", {**PROTOBUF, "content-encoding": encoding}, b"") == 415
+
+
+def test_broken_compression() -> None:
+    zipped = {**PROTOBUF, "content-encoding": "gzip"}
+    (body,) = recorded("0.169.0-simple", "logs")
+    assert refusal("logs", zipped, gzip.compress(body)[:-20]) == 400
+    assert refusal("logs", zipped, body) == 400
+    bomb = gzip.compress(bytes(LARGEST_BODY + 1))
+    assert len(bomb) < 100_000
+    assert refusal("logs", zipped, bomb) == 413
+
+
+@pytest.mark.parametrize(("signal", "other"), [("logs", "traces"), ("traces", "logs"), ("logs", "metrics")])
+def test_exports_at_the_wrong_path(signal: str, other: str) -> None:
+    for body in recorded("0.169.0-simple", other):
+        assert refusal(signal, PROTOBUF, body) == 400
+        document = MessageToDict(KINDS[other].FromString(body))
+        assert refusal(signal, JSON, json.dumps(document).encode()) == 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{",
+        '{"resourceLogs":{}}',
+        '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":5}]}]}]}',
+        '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"later"}]}]}]}',
+        '{"resourceLogs":[{"resource":' * 9000 + "{}" + "}]}" * 9000,
+        '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":'
+        + '{"arrayValue":{"values":[' * 300
+        + "{}"
+        + "]}}" * 300
+        + "}]}]}]}",
+    ],
+    ids=lambda text: text[:60],
+)
+def test_json_that_is_no_export(text: str) -> None:
+    assert refusal("logs", JSON, text.encode()) == 400
+
+
+@given(
+    st.binary(min_size=1, max_size=200),
+    st.sampled_from(["logs", "traces"]),
+    st.sampled_from([PROTOBUF, JSON]),
+)
+def test_any_bytes_get_an_answer(body: bytes, signal: str, headers: dict[str, str]) -> None:
+    try:
+        export = decode(signal, headers, body)
+    except RefusedRequestError as refused:
+        assert refused.status == 400
+    else:
+        assert parse(signal, export.body) == export.message

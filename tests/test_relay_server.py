@@ -1,0 +1,463 @@
+"""The relay as a server: who may send what, what it answers, how it starts and stops."""
+
+import asyncio
+import gzip
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import trustme
+
+from codex_langfuse.langfuse.credentials import BaseUrl
+from codex_langfuse.mock.faults import Fault
+from codex_langfuse.mock.server import RunningMock, running_mock
+from codex_langfuse.pages import page_url
+from codex_langfuse.relay.admission import Address
+from codex_langfuse.relay.delivery import Destination
+from codex_langfuse.relay.receiving import LARGEST_BODY
+from codex_langfuse.relay.server import SettingsError, Tls, check
+from codex_langfuse.relay.status import read_status
+from harness.running_relay import (
+    CLIENT,
+    PROTOBUF,
+    logs_export,
+    post_logs,
+    relay_for,
+    settings_for,
+    wait_until,
+)
+from test_relay_receiving import recorded
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [sys.executable, "-m", "codex_langfuse", "relay"]
+ZIPPED = {"content_encoding": "gzip"}
+
+
+@pytest.fixture(scope="module")
+def langfuse() -> Iterator[RunningMock]:
+    with running_mock() as langfuse:
+        yield langfuse
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("relay") / "state"
+
+
+@pytest.fixture(scope="module")
+def relay(langfuse: RunningMock, state: Path) -> Iterator[str]:
+    with relay_for(langfuse, state, body_seconds=1.0) as url:
+        yield url
+
+
+@pytest.fixture
+def unchanged(langfuse: RunningMock, state: Path, relay: str) -> Iterator[None]:
+    """What the test sends must leave nothing on disk."""
+    yield
+    figures = read_status(state).figures
+    assert figures is not None
+    assert (figures.batches, figures.seen) == (0, 0)
+
+
+# --- what it answers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (400, b"no protobuf", {}),
+        (400, b"{", {"content_type": "application/json"}),
+        (400, gzip.compress(logs_export("one"), mtime=0)[:-4], ZIPPED),
+        (413, gzip.compress(bytes(LARGEST_BODY + 1), mtime=0), ZIPPED),
+        (413, bytes(100 * 1024 * 1024), {}),
+        (413, bytes(100 * 1024 * 1024), {"expect": "100-continue"}),
+        (415, logs_export("one"), {"content_type": "text/plain"}),
+        (415, logs_export("one"), {"content_encoding": "zstd"}),
+        (403, logs_export("one"), {"origin": "http://localhost:3000"}),
+        (403, logs_export("one"), {"origin": "null"}),
+        (403, logs_export("one"), {"host": "rebound.example"}),
+        (403, logs_export("one"), {"host": "rebound.example:4318"}),
+    ],
+)
+def test_bad_exports(relay: str, status: int, body: bytes, headers: dict[str, str]) -> None:
+    answer = post_logs(relay, body, **headers)
+    assert answer.status_code == status
+    assert answer.json()["message"]
+    assert CLIENT.get(f"{relay}/healthz").text == "ok\n"
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_body_without_end(relay: str) -> None:
+    chunks = (bytes(1024 * 1024) for _ in range(40))
+    answer = CLIENT.post(f"{relay}/v1/logs", content=chunks, headers=PROTOBUF)
+    assert answer.status_code == 413
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_sender_that_takes_its_time(relay: str) -> None:
+    host, port = relay.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
+            b"content-length: 100\r\n\r\nhalf"
+        )
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_sender_that_leaves(relay: str) -> None:
+    host, port = relay.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
+            b"content-length: 100\r\n\r\nhalf"
+        )
+    assert CLIENT.get(f"{relay}/healthz").status_code == 200
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_other_paths_and_methods(relay: str) -> None:
+    assert CLIENT.get(f"{relay}/v1/logs").status_code == 405
+    assert CLIENT.post(relay, content=logs_export("one"), headers=PROTOBUF).status_code == 404
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_takes_metrics_and_drops_them(relay: str) -> None:
+    (body,) = recorded("0.169.0-simple", "metrics")
+    answer = CLIENT.post(f"{relay}/v1/metrics", content=body, headers=PROTOBUF)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("content_type", "body"), [("application/x-protobuf", b""), ("application/json", b"{}")]
+)
+def test_answers_in_the_senders_form(relay: str, content_type: str, body: bytes) -> None:
+    answer = post_logs(relay, body, content_type=content_type)
+    assert (answer.status_code, answer.content) == (200, body)
+    assert answer.headers["content-type"] == content_type
+
+
+@pytest.mark.parametrize("host", ["localhost:4318", "LOCALHOST", "127.0.0.1", "[::1]:4318"])
+def test_hosts_of_this_machine(relay: str, host: str) -> None:
+    assert CLIENT.get(f"{relay}/readyz", headers={"host": host}).status_code == 200
+
+
+def test_what_a_page_in_a_browser_may_read(relay: str) -> None:
+    for path in ("/metrics", "/readyz", "/"):
+        for headers in ({"host": "rebound.example"}, {"origin": "https://rebound.example"}):
+            answer = CLIENT.get(relay + path, headers=headers)
+            assert answer.status_code == 403
+            assert "access-control-allow-origin" not in answer.headers
+
+
+def test_metrics_for_prometheus(relay: str, langfuse: RunningMock) -> None:
+    lines = CLIENT.get(f"{relay}/metrics").text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(values["codex_langfuse_relay_turns_seen_total"]) == 0
+    assert float(values["codex_langfuse_relay_disk_limit_bytes"]) == 256 * 2**20
+    assert abs(float(values["codex_langfuse_relay_start_time_seconds"]) - time.time()) < 600
+    for name in values:
+        assert f"# TYPE {name.partition('{')[0]} " in "\n".join(lines)
+
+
+def test_many_at_once(tmp_path: Path, langfuse: RunningMock) -> None:
+    async def post_all(url: str) -> set[int]:
+        limits = httpx.Limits(max_connections=50)
+        async with httpx.AsyncClient(headers=PROTOBUF, limits=limits, timeout=30) as client:
+            posts = (client.post(f"{url}/v1/logs", content=logs_export(f"many{n}")) for n in range(200))
+            return {answer.status_code for answer in await asyncio.gather(*posts)}
+
+    langfuse.store.clear()
+    with relay_for(langfuse, tmp_path / "state") as url:
+        assert asyncio.run(post_all(url)) == {200}
+    delivered = [each["name"].split()[0] for each in langfuse.store.observations]
+    assert sorted(delivered) == sorted(f"many{n}" for n in range(200))
+    langfuse.store.clear()
+
+
+# --- who may send -------------------------------------------------------------------------------------------
+
+
+def test_with_a_token(tmp_path: Path, langfuse: RunningMock) -> None:
+    with relay_for(langfuse, tmp_path / "state", token="right") as url:
+        for authorization in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Bearer right "[:-2]}):
+            answer = post_logs(url, logs_export("one"), **authorization)
+            assert answer.status_code == 401
+        assert CLIENT.get(f"{url}/metrics").status_code == 401
+        assert CLIENT.get(f"{url}/readyz").status_code == 200
+        assert post_logs(url, b"", authorization="Bearer right").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_nobody_else_without_a_token(tmp_path: Path, host: str) -> None:
+    settings = settings_for("http://127.0.0.1:9", tmp_path, listen=Address(host, 4318))
+    with pytest.raises(SettingsError, match="give --token-file"):
+        check(settings)
+    check(settings_for("http://127.0.0.1:9", tmp_path, listen=Address(host, 4318), token="t"))
+    without_ca = Tls(tmp_path, tmp_path)
+    with pytest.raises(SettingsError):
+        check(settings_for("http://127.0.0.1:9", tmp_path, listen=Address(host, 4318), tls=without_ca))
+
+
+def test_with_client_certificates(tmp_path: Path, langfuse: RunningMock) -> None:
+    ca = trustme.CA()
+    server, client = ca.issue_cert("127.0.0.1"), ca.issue_cert("codex@example.com")
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    server.private_key_pem.write_to_path(tmp_path / "key.pem")
+    server.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    tls = Tls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with relay_for(langfuse, tmp_path / "state", tls=tls) as url:
+        assert url.startswith("https://127.0.0.1:")
+        with pytest.raises(httpx.HTTPError):
+            httpx.post(f"{url}/v1/logs", content=b"", headers=PROTOBUF, verify=context)
+        client.configure_cert(context)
+        answer = httpx.post(f"{url}/v1/logs", content=b"", headers=PROTOBUF, verify=context)
+        assert answer.status_code == 200
+
+
+# --- the command --------------------------------------------------------------------------------------------
+
+
+def environment_for(langfuse: RunningMock, **more: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LANGFUSE_")}
+    keys = {"LANGFUSE_PUBLIC_KEY": langfuse.public_key, "LANGFUSE_SECRET_KEY": langfuse.secret_key}
+    return {**own, **keys, "LANGFUSE_BASE_URL": langfuse.url, "NO_COLOR": "1", **more}
+
+
+@contextmanager
+def running(
+    environment: Mapping[str, str], state: Path, *options: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the command on a free port; yield the process and the first line it printed."""
+    command = [*COMMAND, "--listen", "127.0.0.1:0", "--state", str(state), *options]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().rstrip("\n")
+        finally:
+            process.kill()
+
+
+def run(environment: Mapping[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *options], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_says_where_it_is_and_what_it_leaves(
+    langfuse: RunningMock, tmp_path: Path, number: signal.Signals
+) -> None:
+    langfuse.store.clear()
+    state = tmp_path / "state"
+    environment = environment_for(langfuse)
+    with running(environment, state) as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        for signal_name in ("logs", "traces"):
+            for body in recorded("0.163.0-simple", signal_name):
+                answer = CLIENT.post(f"{url}/v1/{signal_name}", content=body, headers=PROTOBUF)
+                assert answer.status_code == 200
+        status = run(environment, "--status", "--state", str(state))
+        assert status.returncode == 0
+        assert f"running at {url}, process {process.pid}" in status.stdout
+        second = run(environment, "--listen", "127.0.0.1:0", "--state", str(state))
+        assert (second.returncode, second.stdout) == (1, "")
+        assert f"another relay (process {process.pid}, {url}) works in {state}" in second.stderr
+        process.send_signal(number)
+        rest, said = process.communicate(timeout=20)
+    assert (process.returncode, rest) == (0, "")
+    assert "0 kept on disk for the next start" in said
+    assert langfuse.secret_key not in said
+    status = run(environment, "--status", "--json", "--state", str(state))
+    assert status.returncode == 1
+    document = json.loads(status.stdout)
+    assert document["running"] is False
+    assert document["turns"]["delivered"] == document["turns"]["seen"] == len(langfuse.store.traces)
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with (
+        running_mock(faults=[Fault(hang=True)]) as langfuse,
+        running(environment_for(langfuse), tmp_path / "state") as (process, url),
+    ):
+        (body,) = recorded("0.44.0-simple", "logs")
+        CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF)
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: _refuses_connections(url))
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=5)
+        assert process.returncode == 1
+        assert "Traceback" not in said
+
+
+def test_waits_for_no_sender_when_told_to_stop(tmp_path: Path, langfuse: RunningMock) -> None:
+    with running(environment_for(langfuse), tmp_path / "state") as (process, url):
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(
+                b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
+                b"expect: 100-continue\r\ncontent-length: 100\r\n\r\n"
+            )
+            # It has begun to read.
+            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+def _refuses_connections(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        socket.create_connection((host, int(port))).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_tells_what_is_refused_and_how_to_go_on(tmp_path: Path, langfuse: RunningMock) -> None:
+    state = tmp_path / "state"
+    wrong = environment_for(langfuse, LANGFUSE_SECRET_KEY="sk-lf-wrong-secret-1234")
+    with running(wrong, state) as (process, url):
+        wait_until(lambda: CLIENT.get(f"{url}/readyz").status_code == 503)
+        assert CLIENT.get(f"{url}/readyz").text == "keys or address are refused: 401\n"
+        for body in recorded("0.44.0-simple", "logs"):
+            CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert "401: Invalid credentials" in said
+    assert page_url("guide/troubleshooting", "refused-keys") in said
+    assert "wrong-secret" not in said
+    status = run(wrong, "--status", "--state", str(state))
+    assert "1 set aside" in status.stdout
+    assert "codex-langfuse relay --retry-failed" in status.stdout
+    assert page_url("guide/troubleshooting", "refused-keys") in status.stdout
+    again = run(wrong, "--retry-failed", "--state", str(state))
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr == "1 turn: the relay delivers them when it is started\n"
+    langfuse.store.clear()
+    with running(environment_for(langfuse), state):
+        wait_until(lambda: len(langfuse.store.traces) == 1)
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs a limit that a running process gets")
+def test_a_full_disk(tmp_path: Path, langfuse: RunningMock) -> None:
+    langfuse.store.clear()
+    state = tmp_path / "state"
+    with running(environment_for(langfuse), state) as (process, url):
+        bodies = recorded("0.44.0-simple", "logs")
+        relay = psutil.Process(process.pid)
+        _, most = relay.rlimit(psutil.RLIMIT_FSIZE)
+        # From here on no file of the relay's can grow.
+        relay.rlimit(psutil.RLIMIT_FSIZE, (1, most))
+        answer = CLIENT.post(f"{url}/v1/logs", content=bodies[0], headers=PROTOBUF)
+        assert (answer.status_code, answer.json()) == (503, {"message": "no room for more"})
+        assert int(answer.headers["retry-after"]) > 0
+        assert CLIENT.get(f"{url}/readyz").text == "no room for more\n"
+        relay.rlimit(psutil.RLIMIT_FSIZE, (most, most))
+        for body in bodies:
+            assert CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF).status_code == 200
+        assert CLIENT.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert said.count("no room for more") == 1
+    assert len(langfuse.store.traces) == 1
+    assert (
+        "1 exports found no room" in run(environment_for(langfuse), "--status", "--state", str(state)).stdout
+    )
+
+
+def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
+    file = tmp_path / "relay.env"
+    file.write_text(
+        f"# written by hand\nLANGFUSE_PUBLIC_KEY={langfuse.public_key}\n"
+        f"export LANGFUSE_SECRET_KEY='{langfuse.secret_key}'\nLANGFUSE_BASE_URL=\"{langfuse.url}\"\n"
+    )
+    options = ("--credentials", str(file), "--state", str(tmp_path / "state"), "--listen", "127.0.0.1:0")
+    environment = environment_for(langfuse, LANGFUSE_SECRET_KEY="sk-lf-another")
+    if os.name != "nt":
+        file.chmod(0o640)
+        loose = run(environment, *options)
+        assert (loose.returncode, loose.stdout) == (2, "")
+        assert f"{file} has mode 0640: others may read it. Run: chmod 600" in loose.stderr
+    file.chmod(0o600)
+    langfuse.store.clear()
+    with running(environment, tmp_path / "state", "--credentials", str(file)):
+        # It asks at once whether the keys are right.
+        wait_until(lambda: [each.status for each in langfuse.store.requests] == [200])
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--listen", "4318"), '"4318" is not HOST:PORT'),
+        (("--listen", "0.0.0.0:0"), "can be reached from other machines: give --token-file"),
+        (("--content", "some"), "--content must be none, prompts or full"),
+        (("--status", "--install"), "give one of --status"),
+        (("--forward", "collector:4318"), "--forward must be an address with http://"),
+        (("--forward", "http://127.0.0.1:9", "--forward-header", "authorization=x"), "authorization=@FILE"),
+        (("--forward-header", "a=b"), "--forward-header goes with --forward"),
+        (("--token-file", "nowhere"), "nowhere cannot be read: No such file or directory"),
+        (("--tls-cert", "cert.pem"), "give --tls-cert and --tls-key together"),
+    ],
+)
+def test_refuses_options_that_make_no_sense(
+    tmp_path: Path, langfuse: RunningMock, options: tuple[str, ...], complaint: str
+) -> None:
+    ended = run(environment_for(langfuse), "--state", str(tmp_path / "state"), *options)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert complaint in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("missing", ["LANGFUSE_BASE_URL", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"])
+def test_says_what_is_missing(tmp_path: Path, langfuse: RunningMock, missing: str) -> None:
+    ended = run(environment_for(langfuse, **{missing: ""}), "--state", str(tmp_path / "state"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert page_url("quickstart", "keys") in ended.stderr
+    assert langfuse.secret_key not in ended.stderr
+
+
+def test_says_that_the_port_is_taken(tmp_path: Path, langfuse: RunningMock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = run(environment_for(langfuse), "--state", str(tmp_path / "state"), "--listen", address)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"cannot listen on {address}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_no_state_yet(tmp_path: Path, langfuse: RunningMock) -> None:
+    status = run(environment_for(langfuse), "--status", "--state", str(tmp_path / "state"))
+    assert (status.returncode, status.stderr) == (1, "")
+    assert "not running" in status.stdout
+    again = run(environment_for(langfuse), "--retry-failed", "--state", str(tmp_path / "state"))
+    assert (again.returncode, again.stderr) == (0, "no turn is set aside\n")
+    assert not (tmp_path / "state").exists()
+
+
+def test_secrets_show_in_no_representation(tmp_path: Path) -> None:
+    settings = settings_for("http://127.0.0.1:9", tmp_path, token="hidden-token")
+    there = Destination.otlp("http://127.0.0.1:9", {"authorization": "hidden-header"})
+    assert "hidden" not in repr(settings) + repr(there)
+    assert BaseUrl("http://127.0.0.1:9").traces_endpoint in repr(settings)
