@@ -9,6 +9,8 @@ import contextlib
 import gzip
 import http.client
 import json
+import os
+import re
 import statistics
 import subprocess
 import sys
@@ -20,17 +22,24 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import running_scripted_model
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
+from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import running_mock
+from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.policy import Policy
+from codex_langfuse.relay.receiving import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDING = ROOT / "tests/recordings/0.163.0-simple.jsonl.gz"
 PAIR = f"{DEMONSTRATION_PUBLIC_KEY}:{DEMONSTRATION_SECRET_KEY}".encode()
 AUTHORIZATION = f"Basic {b64encode(PAIR).decode()}"
+
+REQUESTS = {"logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest}
 
 BARE_SITE = """\
 site_name: The same Markdown, and nothing else
@@ -40,6 +49,10 @@ plugins: [search]
 """
 
 OFF = '[otel]\nmetrics_exporter = "none"\n'
+RELAY = (
+    OFF + '[otel.exporter.otlp-http]\nendpoint = "{url}/v1/logs"\nprotocol = "binary"\n'
+    '[otel.trace_exporter.otlp-http]\nendpoint = "{url}/v1/traces"\nprotocol = "binary"\n'
+)
 ON = (
     OFF + '[otel.trace_exporter.otlp-http]\nendpoint = "{url}/api/public/otel/v1/traces"\n'
     'protocol = "binary"\nheaders = {{ Authorization = "{authorization}" }}\n'
@@ -136,11 +149,99 @@ def bench_mock() -> None:
     report(f"a request of {len(body):,} bytes to the mock", "decoding these bytes", ours, theirs)
 
 
-def _recorded_request() -> bytes:
+def bench_relay() -> None:
+    """Make a clean trace of the recorded turn, and decode its bytes and nothing else; then memory."""
+    bodies = _recorded_bodies()
+
+    def make() -> None:
+        assembly = Assembly(Policy())
+        for number, (signal, body) in enumerate(bodies):
+            assembly.take(number, parse(signal, body), 0.0)
+        if len(assembly.close(1.0)) != 1:
+            raise RuntimeError("one turn was expected")
+
+    def decode() -> None:
+        for signal, body in bodies:
+            REQUESTS[signal].FromString(body)
+
+    ours, theirs = alternated(200, make, decode)
+    report("the relay's work on a turn, without network and disk", "decoding its bytes", ours, theirs)
+    print(f"{'':10}{1 / statistics.median(ours):,.0f} turns a second on one core")
+    print(f"{'':10}{_memory_of_open_conversations(10_000)} MiB resident with 10,000 conversations open")
+
+
+def bench_exit() -> None:
+    """Run ``codex exec`` through the relay and off, while Langfuse answers and while it hangs."""
+    with tempfile.TemporaryDirectory() as folder, running_scripted_model("tool call") as model:
+        codex = IsolatedCodex(Path(folder, "codex"), model_url=model.base_url)
+
+        def turn(config: str) -> None:
+            codex.write_config(config)
+            run = codex.run_exec()
+            if run.returncode:
+                raise RuntimeError(run.stderr)
+
+        for state, faults in (("that answers", ()), ("that hangs", (Fault(hang=True),))):
+            with running_mock(faults=faults) as mock, _relay_process(mock.url, Path(folder, state)) as relay:
+                ours, theirs = alternated(7, lambda: turn(RELAY.format(url=relay)), lambda: turn(OFF))
+                report(f"codex exec through the relay, with a Langfuse {state},", "off", ours, theirs)
+
+
+def _memory_of_open_conversations(count: int) -> int:
+    """Return the MiB that a process holds while ``count`` conversations are open."""
+    program = (
+        "import resource, sys; sys.path.insert(0, 'scripts'); import benchmarks;"
+        f"benchmarks.open_conversations({count});"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return int(run.stdout)
+
+
+def open_conversations(count: int) -> Assembly:
+    """Return an assembly in which ``count`` conversations are open: the recorded one, under other ids."""
+    logs = next(body for signal, body in _recorded_bodies() if signal == "logs")
+    known = re.search(rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", logs)[0]
+    assembly = Assembly(Policy())
+    for number in range(count):
+        other = f"{number:08x}".encode() + known[8:]
+        assembly.take(number, parse("logs", logs.replace(known, other)), 0.0)
+    return assembly
+
+
+def _recorded_bodies() -> list[tuple[str, bytes]]:
     with gzip.open(RECORDING, "rt") as lines:
         requests = [json.loads(line) for line in lines]
-    bodies = [ParseDict(r["body"], ExportTraceServiceRequest()) for r in requests if r["signal"] == "traces"]
-    return max((body.SerializeToString() for body in bodies), key=len)
+    return [
+        (request["signal"], ParseDict(request["body"], REQUESTS[request["signal"]]()).SerializeToString())
+        for request in requests
+        if request["signal"] in REQUESTS
+    ]
+
+
+def _recorded_request() -> bytes:
+    return max((body for signal, body in _recorded_bodies() if signal == "traces"), key=len)
+
+
+@contextlib.contextmanager
+def _relay_process(langfuse: str, state: Path) -> Iterator[str]:
+    """A relay in a process of its own that delivers to ``langfuse``."""
+    command = [sys.executable, "-m", "codex_langfuse", "relay", "--listen", "127.0.0.1:0", "--state", state]
+    environment = os.environ | {
+        "LANGFUSE_PUBLIC_KEY": DEMONSTRATION_PUBLIC_KEY,
+        "LANGFUSE_SECRET_KEY": DEMONSTRATION_SECRET_KEY,
+        "LANGFUSE_BASE_URL": langfuse,
+    }
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -159,7 +260,13 @@ def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
 
 
-BENCHMARKS = {"site": bench_site, "codex": bench_codex, "mock": bench_mock}
+BENCHMARKS = {
+    "site": bench_site,
+    "codex": bench_codex,
+    "mock": bench_mock,
+    "relay": bench_relay,
+    "exit": bench_exit,
+}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import translations
-from codex_langfuse.check.pages import render_errors
+from codex_langfuse.check.pages import render_errors, render_symptoms
 from codex_langfuse.relay.documented import versions_table, what_leaves
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -114,7 +114,16 @@ def _attributes_of_spans() -> set[str]:
     }
 
 
-TABLES: dict[str, Callable[[str], str]] = {"relay-versions": relay_versions, "relay-privacy": relay_privacy}
+def symptoms(language: str) -> str:
+    """Return every mistake of the catalogue by what a reader sees of it."""
+    return render_symptoms(language, "../reference/errors.md")
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "relay-versions": relay_versions,
+    "relay-privacy": relay_privacy,
+    "symptoms": symptoms,
+}
 
 
 def generated_files() -> dict[Path, str]:

@@ -94,16 +94,26 @@ def render_errors(language: Language, codex: str) -> str:
     return "\n".join(_lines(language, codex))
 
 
+def render_symptoms(language: Language, page: str) -> str:
+    """Return the table of all mistakes by what is seen of them, with links into ``page``."""
+    return "\n".join(_symptoms(language, page)) + "\n"
+
+
+def _symptoms(language: Language, page: str = "") -> Iterator[str]:
+    phrases = _PHRASES[language]
+    yield from (phrases.head, "| --- | --- | --- |")
+    for mistake in catalogue().values():
+        shown = _code(mistake.shows).replace("|", r"\|") if mistake.shows else phrases.nothing_shown
+        title = mistake.words[language].title.replace("|", r"\|")
+        yield f"| {shown} | [{title}]({page}#{mistake.id}) | {phrases.severities[mistake.severity]} |"
+
+
 def _lines(language: Language, codex: str) -> Iterator[str]:
     phrases = _PHRASES[language]
     yield from ("---", f"description: {_yaml(phrases.description)}", "---", "")
     yield from (f"# {phrases.title} {{ #errors }}", "", phrases.introduction, "")
     yield from (phrases.run_with.format(codex=codex, langfuse=VERSION[4]), "")
-    yield from (phrases.head, "| --- | --- | --- |")
-    for mistake in catalogue().values():
-        shown = _code(mistake.shows).replace("|", r"\|") if mistake.shows else phrases.nothing_shown
-        title = mistake.words[language].title.replace("|", r"\|")
-        yield f"| {shown} | [{title}](#{mistake.id}) | {phrases.severities[mistake.severity]} |"
+    yield from _symptoms(language)
     yield from ("", phrases.keys, "", *_bash(_exports(_KEYS)), "")
     group, exported = "", dict(_KEYS)
     for mistake in catalogue().values():
