@@ -37,8 +37,9 @@ class Teletype:
 
     def finish(self) -> tuple[int, str]:
         """Wait for the end; returns the exit status and standard output."""
+        deadline = time.monotonic() + _SECONDS
         while self._read():
-            pass
+            assert time.monotonic() < deadline, f"still running: {self.shown!r}"
         output = self.process.stdout.read().decode()
         return self.process.wait(_SECONDS), output
 
