@@ -171,7 +171,7 @@ def bench_relay() -> None:
 
 
 def bench_exit() -> None:
-    """Run ``codex exec`` through the relay and off, while Langfuse answers and while it hangs."""
+    """Run ``codex exec`` through the relay and off, with a Langfuse that answers or hangs; then direct."""
     with tempfile.TemporaryDirectory() as folder, running_scripted_model("tool call") as model:
         codex = IsolatedCodex(Path(folder, "codex"), model_url=model.base_url)
 
@@ -185,6 +185,10 @@ def bench_exit() -> None:
             with running_mock(faults=faults) as mock, _relay_process(mock.url, Path(folder, state)) as relay:
                 ours, theirs = alternated(7, lambda: turn(RELAY.format(url=relay)), lambda: turn(OFF))
                 report(f"codex exec through the relay, with a Langfuse {state},", "off", ours, theirs)
+        with running_mock(faults=(Fault(hang=True),)) as mock:
+            exporting = ON.format(url=mock.url, authorization=AUTHORIZATION)
+            ours, theirs = alternated(1, lambda: turn(exporting), lambda: turn(OFF))
+            report("codex exec direct, with a Langfuse that hangs,", "off", ours, theirs)
 
 
 def _memory_of_open_conversations(count: int) -> int:
