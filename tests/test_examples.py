@@ -6,6 +6,7 @@ fences are the same text (``test_translation.py``), so they are not run again, b
 
 import sys
 import traceback
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,8 @@ def _python(eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch) -> Execu
                 patch.setenv(name, value)
             patch.chdir(reader.terminal.project)
             patch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+            # It remembers the proxy of whoever called urlopen first: another page's, which is gone.
+            patch.setattr(urllib.request, "_opener", None)
             try:
                 if eval_example.update_examples and fence.source == fence.written:
                     eval_example.run_print_update(example)

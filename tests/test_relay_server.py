@@ -1,6 +1,5 @@
 """The relay as a server: who may send what, what it answers, how it starts and stops."""
 
-import asyncio
 import gzip
 import json
 import os
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -176,15 +176,15 @@ def test_metrics_for_prometheus(relay: str, langfuse: RunningMock) -> None:
 
 
 def test_many_at_once(tmp_path: Path, langfuse: RunningMock) -> None:
-    async def post_all(url: str) -> set[int]:
-        limits = httpx.Limits(max_connections=50)
-        async with httpx.AsyncClient(headers=PROTOBUF, limits=limits, timeout=30) as client:
-            posts = (client.post(f"{url}/v1/logs", content=logs_export(f"many{n}")) for n in range(200))
-            return {answer.status_code for answer in await asyncio.gather(*posts)}
-
     langfuse.store.clear()
-    with relay_for(langfuse, tmp_path / "state") as url:
-        assert asyncio.run(post_all(url)) == {200}
+    with (
+        relay_for(langfuse, tmp_path / "state") as url,
+        httpx.Client(headers=PROTOBUF, timeout=30, limits=httpx.Limits(max_connections=50)) as client,
+        ThreadPoolExecutor(50) as senders,
+    ):
+        exports = (logs_export(f"many{n}") for n in range(200))
+        answers = senders.map(lambda export: client.post(f"{url}/v1/logs", content=export), exports)
+        assert {answer.status_code for answer in answers} == {200}
     delivered = [each["name"].split()[0] for each in langfuse.store.observations]
     assert sorted(delivered) == sorted(f"many{n}" for n in range(200))
     langfuse.store.clear()
