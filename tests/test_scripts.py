@@ -43,7 +43,6 @@ def test_serve_serves_the_site() -> None:
     serving = subprocess.Popen(
         ["./scripts/serve", "--dev-addr", f"127.0.0.1:{port}"],
         cwd=ROOT,
-        env=os.environ | {"SITE_URL": f"http://127.0.0.1:{port}/"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
