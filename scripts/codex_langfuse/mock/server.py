@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY, ApiKey
+from codex_langfuse.listening import listen
 from codex_langfuse.mock.app import Mock, make_app
 from codex_langfuse.mock.faults import Fault, Faults
 from codex_langfuse.mock.page.ledger import Ledger
@@ -54,7 +55,7 @@ def running_mock(
     if langfuse not in (3, 4):
         raise ValueError(f"langfuse must be 3 or 4, not {langfuse}")
     key = ApiKey(public_key or DEMONSTRATION_PUBLIC_KEY, secret_key or DEMONSTRATION_SECRET_KEY)
-    listener = _listen(host, port)
+    listener = listen(host, port)
     with contextlib.closing(listener):
         store = Store(Path(store_file) if store_file is not None else None)
         keys = (key, ORGANIZATION_KEY, IN_APP_AGENT_KEY)
@@ -81,22 +82,6 @@ def running_mock(
             thread.join()
             ledger.close()
             store.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        if hasattr(socket, "SO_REUSEADDR") and not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(socket.SOMAXCONN)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _url(listener: socket.socket) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
+from codex_langfuse.listening import listen
 from codex_langfuse.relay import state_folder
 from codex_langfuse.relay.admission import Address, Admission
 from codex_langfuse.relay.app import Works, make_app
@@ -105,7 +106,7 @@ async def serve(
     state_folder.prepare(settings.state)
     with (
         state_folder.held(settings.state),
-        contextlib.closing(_listener(settings.listen)) as listener,
+        contextlib.closing(listen(settings.listen.host, settings.listen.port)) as listener,
         contextlib.closing(Store(settings.state, max_bytes=settings.max_disk)) as store,
     ):
         keeper = Keeper(store, assembly)
@@ -179,23 +180,6 @@ async def _serve(
     await delivery.finish(delivering, left)
     after = await keeper.use_store(store.figures)
     return Ended(after.delivered - before.delivered, after.waiting, sum(after.set_aside.values()))
-
-
-def _listener(address: Address) -> socket.socket:
-    family, kind, protocol, _, resolved = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        # It means "although connections of an earlier process linger"; on Windows "although it is taken".
-        if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(resolved)
-        listener.listen(socket.SOMAXCONN)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _uvicorn_config(works: Works, tls: Tls | None) -> uvicorn.Config:
