@@ -6,9 +6,7 @@ whatever else the machine does falls on both.
 
 import argparse
 import contextlib
-import gzip
 import http.client
-import json
 import os
 import re
 import statistics
@@ -21,10 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import running_scripted_model
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
@@ -35,11 +32,9 @@ from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.receiving import parse
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDING = ROOT / "tests/recordings/0.163.0-simple.jsonl.gz"
+RECORDING = "0.163.0-simple"
 PAIR = f"{DEMONSTRATION_PUBLIC_KEY}:{DEMONSTRATION_SECRET_KEY}".encode()
 AUTHORIZATION = f"Basic {b64encode(PAIR).decode()}"
-
-REQUESTS = {"logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest}
 
 BARE_SITE = """\
 site_name: The same Markdown, and nothing else
@@ -162,7 +157,7 @@ def bench_relay() -> None:
 
     def decode() -> None:
         for signal, body in bodies:
-            REQUESTS[signal].FromString(body)
+            recordings.MESSAGES[signal].FromString(body)
 
     ours, theirs = alternated(200, make, decode)
     report("the relay's work on a turn, without network and disk", "decoding its bytes", ours, theirs)
@@ -216,17 +211,12 @@ def open_conversations(count: int) -> Assembly:
 
 
 def _recorded_bodies() -> list[tuple[str, bytes]]:
-    with gzip.open(RECORDING, "rt") as lines:
-        requests = [json.loads(line) for line in lines]
-    return [
-        (request["signal"], ParseDict(request["body"], REQUESTS[request["signal"]]()).SerializeToString())
-        for request in requests
-        if request["signal"] in REQUESTS
-    ]
+    requests = recordings.read(RECORDING)
+    return [(request.signal, request.body) for request in requests if request.signal != "metrics"]
 
 
 def _recorded_request() -> bytes:
-    return max((body for signal, body in _recorded_bodies() if signal == "traces"), key=len)
+    return max(recordings.bodies(RECORDING, "traces"), key=len)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,6 @@ What the mock is shown is recorded: one turn of Codex 0.163.0 (tests/recordings)
 docs/assets/images/. Those of the real Langfuse there are not made by this.
 """
 
-import gzip
-import json
 import shutil
 import sys
 import time
@@ -17,19 +15,16 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from playwright.sync_api import sync_playwright
 
+import recordings
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.documented import relayed
 from codex_langfuse.relay.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs/assets/images"
-RECORDING = ROOT / "tests/recordings/0.163.0-simple.jsonl.gz"
-MESSAGES = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
+RECORDING = [each for each in recordings.read("0.163.0-simple") if each.signal != "metrics"]
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 
 
@@ -42,31 +37,18 @@ def send(mock: RunningMock, signal: str, body: bytes) -> None:
 
 def replay(mock: RunningMock) -> None:
     """Send the recorded traces and logs to the mock, as Codex sent them."""
-    with gzip.open(RECORDING, "rt", encoding="utf-8") as lines:
-        requests = [json.loads(line) for line in lines]
-    for request in requests:
-        signal = request["signal"]
-        if signal not in MESSAGES:
-            continue
-        body = ParseDict(request["body"], MESSAGES[signal]()).SerializeToString()
+    for request in RECORDING:
         try:
-            send(mock, signal, body)
+            send(mock, request.signal, request.body)
         except HTTPError as refusal:
-            if signal == "traces":
+            if request.signal == "traces":
                 raise
             refusal.close()  # logs get 404, which is what the page is to show
 
 
 def relay(mock: RunningMock) -> str:
     """Send the recorded turn to the mock as the relay makes it; return the page's path of its trace."""
-    with gzip.open(RECORDING, "rt", encoding="utf-8") as lines:
-        requests = [json.loads(line) for line in lines]
-    batches = [
-        ParseDict(request["body"], MESSAGES[request["signal"]]())
-        for request in requests
-        if request["signal"] in MESSAGES
-    ]
-    for trace in relayed(batches, Policy()):
+    for trace in relayed([request.message for request in RECORDING], Policy()):
         send(mock, "traces", trace)
     deadline = time.monotonic() + 10
     while not mock.store.traces and time.monotonic() < deadline:

@@ -1,6 +1,5 @@
 """Every mistake of the catalogue, made with the real Codex: what the reader is told to see is seen."""
 
-import gzip
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+import recordings
 from codex_langfuse.check.catalogue import Mistake, catalogue
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.overrides import with_overrides
@@ -25,7 +25,6 @@ from harness.proxy import LANGFUSE_HOSTS
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
 
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
-RECORDINGS = Path(__file__).parent / "recordings"
 
 _DECLARED = {mistake.id: mistake for mistake in catalogue().values() if "test" not in mistake.proof}
 _OWN_TESTS: dict[str, Callable] = {}
@@ -291,11 +290,6 @@ def app_server(codex: IsolatedCodex, environment: dict[str, str]) -> Iterator[Ca
         process.stdout.close()
 
 
-def recorded(version: str) -> list[dict]:
-    with gzip.open(RECORDINGS / f"{version}-simple.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
 @pytest.mark.codex
 @proves("log-keys")
 def test_the_prompt_is_in_no_request(surroundings, shared_codex) -> None:
@@ -412,18 +406,18 @@ def test_an_unknown_authority_is_not_trusted(surroundings, shared_codex) -> None
 
 @proves("codex-too-old")
 def test_a_recording_of_0_44_has_no_traces() -> None:
-    assert {request["signal"] for request in recorded("0.44.0")} == {"logs"}
-    assert "traces" in {request["signal"] for request in recorded("0.73.0")}
+    assert {request.signal for request in recordings.read("0.44.0-simple")} == {"logs"}
+    assert "traces" in {request.signal for request in recordings.read("0.73.0-simple")}
 
 
 @proves("leaks-content")
 def test_a_recording_of_0_98_has_content_in_its_spans() -> None:
-    def spans(version: str) -> str:
-        return json.dumps([request["body"] for request in recorded(version) if request["signal"] == "traces"])
+    def spans(version: str) -> bytes:
+        return b"".join(recordings.bodies(f"{version}-simple", "traces"))
 
     # What the recorded command printed.
-    assert "hello-from-tool" in spans("0.98.0")
-    assert "hello-from-tool" not in spans("0.114.0")
+    assert b"hello-from-tool" in spans("0.98.0")
+    assert b"hello-from-tool" not in spans("0.114.0")
 
 
 def test_the_regions_are_those_of_the_proxy() -> None:

@@ -1,7 +1,6 @@
 """The mock over HTTP, held against the answers recorded from a real Langfuse 4.16.0."""
 
 import base64
-import functools
 import gzip
 import json
 import socket
@@ -11,11 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from google.protobuf import json_format
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
 
@@ -24,23 +20,12 @@ METRICS = "/api/public/otel/v1/metrics"
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
 HINT = " Confirm that you've configured the correct host."
-MESSAGES = {
-    "traces": ExportTraceServiceRequest,
-    "logs": ExportLogsServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-}
-RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.jsonl.gz"))
+RECORDINGS = recordings.names("*")
 
 
-@functools.cache
-def recorded(path: Path) -> list[tuple[str, bytes]]:
+def recorded(name: str) -> list[tuple[str, bytes]]:
     """The requests of a recording: which signal, and the protobuf."""
-    with gzip.open(path, "rt") as lines:
-        requests = [json.loads(line) for line in lines]
-    return [
-        (each["signal"], json_format.ParseDict(each["body"], MESSAGES[each["signal"]]()).SerializeToString())
-        for each in requests
-    ]
+    return [(request.signal, request.body) for request in recordings.read(name)]
 
 
 def simple_export(*attributes: dict[str, object], **span: object) -> bytes:
@@ -243,8 +228,8 @@ def test_answers_an_accepted_export_with_the_queues_job(mock: RunningMock, versi
     assert [each["name"] for each in mock.store.observations] == ["turn"]
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name.removesuffix(".jsonl.gz"))
-def test_takes_the_traces_that_codex_sends_and_nothing_else(mock: RunningMock, recording: Path) -> None:
+@pytest.mark.parametrize("recording", RECORDINGS)
+def test_takes_the_traces_that_codex_sends_and_nothing_else(mock: RunningMock, recording: str) -> None:
     spans = 0
     refusals: set[str] = set()
     with client(mock) as http:
@@ -252,7 +237,7 @@ def test_takes_the_traces_that_codex_sends_and_nothing_else(mock: RunningMock, r
             answer = http.post(TRACES, headers=PROTOBUF, content=body)
             assert answer.status_code == (200 if signal == "traces" else 400), signal
             if signal == "traces":
-                groups = ExportTraceServiceRequest.FromString(body).resource_spans
+                groups = recordings.MESSAGES["traces"].FromString(body).resource_spans
                 spans += sum(len(scope.spans) for group in groups for scope in group.scope_spans)
             else:
                 refusals.add(answer.json()["error"].partition(":")[0])
@@ -263,7 +248,7 @@ def test_takes_the_traces_that_codex_sends_and_nothing_else(mock: RunningMock, r
 
 
 def test_a_turn_of_codex_becomes_what_langfuse_makes_of_it(mock: RunningMock) -> None:
-    recording = next(path for path in RECORDINGS if path.name.startswith("0.163.0-simple"))
+    recording = "0.163.0-simple"
     with client(mock) as http:
         for signal, body in recorded(recording):
             if signal == "traces":

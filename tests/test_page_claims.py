@@ -1,7 +1,5 @@
 """Tables and numbers of the pages equal what the real Codex sends and what was recorded of it."""
 
-import gzip
-import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
@@ -10,9 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.langfuse.read_api import VERSION
@@ -21,7 +18,6 @@ from harness.fences.scanner import ROOT
 from harness.otlp import spans_in
 from harness.surroundings import Surroundings
 
-RECORDINGS = ROOT / "tests/recordings"
 BOTH_LANGUAGES = pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
 
 # Pages that describe nothing measured would stand here.
@@ -48,23 +44,14 @@ def test_the_page_names_the_versions_it_was_run_with(page: Path) -> None:
 
 @cache
 def recorded_spans(recording: str) -> tuple:
-    with gzip.open(RECORDINGS / f"{recording}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        requests = [json.loads(line) for line in lines]
-    bodies = [
-        ParseDict(request["body"], ExportTraceServiceRequest()).SerializeToString()
-        for request in requests
-        if request["signal"] == "traces"
-    ]
-    return tuple(span for body in bodies for span in spans_in(body))
+    return tuple(span for body in recordings.bodies(recording, "traces") for span in spans_in(body))
 
 
 @BOTH_LANGUAGES
 def test_versions(docs: Path) -> None:
     """concepts/signals.md#versions: counted anew from the recordings."""
     rows = table(docs / "concepts/signals.md", "versions")
-    assert {row[0] for row in rows} == {
-        file.name.removesuffix("-simple.jsonl.gz") for file in RECORDINGS.glob("*-simple.jsonl.gz")
-    }
+    assert {row[0] for row in rows} == recordings.simple_turns().keys()
     for codex, count, traces, content, tokens in rows:
         spans = recorded_spans(f"{codex}-simple")
         assert (int(count), int(traces)) == (len(spans), len({span.trace_id for span in spans})), codex
@@ -89,10 +76,9 @@ def test_the_six_events_are_log_records(docs: Path) -> None:
     """concepts/signals.md#events: they are in the logs of every recorded version."""
     wanted = {row[0].strip("`") for row in table(docs / "concepts/signals.md", "events")}
     assert len(wanted) == 6
-    for file in RECORDINGS.glob("*-simple.jsonl.gz"):
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            logs = "".join(line for line in lines if json.loads(line)["signal"] == "logs")
-        assert all(f'"{event}"' in logs for event in wanted), file.name
+    for name in recordings.simple_turns().values():
+        logs = b"".join(recordings.bodies(name, "logs"))
+        assert all(event.encode() in logs for event in wanted), name
 
 
 CONFIG = """\

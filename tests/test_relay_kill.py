@@ -18,6 +18,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.assembly import Assembly
@@ -25,7 +26,6 @@ from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import Settings, running_relay, serve
 from codex_langfuse.relay.status import read_status
 from harness.running_relay import PROTOBUF, CountingAssembly, logs_export, relay_for, settings_for
-from test_relay_receiving import recorded
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +176,11 @@ UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def another_turn(number: int) -> list[tuple[str, bytes]]:
     """Make a recorded turn one of another conversation: the signal and body of each export."""
-    exports = [(signal, body) for signal in ("traces", "logs") for body in recorded("0.163.0-simple", signal)]
+    exports = [
+        (signal, body)
+        for signal in ("traces", "logs")
+        for body in recordings.bodies("0.163.0-simple", signal)
+    ]
     trace_ids = {
         span.trace_id
         for signal, body in exports

@@ -3,36 +3,17 @@
 import base64
 import gzip
 import json
-from pathlib import Path
 
 import pytest
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.relay.receiving import LARGEST_BODY, RefusedRequestError, decode, parse
 
-RECORDINGS = Path(__file__).parent / "recordings"
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json; charset=utf-8"}
-KINDS = {
-    "logs": ExportLogsServiceRequest,
-    "traces": ExportTraceServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-}
-
-
-def recorded(name: str, signal: str) -> list[bytes]:
-    with gzip.open(RECORDINGS / f"{name}.jsonl.gz") as lines:
-        requests = [json.loads(line) for line in lines]
-    return [
-        ParseDict(each["body"], KINDS[signal]()).SerializeToString()
-        for each in requests
-        if each["signal"] == signal
-    ]
 
 
 def refusal(signal: str, headers: dict[str, str], body: bytes) -> int:
@@ -44,7 +25,7 @@ def refusal(signal: str, headers: dict[str, str], body: bytes) -> int:
 @pytest.mark.parametrize("signal", ["logs", "traces"])
 @pytest.mark.parametrize("version", ["0.73.0", "0.163.0", "0.169.0"])
 def test_takes_what_codex_sends(version: str, signal: str) -> None:
-    bodies = recorded(f"{version}-simple", signal)
+    bodies = recordings.bodies(f"{version}-simple", signal)
     for body in bodies:
         export = decode(signal, PROTOBUF, body)
         assert export.body == body
@@ -65,14 +46,11 @@ def hex_ids(value: object) -> object:
     return [hex_ids(each) for each in value] if isinstance(value, list) else value
 
 
-REQUESTS = {"logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest}
-
-
 @pytest.mark.parametrize("signal", ["logs", "traces"])
 def test_json_says_the_same_as_protobuf(signal: str) -> None:
-    for body in recorded("0.169.0-simple", signal):
+    for body in recordings.bodies("0.169.0-simple", signal):
         message = parse(signal, body)
-        document = MessageToDict(REQUESTS[signal].FromString(body), use_integers_for_enums=True)
+        document = MessageToDict(recordings.MESSAGES[signal].FromString(body), use_integers_for_enums=True)
         for form in (document, hex_ids(document)):
             export = decode(signal, JSON, json.dumps(form).encode())
             assert export.message == message
@@ -97,7 +75,7 @@ def test_other_compressions(encoding: str) -> None:
 
 def test_broken_compression() -> None:
     zipped = {**PROTOBUF, "content-encoding": "gzip"}
-    (body,) = recorded("0.169.0-simple", "logs")
+    (body,) = recordings.bodies("0.169.0-simple", "logs")
     assert refusal("logs", zipped, gzip.compress(body)[:-20]) == 400
     assert refusal("logs", zipped, body) == 400
     bomb = gzip.compress(bytes(LARGEST_BODY + 1))
@@ -107,9 +85,9 @@ def test_broken_compression() -> None:
 
 @pytest.mark.parametrize(("signal", "other"), [("logs", "traces"), ("traces", "logs"), ("logs", "metrics")])
 def test_exports_at_the_wrong_path(signal: str, other: str) -> None:
-    for body in recorded("0.169.0-simple", other):
+    for body in recordings.bodies("0.169.0-simple", other):
         assert refusal(signal, PROTOBUF, body) == 400
-        document = MessageToDict(KINDS[other].FromString(body))
+        document = MessageToDict(recordings.MESSAGES[other].FromString(body))
         assert refusal(signal, JSON, json.dumps(document).encode()) == 400
 
 

@@ -19,6 +19,7 @@ import psutil
 import pytest
 import trustme
 
+import recordings
 from codex_langfuse.langfuse.credentials import BaseUrl
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
@@ -37,7 +38,6 @@ from harness.running_relay import (
     settings_for,
     wait_until,
 )
-from test_relay_receiving import recorded
 
 pytestmark = pytest.mark.slow
 
@@ -137,7 +137,7 @@ def test_other_paths_and_methods(relay: str) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 def test_takes_metrics_and_drops_them(relay: str) -> None:
-    (body,) = recorded("0.169.0-simple", "metrics")
+    (body,) = recordings.bodies("0.169.0-simple", "metrics")
     answer = CLIENT.post(f"{relay}/v1/metrics", content=body, headers=PROTOBUF)
     assert (answer.status_code, answer.content) == (200, b"")
 
@@ -272,7 +272,7 @@ def test_says_where_it_is_and_what_it_leaves(
     with running(environment, state) as (process, url):
         assert url.startswith("http://127.0.0.1:")
         for signal_name in ("logs", "traces"):
-            for body in recorded("0.163.0-simple", signal_name):
+            for body in recordings.bodies("0.163.0-simple", signal_name):
                 answer = CLIENT.post(f"{url}/v1/{signal_name}", content=body, headers=PROTOBUF)
                 assert answer.status_code == 200
         status = run(environment, "--status", "--state", str(state))
@@ -298,7 +298,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         running_mock(faults=[Fault(hang=True)]) as langfuse,
         running(environment_for(langfuse), tmp_path / "state") as (process, url),
     ):
-        (body,) = recorded("0.44.0-simple", "logs")
+        (body,) = recordings.bodies("0.44.0-simple", "logs")
         CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF)
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: _refuses_connections(url))
@@ -339,7 +339,7 @@ def test_tells_what_is_refused_and_how_to_go_on(tmp_path: Path, langfuse: Runnin
     with running(wrong, state) as (process, url):
         wait_until(lambda: CLIENT.get(f"{url}/readyz").status_code == 503)
         assert CLIENT.get(f"{url}/readyz").text == "keys or address are refused: 401\n"
-        for body in recorded("0.44.0-simple", "logs"):
+        for body in recordings.bodies("0.44.0-simple", "logs"):
             CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=20)
@@ -363,7 +363,7 @@ def test_a_full_disk(tmp_path: Path, langfuse: RunningMock) -> None:
     langfuse.store.clear()
     state = tmp_path / "state"
     with running(environment_for(langfuse), state) as (process, url):
-        bodies = recorded("0.44.0-simple", "logs")
+        bodies = recordings.bodies("0.44.0-simple", "logs")
         relay = psutil.Process(process.pid)
         _, most = relay.rlimit(psutil.RLIMIT_FSIZE)
         # From here on no file of the relay's can grow.

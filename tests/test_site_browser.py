@@ -69,7 +69,13 @@ def number_of_diagrams(markdown: str) -> int:
 def watch(page: Page, visit: Visit) -> None:
     """Note every request, failed request and complaint of the page."""
     page.on("request", lambda request: visit.requests.append(request.url))
-    page.on("requestfailed", lambda request: visit.errors.append(f"failed: {request.url}"))
+    # Chromium gives a request up when the page is left before the answer came.
+    page.on(
+        "requestfailed",
+        lambda request: visit.errors.append(
+            f"{'given up' if request.failure == 'net::ERR_ABORTED' else 'failed'}: {request.url}"
+        ),
+    )
     page.on("pageerror", lambda error: visit.errors.append(f"script: {error}"))
     page.on(
         "console",

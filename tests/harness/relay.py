@@ -1,44 +1,33 @@
 """Recorded telemetry of Codex, put through the relay's assembly, as Langfuse would show it."""
 
-import gzip
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.codex.telemetry import SpanBatch
 from codex_langfuse.langfuse.observations import observations_of
 from codex_langfuse.langfuse.otlp import parse_protobuf
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn
 from codex_langfuse.relay.policy import Policy
 
-FOLDER = Path(__file__).parents[1] / "recordings"
 #: What Codex recorded for the pages, and what it recorded for the relay (0.163 behind a scripted model).
-SIMPLE = sorted(path.name.removesuffix(".jsonl.gz") for path in FOLDER.glob("*-simple.jsonl.gz"))
-EVERY = sorted(
-    path.relative_to(FOLDER).as_posix().removesuffix(".jsonl.gz") for path in FOLDER.rglob("*.jsonl.gz")
-)
+SIMPLE = recordings.names("*-simple")
+EVERY = recordings.names()
 
 Batch = ExportLogsServiceRequest | ExportTraceServiceRequest
-_MESSAGES: dict[str, type[Batch]] = {"logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest}
 LOGS, TRACES, BOTH = ("logs",), ("traces",), ("logs", "traces")
 
 
 @cache
 def recording(name: str) -> tuple[tuple[str, Batch], ...]:
     """Return the batches of a recording in the order sent, each with its signal. Not to be changed."""
-    with gzip.open(FOLDER / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file]
     return tuple(
-        (line["signal"], ParseDict(line["body"], _MESSAGES[line["signal"]]()))
-        for line in lines
-        if line["signal"] in _MESSAGES
+        (request.signal, request.message) for request in recordings.read(name) if request.signal in BOTH
     )
 
 

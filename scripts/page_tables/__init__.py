@@ -1,0 +1,11 @@
+"""The tables of the pages that are made from data, one module for each kind of data.
+
+A module's ``TABLES`` has, for each name that stands in a page as ``<!-- generated: NAME -->``, the function
+that returns its Markdown in a language (``en`` or ``zh``).
+"""
+
+from collections.abc import Callable
+
+from page_tables import mistakes, relay
+
+TABLES: dict[str, Callable[[str], str]] = {**mistakes.TABLES, **relay.TABLES}
