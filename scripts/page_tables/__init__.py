@@ -6,6 +6,10 @@ that returns its Markdown in a language (``en`` or ``zh``).
 
 from collections.abc import Callable
 
-from page_tables import mistakes, relay
+from page_tables import mistakes, options, relay
 
-TABLES: dict[str, Callable[[str], str]] = {**mistakes.TABLES, **relay.TABLES}
+TABLES: dict[str, Callable[[str], str]] = {
+    **mistakes.TABLES,
+    **options.TABLES,
+    **relay.TABLES,
+}

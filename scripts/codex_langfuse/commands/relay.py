@@ -44,7 +44,7 @@ def relay(
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag on every trace.")] = None,
     price_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Prices for models that Langfuse has none for.")
+        Path | None, typer.Option(metavar="FILE", help="Prices for models that Langfuse has none for (TOML, dollars for a million tokens).")
     ] = None,
     credentials: Annotated[
         Path | None,
@@ -176,9 +176,10 @@ class _Options:
 
     def settings(self) -> "Settings":
         """Read the files named and check the rest; ends the command when something is wrong."""
+        from codex_langfuse.listening import Tls
         from codex_langfuse.relay.admission import Address
         from codex_langfuse.relay.secret_file import read_secret, read_secret_file
-        from codex_langfuse.relay.server import Settings, SettingsError, Tls, check
+        from codex_langfuse.relay.server import Settings, SettingsError, check
 
         if (self.tls_cert is None) != (self.tls_key is None) or (self.tls_client_ca and not self.tls_cert):
             wrong_usage("give --tls-cert and --tls-key together; --tls-client-ca needs both")
