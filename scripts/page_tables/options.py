@@ -27,7 +27,7 @@ _KINDS = {
     "<float range>": {"en": "number", "zh": "数字"},
     "": {"en": "–", "zh": "–"},
 }
-_DEFAULT = {"en": "Default: `{}`.", "zh": "默认：`{}`。"}
+_DEFAULT = {"en": " Default: `{}`.", "zh": "默认：`{}`。"}
 
 
 def options(command: str, language: str) -> str:
@@ -62,8 +62,14 @@ def _value(text: str, language: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Keep what a page would take for HTML or for the next cell from being taken so."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """Set options and addresses as code; escape what a page takes for HTML or for the end of the cell."""
+    return re.sub(r"(`[^`]*`)|(--[a-z][\w-]*|https?://[\w.:/-]*\w)|<", _in_a_page, text).replace("|", "\\|")
+
+
+def _in_a_page(found: re.Match[str]) -> str:
+    if found[2]:
+        return f"`{found[2]}`"
+    return found[1] or "&lt;"
 
 
 @cache
