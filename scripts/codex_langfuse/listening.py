@@ -1,6 +1,28 @@
-"""The socket that a server of this package listens on."""
+"""The socket that a server of this package listens on, and its TLS."""
 
 import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files for TLS. With ``client_ca`` only clients with a certificate that it signed are let in."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def uvicorn_options(self) -> dict[str, Any]:
+        """Return what ``uvicorn.Config`` is to be given, by name."""
+        return {
+            "ssl_certfile": self.certificate,
+            "ssl_keyfile": self.key,
+            "ssl_ca_certs": str(self.client_ca) if self.client_ca else None,
+            "ssl_cert_reqs": ssl.CERT_REQUIRED if self.client_ca else ssl.CERT_NONE,
+        }
 
 
 def listen(host: str, port: int) -> socket.socket:

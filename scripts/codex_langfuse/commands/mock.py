@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from codex_langfuse.commands.messages import error, note
+from codex_langfuse.commands.messages import error, note, wrong_usage
 from codex_langfuse.pages import page_url
 
 
@@ -35,6 +35,11 @@ def mock(
             "'hang'; also after=N (let N requests pass first) and path=/… (default: the OTLP endpoints)."
         ),
     ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, mode 0600.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Let in only clients with a certificate of this CA.")
+    ] = None,
 ) -> None:
     """Run a Langfuse on this machine that takes telemetry and shows what became of it.
 
@@ -52,9 +57,12 @@ def mock(
       codex-langfuse mock
       codex-langfuse mock --port 0 --store day.jsonl
       codex-langfuse mock --fault status=429,retry-after=17,times=2
+      codex-langfuse mock --tls-cert server.pem --tls-key server.key --tls-client-ca ca.pem
     """
+    from codex_langfuse.listening import Tls
     from codex_langfuse.mock.command import is_loopback, serve
     from codex_langfuse.mock.faults import Fault
+    from codex_langfuse.relay.secret_file import SecretFileError, read_secret_file
 
     if (public_key is None) != (secret_key is None):
         raise typer.BadParameter("give both keys or neither", param_hint="--public-key, --secret-key")
@@ -62,12 +70,17 @@ def mock(
         faults = [Fault.parse(text) for text in fault or ()]
     except ValueError as problem:
         raise typer.BadParameter(str(problem), param_hint="--fault") from problem
+    if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
+        wrong_usage("give --tls-cert and --tls-key together; --tls-client-ca needs both")
+    tls = Tls(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None
     if not is_loopback(host):
         note(
             f"{host} is no loopback address. Whoever reaches this machine can read on the page, without any "
             f"key, all that Codex sends here: {page_url('guide/preview')}"
         )
     try:
+        if tls:
+            read_secret_file(tls.key)
         serve(
             host=host,
             port=port,
@@ -76,7 +89,8 @@ def mock(
             langfuse=langfuse,
             store_file=store,
             faults=faults,
+            tls=tls,
         )
-    except (OSError, ValueError, TimeoutError) as problem:
+    except (OSError, ValueError, TimeoutError, SecretFileError) as problem:
         error(f"codex-langfuse mock: cannot serve on {host}:{port}: {problem}")
         raise typer.Exit(1) from problem

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from codex_langfuse.listening import Tls
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import running_mock
 
@@ -21,6 +22,7 @@ def serve(
     langfuse: int,
     store_file: Path | None,
     faults: Sequence[Fault],
+    tls: Tls | None,
 ) -> None:
     """Run the mock until SIGINT or SIGTERM; its address is the one line on standard output.
 
@@ -29,7 +31,7 @@ def serve(
     stop = threading.Event()
     with (
         _stopped_by_signal(stop),
-        running_mock(public_key, secret_key, langfuse, host, port, store_file, faults) as mock,
+        running_mock(public_key, secret_key, langfuse, host, port, store_file, faults, tls) as mock,
     ):
         sys.stdout.write(f"{mock.url}\n")
         sys.stdout.flush()

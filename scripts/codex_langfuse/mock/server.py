@@ -11,7 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY, ApiKey
-from codex_langfuse.listening import listen
+from codex_langfuse.listening import Tls, listen
 from codex_langfuse.mock.app import Mock, make_app
 from codex_langfuse.mock.faults import Fault, Faults
 from codex_langfuse.mock.page.ledger import Ledger
@@ -45,11 +45,12 @@ def running_mock(
     port: int = 0,
     store_file: str | Path | None = None,
     faults: Sequence[Fault] | None = None,
+    tls: Tls | None = None,
 ) -> Iterator[RunningMock]:
     """Run the mock for the length of a ``with`` block.
 
     ``langfuse`` is the major version to answer as, 3 or 4; port 0 takes a free one. Raises ``OSError`` when
-    the address cannot be had or the file not be read, ``ValueError`` when the file is no store. Leaving the
+    the address cannot be had or a file not be read, ``ValueError`` when the file is no store. Leaving the
     block closes every connection, also those waiting for an answer.
     """
     if langfuse not in (3, 4):
@@ -70,13 +71,14 @@ def running_mock(
                 log_level="critical",
                 access_log=False,
                 server_header=False,
+                **(tls.uvicorn_options() if tls else {}),
             )
         )
         thread = threading.Thread(target=server.run, args=([listener],), name="mock-langfuse", daemon=True)
         thread.start()
         try:
             server.wait_until_ready()
-            yield RunningMock(_url(listener), key.public_key, key.secret_key, store, mock.faults)
+            yield RunningMock(_url(listener, tls), key.public_key, key.secret_key, store, mock.faults)
         finally:
             server.stop()
             thread.join()
@@ -84,9 +86,10 @@ def running_mock(
             store.close()
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, tls: Tls | None) -> str:
+    scheme = "https" if tls else "http"
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _Server(uvicorn.Server):

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import socket
 import sqlite3
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
-from codex_langfuse.listening import listen
+from codex_langfuse.listening import Tls, listen
 from codex_langfuse.relay import state_folder
 from codex_langfuse.relay.admission import Address, Admission
 from codex_langfuse.relay.app import Works, make_app
@@ -33,15 +32,6 @@ _SECONDS_FOR_REQUESTS = 2
 _KEEP_ALIVE = 120
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Files for TLS. With ``client_ca`` only clients with a certificate that it signed are let in."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -194,10 +184,7 @@ def _uvicorn_config(works: Works, tls: Tls | None) -> uvicorn.Config:
         limit_concurrency=512,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_SECONDS_FOR_REQUESTS,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
-        ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
-        ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
+        **(tls.uvicorn_options() if tls else {}),
     )
 
 
