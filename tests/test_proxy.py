@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from harness.private_authority import PrivateAuthority
 from harness.proxy import tls_proxy
 
 BODY = bytes(range(256)) * 1000
@@ -165,6 +166,30 @@ def test_only_who_is_told_to_trusts_its_authority() -> None:
         browser.get("https://cloud.langfuse.com/")
     assert proxy.connected_hosts == {"cloud.langfuse.com"}
     assert proxy.requests == []
+
+
+def test_a_private_host_lets_in_only_who_shows_its_certificate(tmp_path) -> None:
+    authority = PrivateAuthority()
+    authority.hand_out(tmp_path)
+    assert (tmp_path / "client.key").stat().st_mode & 0o077 == 0
+    trusting = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    with_certificate = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    with_certificate.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")
+    with tls_proxy({}, private={"private.example": authority}) as proxy:
+
+        def get(trust: ssl.SSLContext, host: str = "private.example") -> int:
+            with httpx.Client(proxy=proxy.url, verify=trust) as browser:
+                return browser.get(f"https://{host}/").status_code
+
+        assert get(with_certificate) == 403
+        for trust, host in [
+            (trusting, "private.example"),
+            (ssl.create_default_context(cafile=proxy.ca_bundle), "private.example"),
+            (with_certificate, "public.example"),
+        ]:
+            with pytest.raises(httpx.TransportError):
+                get(trust, host)
+    assert [request.host for request in proxy.requests] == ["private.example"]
 
 
 def test_it_stops_at_once_with_clients_that_hang() -> None:

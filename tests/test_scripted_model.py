@@ -6,7 +6,15 @@ import httpx
 import pytest
 
 from codex_langfuse.codex.overrides import with_overrides
-from codex_langfuse.codex.scripted_model import SCENARIOS, USAGE, running_scripted_model
+from codex_langfuse.codex.scripted_model import (
+    COMMAND_OF_PROMPT,
+    SCENARIOS,
+    USAGE,
+    Message,
+    Scenario,
+    ToolCall,
+    running_scripted_model,
+)
 
 OURS = ["-c", "model_provider=scripted"]
 
@@ -53,6 +61,19 @@ def test_every_answer_ends_with_the_same_usage(model, name) -> None:
     answers = [ask(model, CONTEXT, user("Hello.")) for _ in range(2)]
     assert events(answers[-1])[-1]["response"]["usage"] == USAGE
     assert USAGE["total_tokens"] == USAGE["input_tokens"] + USAGE["output_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "command"),
+    [
+        ("Say hello.", "echo observed"),
+        ('Run `env | grep "A\\b"`.', 'env | grep "A\\b"'),
+        ("Run `a`, then `b`.", "a"),
+    ],
+)
+def test_the_command_may_be_that_of_the_prompt(model, prompt, command) -> None:
+    model.play(Scenario((ToolCall("exec_command", {"cmd": COMMAND_OF_PROMPT}), Message("Done."))))
+    assert json.loads(item(ask(model, CONTEXT, user(prompt)))["arguments"]) == {"cmd": command}
 
 
 def test_a_tool_call_is_followed_by_the_answer_in_every_turn(model) -> None:

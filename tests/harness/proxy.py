@@ -17,10 +17,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import h11
 import trustme
+
+from harness.private_authority import PrivateAuthority
 
 LANGFUSE_HOSTS = (
     "cloud.langfuse.com",
@@ -95,6 +98,7 @@ def tls_proxy(
     statuses: Mapping[str, int] | None = None,
     default_status: int = 403,
     direct_hosts: Sequence[str] = ("127.0.0.1", "localhost"),
+    private: Mapping[str, PrivateAuthority] = MappingProxyType({}),
 ) -> Iterator[TlsProxy]:
     """Run the proxy on a free loopback port for as long as the ``with`` block lasts.
 
@@ -105,12 +109,14 @@ def tls_proxy(
         default_status: the status of every other host.
         direct_hosts: what programs reach without the proxy. Leave ``localhost`` out to route
             ``localhost:3000``.
+        private: host to the authority that signs its certificate in place of the proxy's own, and whose
+            certificate a program must show there.
     """
     with tempfile.TemporaryDirectory(prefix="tls-proxy-") as folder:
         authority = trustme.CA()
         bundle = Path(folder, "ca.pem")
         authority.cert_pem.write_to_path(str(bundle))
-        server = _Server(authority)
+        server = _Server(authority, private)
         proxy = TlsProxy(
             url=f"http://127.0.0.1:{server.server_address[1]}",
             ca_bundle=bundle,
@@ -136,9 +142,10 @@ class _Server(ThreadingTCPServer):
     request_queue_size = 128
     proxy: TlsProxy
 
-    def __init__(self, authority: trustme.CA) -> None:
+    def __init__(self, authority: trustme.CA, private: Mapping[str, PrivateAuthority]) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
         self._authority = authority
+        self._private = private
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -148,7 +155,11 @@ class _Server(ThreadingTCPServer):
         with self._lock:
             if host not in self._contexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                self._authority.issue_cert(host).configure_cert(context)
+                private = self._private.get(host)
+                if private is not None:
+                    private.guard(context, host)
+                else:
+                    self._authority.issue_cert(host).configure_cert(context)
                 context.set_alpn_protocols(["http/1.1"])
                 self._contexts[host] = context
             return self._contexts[host]

@@ -7,6 +7,7 @@ Codex 0.114 to 0.169: an answer is a stream of server-sent events, needs one
 """
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ USAGE = {
 
 # Stands, in the arguments of a tool call, for the id that `spawn_agent` answered.
 SPAWNED_AGENT = "{spawned agent}"
+
+# Stands for the command that the prompt has between backticks, and for `echo observed` when it has none.
+COMMAND_OF_PROMPT = "{command of the prompt}"
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class ScriptedModel:
         scenario = self.scenario
         steps = scenario.sub_agent_steps if prompt == scenario.sub_agent_task else scenario.steps
         step = steps[min(len(outputs), len(steps) - 1)]
-        return _events(step, number, outputs)
+        return _events(step, number, prompt, outputs)
 
 
 def _current_turn(history: list[dict[str, Any]]) -> tuple[str, list[str]]:
@@ -174,7 +178,7 @@ def _current_turn(history: list[dict[str, Any]]) -> tuple[str, list[str]]:
     return prompt, outputs
 
 
-def _events(step: Message | ToolCall, number: int, outputs: list[str]) -> list[dict[str, Any]]:
+def _events(step: Message | ToolCall, number: int, prompt: str, outputs: list[str]) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = [{"type": "response.created", "response": {"id": f"resp_{number}"}}]
     if isinstance(step, Message):
         item = {
@@ -203,7 +207,7 @@ def _events(step: Message | ToolCall, number: int, outputs: list[str]) -> list[d
             "id": f"fc_{number}",
             "call_id": f"call_{number}",
             "name": step.name,
-            "arguments": _arguments(step, outputs),
+            "arguments": _arguments(step, prompt, outputs),
         }
         if step.namespace is not None:
             item["namespace"] = step.namespace
@@ -217,8 +221,12 @@ def _pieces(text: str, count: int) -> list[str]:
     return [text[i * len(text) // count : (i + 1) * len(text) // count] for i in range(count)]
 
 
-def _arguments(step: ToolCall, outputs: list[str]) -> str:
+def _arguments(step: ToolCall, prompt: str, outputs: list[str]) -> str:
     arguments = json.dumps(step.arguments)
+    if COMMAND_OF_PROMPT in arguments:
+        asked = re.search("`([^`]+)`", prompt)
+        command = json.dumps(asked[1] if asked else "echo observed")[1:-1]
+        arguments = arguments.replace(COMMAND_OF_PROMPT, command)
     if SPAWNED_AGENT in arguments:
         arguments = arguments.replace(SPAWNED_AGENT, json.loads(outputs[-1])["agent_id"])
     return arguments

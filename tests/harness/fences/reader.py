@@ -14,6 +14,7 @@ from pytest_examples import CodeExample
 
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import (
+    COMMAND_OF_PROMPT,
     Message,
     Scenario,
     ScriptedModel,
@@ -23,13 +24,18 @@ from codex_langfuse.codex.scripted_model import (
 from codex_langfuse.mock.server import RunningMock, running_mock
 from harness.fences.scanner import ROOT
 from harness.fences.terminal import Printed, Terminal
+from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, TlsProxy, tls_proxy
 
 # The turn that a `codex exec` on a page takes: one command, then the answer.
-TURN = Scenario((ToolCall("exec_command", {"cmd": "echo observed"}), Message("Hello.")))
+TURN = Scenario((ToolCall("exec_command", {"cmd": COMMAND_OF_PROMPT}), Message("Hello.")))
 
-# Where pages have their own Langfuse; the mock answers there too.
-SELF_HOSTED = "localhost:3000"
+# Where pages have a Langfuse of their own; the mock answers there too.
+SELF_HOSTED = ("localhost:3000", "langfuse.example.com")
+
+# One more, behind a private authority. It lets in only who shows a certificate, which is in FILES.
+PRIVATE = "langfuse.internal.example.com"
+FILES = ".config/codex-langfuse"
 
 
 @dataclass
@@ -58,11 +64,13 @@ def a_reader(folder: Path, codex_binary: Path | None = None) -> Iterator[Reader]
         CodexNotFoundError: none given, and the real Codex is not installed.
     """
     with running_mock() as mock, running_scripted_model(TURN) as model:
-        routes = dict.fromkeys((*LANGFUSE_HOSTS, SELF_HOSTED), mock.url)
-        with tls_proxy(routes, direct_hosts=["127.0.0.1"]) as proxy:
+        routes = dict.fromkeys((*LANGFUSE_HOSTS, *SELF_HOSTED, PRIVATE), mock.url)
+        authority = PrivateAuthority()
+        with tls_proxy(routes, direct_hosts=["127.0.0.1"], private={PRIVATE: authority}) as proxy:
             codex = IsolatedCodex(
                 folder, model_url=model.base_url, environment=_environment(proxy), binary=codex_binary
             )
+            authority.hand_out(codex.home / FILES)
             terminal = Terminal(folder / "memory", codex.home, codex.workspace, codex.environment)
             try:
                 yield Reader(codex, terminal, mock, proxy, model)
