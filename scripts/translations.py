@@ -3,7 +3,7 @@
 
 Each page under docs/zh/ says in its front matter which text it translates: ``translates:`` and the
 first twelve digits of the English file's SHA-256. When the English page changes, the two no longer
-agree, and the translation is stale.
+agree, and the translation is stale. What generate_pages.py writes into both does not count.
 
     scripts/translations.py status             what is stale or missing; exit status 1 if anything is
     scripts/translations.py diff PAGE          what changed in the English page since it was translated
@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 CHINESE = DOCS / "zh"
 
+# Made from data in both languages by generate_pages.py, and so never translated.
+_GENERATED = re.compile(r"(<!-- generated: [\w-]+ -->\n).*?(<!-- end -->)", re.S)
+
 _PIN = re.compile(r"^(?:translates: |<!-- translates: )(?P<pin>[0-9a-f]{12})", re.M)
 
 
@@ -45,8 +48,8 @@ def chinese(page: str) -> Path:
 
 
 def fingerprint(text: str) -> str:
-    """Return the pin of an English text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """Return the pin of an English text, which is the same whatever its generated tables hold."""
+    return hashlib.sha256(_GENERATED.sub(r"\1\2", text).encode()).hexdigest()[:12]
 
 
 def pinned(page: str) -> str | None:

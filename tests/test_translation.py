@@ -139,6 +139,12 @@ def test_the_chinese_tree_has_its_own_folder_only() -> None:
     ] == [CHINESE.name]
 
 
+def test_a_generated_table_makes_no_translation_stale() -> None:
+    page = "words\n<!-- generated: x -->\n{}\n<!-- end -->\nmore\n"
+    assert translations.fingerprint(page.format("1")) == translations.fingerprint(page.format("2"))
+    assert translations.fingerprint(page) != translations.fingerprint(page.replace("more", "other"))
+
+
 def test_status_diff_and_done(tmp_path: Path) -> None:
     """The command, on a copy with a history of its own."""
     for folder in ("docs/zh", "scripts"):
