@@ -1,7 +1,8 @@
 """What ``scripts/bench`` runs: pairs of measurements, and the ratio of their medians.
 
 A ratio holds on another machine where a time does not. The two sides of a pair take turns, so that
-whatever else the machine does falls on both.
+whatever else the machine does falls on both. With ``--save`` what was measured is kept in
+``scripts/bench-results.toml``, from which the page about performance is made.
 """
 
 import argparse
@@ -9,21 +10,24 @@ import contextlib
 import http.client
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import bench_results
 import recordings
+from bench_results import Pair
 from codex_langfuse.codex.isolated import IsolatedCodex
-from codex_langfuse.codex.scripted_model import running_scripted_model
+from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall, running_scripted_model
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import running_mock
@@ -53,6 +57,29 @@ ON = (
     'protocol = "binary"\nheaders = {{ Authorization = "{authorization}" }}\n'
 )
 
+# The direct route: a name, what is measured, in how many rounds, and what Langfuse does.
+DIRECT = (
+    ("direct-answers", "direct", 15, ()),
+    ("direct-refuses", "direct, Langfuse refuses", 7, (Fault(status=401),)),
+    ("direct-slow", "direct, Langfuse answers after 1 s", 5, (Fault(delay=1),)),
+    ("direct-hangs", "direct, Langfuse hangs", 1, (Fault(hang=True),)),
+)
+RELAYED = (
+    ("relay-answers", "through the relay", ()),
+    ("relay-hangs", "through the relay, Langfuse hangs", (Fault(hang=True),)),
+)
+
+# More spans than Codex's queue holds, made faster than one connection to a slow server takes them.
+BURST = Scenario((*[ToolCall("exec_command", {"cmd": "true"})] * 40, Message("Done.")))
+QUEUE = (
+    ("at-once", 0, {}),
+    ("after-300-ms", 0.3, {}),
+    ("after-1-s", 1, {}),
+    ("after-3-s", 3, {}),
+    ("after-1-s-queue", 1, {"OTEL_BSP_MAX_QUEUE_SIZE": "16384"}),
+    ("after-1-s-concurrent", 1, {"OTEL_BSP_MAX_CONCURRENT_EXPORTS": "4"}),
+)
+
 
 def alternated(
     rounds: int, first: Callable[[], None], second: Callable[[], None]
@@ -69,14 +96,29 @@ def alternated(
     return times
 
 
-def report(what: str, against: str, ours: list[float], theirs: list[float]) -> None:
-    """Print the ratio of the medians, and the medians."""
-    first, second = statistics.median(ours), statistics.median(theirs)
-    medians = f"{what} ({_seconds(first)}) against {against} ({_seconds(second)})"
-    print(f"{first / second:6.2f} ×  {medians}, {len(ours)} rounds", flush=True)
+class Measured:
+    """What one benchmark measured: printed at once, and kept."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[str, Pair] = {}
+        self.numbers: dict[str, int] = {}
+
+    def pair(self, name: str, what: str, against: str, ours: list[float], theirs: list[float]) -> None:
+        """Print the ratio of the medians, the medians, and the median of the paired differences."""
+        difference = statistics.median(one - other for one, other in zip(ours, theirs, strict=True))
+        pair = Pair(statistics.median(ours), statistics.median(theirs), difference, len(ours))
+        self.pairs[name] = pair
+        medians = f"{what} ({_seconds(pair.seconds)}) against {against} ({_seconds(pair.against)})"
+        print(f"{pair.ratio:6.2f} ×  {medians}, {pair.rounds} rounds", flush=True)
+        print(f"{'':10}the median of the paired differences is {_seconds(difference)}", flush=True)
+
+    def number(self, name: str, value: int, unit: str) -> None:
+        """Print a number with what it counts."""
+        self.numbers[name] = value
+        print(f"{'':10}{value:,} {unit}", flush=True)
 
 
-def bench_site() -> None:
+def bench_site(measured: Measured) -> None:
     """Build the site, and the same pages with MkDocs Material alone."""
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder, "mkdocs.yml")
@@ -99,32 +141,61 @@ def bench_site() -> None:
             )
 
         ours, theirs = alternated(3, lambda: build(ROOT / "mkdocs.yml"), lambda: build(bare))
-    report("the site's build, both languages", "the same Markdown by MkDocs Material alone", ours, theirs)
+    measured.pair(
+        "site", "the site's build, both languages", "the same Markdown by MkDocs Material alone", ours, theirs
+    )
 
 
-def bench_codex() -> None:
-    """Run ``codex exec`` with traces exported to the mock, and without."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running_mock() as mock,
-        running_scripted_model("tool call") as model,
-    ):
-        codex = IsolatedCodex(Path(folder), model_url=model.base_url)
+def bench_codex(measured: Measured) -> None:
+    """Run ``codex exec`` on each route to an endpoint in each state, and exporting nothing."""
+    with tempfile.TemporaryDirectory() as folder, running_scripted_model("tool call") as model:
+        codex = IsolatedCodex(Path(folder, "codex"), model_url=model.base_url)
 
-        def turn(config: str) -> None:
+        def turn(config: str, environment: Mapping[str, str]) -> None:
             codex.write_config(config)
-            run = codex.run_exec()
+            run = codex.run_exec(environment=environment)
             if run.returncode:
                 raise RuntimeError(run.stderr)
 
-        exporting = ON.format(url=mock.url, authorization=AUTHORIZATION)
-        ours, theirs = alternated(15, lambda: turn(exporting), lambda: turn(OFF))
-    report("codex exec exporting traces", "codex exec exporting nothing", ours, theirs)
-    difference = statistics.median(one - other for one, other in zip(ours, theirs, strict=True))
-    print(f"{'':10}the median of the paired differences is {_seconds(difference)}")
+        def compare(name: str, what: str, config: str, rounds: int, **environment: str) -> None:
+            ours, theirs = alternated(rounds, lambda: turn(config, environment), lambda: turn(OFF, {}))
+            measured.pair(name, f"codex exec {what},", "exporting nothing", ours, theirs)
+
+        for name, what, rounds, faults in DIRECT:
+            with running_mock(faults=faults) as mock:
+                config = ON.format(url=mock.url, authorization=AUTHORIZATION)
+                compare(name, what, config, rounds)
+        dead = ON.format(url=f"http://127.0.0.1:{_unused_port()}", authorization=AUTHORIZATION)
+        compare("direct-dead", "direct, nobody listens", dead, 7)
+        with running_mock(faults=(Fault(hang=True),)) as mock:
+            config = ON.format(url=mock.url, authorization=AUTHORIZATION)
+            what = "direct, Langfuse hangs, OTEL_EXPORTER_OTLP_TIMEOUT=1000"
+            compare("direct-hangs-limit", what, config, 3, OTEL_EXPORTER_OTLP_TIMEOUT="1000")
+        for name, what, faults in RELAYED:
+            with running_mock(faults=faults) as mock, _relay_process(mock.url, Path(folder, name)) as relay:
+                compare(name, what, RELAY.format(url=relay), 7)
 
 
-def bench_mock() -> None:
+def bench_queue(measured: Measured) -> None:
+    """Run a turn of 40 commands against a Langfuse that takes its time: how many spans does it get?"""
+    with tempfile.TemporaryDirectory() as folder, running_scripted_model(BURST) as model:
+        codex = IsolatedCodex(Path(folder), model_url=model.base_url)
+        for name, seconds, environment in QUEUE:
+            faults = (Fault(delay=seconds),) if seconds else ()
+            with running_mock(faults=faults) as mock:
+                codex.write_config(ON.format(url=mock.url, authorization=AUTHORIZATION))
+                run = codex.run_exec(environment=environment)
+                arrived = mock.store.observations
+            if run.returncode:
+                raise RuntimeError(run.stderr)
+            settings = " ".join(f"{key}={value}" for key, value in environment.items())
+            measured.number(name, len(arrived), f"spans arrived, answers after {seconds} s {settings}")
+            turns = sum(each["name"] == "session_task.turn" for each in arrived)
+            measured.number(f"{name}-turns", turns, "of them the turn's own")
+            measured.number(f"{name}-ms", round(run.seconds * 1000), "ms, all of codex exec")
+
+
+def bench_mock(measured: Measured) -> None:
     """Send a recorded request to the mock over HTTP, and decode the same bytes and nothing else."""
     body = _recorded_request()
     with (
@@ -141,10 +212,11 @@ def bench_mock() -> None:
                 raise RuntimeError(f"the mock answered {response.status}")
 
         ours, theirs = alternated(200, send, lambda: ExportTraceServiceRequest.FromString(body) and None)
-    report(f"a request of {len(body):,} bytes to the mock", "decoding these bytes", ours, theirs)
+    what = f"a request of {len(body):,} bytes to the mock"
+    measured.pair("mock", what, "decoding these bytes", ours, theirs)
 
 
-def bench_relay() -> None:
+def bench_relay(measured: Measured) -> None:
     """Make a clean trace of the recorded turn, and decode its bytes and nothing else; then memory."""
     bodies = _recorded_bodies()
 
@@ -160,30 +232,11 @@ def bench_relay() -> None:
             recordings.MESSAGES[signal].FromString(body)
 
     ours, theirs = alternated(200, make, decode)
-    report("the relay's work on a turn, without network and disk", "decoding its bytes", ours, theirs)
-    print(f"{'':10}{1 / statistics.median(ours):,.0f} turns a second on one core")
-    print(f"{'':10}{_memory_of_open_conversations(10_000)} MiB resident with 10,000 conversations open")
-
-
-def bench_exit() -> None:
-    """Run ``codex exec`` through the relay and off, with a Langfuse that answers or hangs; then direct."""
-    with tempfile.TemporaryDirectory() as folder, running_scripted_model("tool call") as model:
-        codex = IsolatedCodex(Path(folder, "codex"), model_url=model.base_url)
-
-        def turn(config: str) -> None:
-            codex.write_config(config)
-            run = codex.run_exec()
-            if run.returncode:
-                raise RuntimeError(run.stderr)
-
-        for state, faults in (("that answers", ()), ("that hangs", (Fault(hang=True),))):
-            with running_mock(faults=faults) as mock, _relay_process(mock.url, Path(folder, state)) as relay:
-                ours, theirs = alternated(7, lambda: turn(RELAY.format(url=relay)), lambda: turn(OFF))
-                report(f"codex exec through the relay, with a Langfuse {state},", "off", ours, theirs)
-        with running_mock(faults=(Fault(hang=True),)) as mock:
-            exporting = ON.format(url=mock.url, authorization=AUTHORIZATION)
-            ours, theirs = alternated(1, lambda: turn(exporting), lambda: turn(OFF))
-            report("codex exec direct, with a Langfuse that hangs,", "off", ours, theirs)
+    what = "the relay's work on a turn, without network and disk"
+    measured.pair("relay", what, "decoding its bytes", ours, theirs)
+    measured.number("turns", round(1 / statistics.median(ours)), "turns a second on one core")
+    mebibytes = _memory_of_open_conversations(10_000)
+    measured.number("mebibytes", mebibytes, "MiB resident with 10,000 conversations open")
 
 
 def _memory_of_open_conversations(count: int) -> int:
@@ -219,6 +272,11 @@ def _recorded_request() -> bytes:
     return max(recordings.bodies(RECORDING, "traces"), key=len)
 
 
+def _unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return closed.getsockname()[1]
+
+
 @contextlib.contextmanager
 def _relay_process(langfuse: str, state: Path) -> Iterator[str]:
     """A relay in a process of its own that delivers to ``langfuse``."""
@@ -251,15 +309,15 @@ def _mock_process() -> Iterator[str]:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
+    return f"{value:.2f} s" if abs(value) >= 1 else f"{value * 1000:.1f} ms"
 
 
 BENCHMARKS = {
     "site": bench_site,
     "codex": bench_codex,
+    "queue": bench_queue,
     "mock": bench_mock,
     "relay": bench_relay,
-    "exit": bench_exit,
 }
 
 
@@ -267,8 +325,16 @@ def main() -> None:
     """Run the benchmarks named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="|".join(BENCHMARKS))
-    for name in parser.parse_args().names or BENCHMARKS:
-        BENCHMARKS[name]()
+    parser.add_argument("--save", action="store_true", help="keep what was measured")
+    parser.add_argument(
+        "--file", type=Path, default=bench_results.FILE, help="where to keep it; scripts/bench-results.toml"
+    )
+    arguments = parser.parse_args()
+    for name in arguments.names or BENCHMARKS:
+        measured = Measured()
+        BENCHMARKS[name](measured)
+        if arguments.save:
+            bench_results.save(arguments.file, name, measured.pairs, measured.numbers)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ that returns its Markdown in a language (``en`` or ``zh``).
 
 from collections.abc import Callable
 
-from page_tables import mistakes, options, relay
+from page_tables import mistakes, options, performance, relay, volume
 
 TABLES: dict[str, Callable[[str], str]] = {
     **mistakes.TABLES,
     **options.TABLES,
     **relay.TABLES,
+    **performance.TABLES,
+    **volume.TABLES,
 }

@@ -1,0 +1,110 @@
+"""What the page about performance says of Codex's export, and the command that measures it."""
+
+import subprocess
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+import bench_results
+import recordings
+from benchmarks import BENCHMARKS, BURST
+from codex_langfuse.mock.faults import Fault
+from harness.fences.pages import CHINESE, DOCS
+from harness.fences.scanner import ROOT
+from harness.otlp import spans_in
+from harness.surroundings import Surroundings
+
+PAGE = "concepts/performance.md"
+CONFIG = """\
+[otel]
+metrics_exporter = "none"
+[otel.trace_exporter.otlp-http]
+endpoint = "https://cloud.langfuse.com/api/public/otel/v1/traces"
+protocol = "binary"
+"""
+
+
+@pytest.mark.slow
+def test_what_is_measured_can_be_kept(tmp_path: Path) -> None:
+    """`./scripts/bench --save`, a short part of it, and what the pages are made from with it.
+
+    The page goes on: .venv/bin/python scripts/generate_pages.py
+    """
+    kept = tmp_path / "results.toml"
+    command = ["./scripts/bench", "relay", "--save", "--file", kept]
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    (measured,) = bench_results.read(kept).values()
+    assert f"{measured.pairs['relay'].ratio:.2f} ×" in printed
+    assert f"{measured.numbers['turns']:,} turns a second" in printed
+    assert measured.machine == bench_results.machine()
+
+
+def test_a_benchmark_that_is_run_again_replaces_only_its_own(tmp_path: Path) -> None:
+    kept = tmp_path / "results.toml"
+    for name, count in (("one", 1), ("other", 2), ("one", 3)):
+        bench_results.save(kept, name, {"pair": bench_results.Pair(2, 1, 1, 5)}, {"count": count})
+    read = bench_results.read(kept)
+    assert {name: benchmark.numbers["count"] for name, benchmark in read.items()} == {"one": 3, "other": 2}
+    assert read["one"].pairs["pair"].ratio == 2
+
+
+def test_every_benchmark_was_kept() -> None:
+    assert bench_results.read().keys() == BENCHMARKS.keys()
+
+
+def test_the_page_tells_the_largest_request() -> None:
+    """512 spans at most."""
+    requests = [body for name in recordings.names() for body in recordings.bodies(name, "traces")]
+    assert max(len(spans_in(body)) for body in requests) == 512
+
+
+@pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
+def test_what_the_page_says_of_the_delays_was_measured(docs: Path) -> None:
+    """What is said in words beside the table of delays, and no share in percent."""
+    pairs = bench_results.read()["codex"].pairs
+    quick = ("direct-answers", "direct-refuses", "direct-dead", "relay-answers", "relay-hangs")
+    assert all(pairs[name].difference < 0.5 for name in quick)
+    assert 0.5 < pairs["direct-slow"].difference < 5
+    assert 9 < pairs["direct-hangs"].difference < 31
+    assert pairs["direct-hangs-limit"].difference < 4
+    assert "10 s" in (docs / PAGE).read_text(encoding="utf-8")
+
+
+@pytest.mark.codex
+def test_a_full_queue_loses_the_turn_and_more_connections_save_it(
+    surroundings: Surroundings, shared_codex
+) -> None:
+    def names(**environment: str) -> list[str]:
+        outcome = surroundings.turn(
+            shared_codex,
+            CONFIG,
+            scenario=BURST,
+            environment={
+                "OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"Authorization={authorization(surroundings)}",
+                **environment,
+            },
+            fault=Fault(delay=1),
+        )
+        assert outcome.run.returncode == 0
+        return [observation["name"] for observation in outcome.observations]
+
+    overflown = names()
+    assert "session_task.turn" not in overflown
+    saved = names(OTEL_BSP_MAX_CONCURRENT_EXPORTS="4")
+    assert len(saved) > 2048 > len(overflown)
+    assert "session_task.turn" in saved
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize(("share", "arrives"), [("0", False), ("1", True)])
+def test_the_sampler_decides(surroundings: Surroundings, shared_codex, share: str, arrives: bool) -> None:
+    sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": share}
+    outcome = surroundings.turn(shared_codex, CONFIG, environment=sampler)
+    assert bool(outcome.spans) is arrives
+
+
+def authorization(surroundings: Surroundings) -> str:
+    """The value of the header that the mock accepts, as the variable has it."""
+    langfuse = surroundings.langfuse
+    return "Basic%20" + b64encode(f"{langfuse.public_key}:{langfuse.secret_key}".encode()).decode()
