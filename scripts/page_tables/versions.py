@@ -1,0 +1,159 @@
+"""Tables of versions: what is verified, and where Codex and Langfuse changed.
+
+From ``codex_langfuse/versions.toml``, ``codex/versions.py`` and the recordings. A change that shows in
+recordings must show between the versions that it was measured on, or the table is not made.
+"""
+
+import tomllib
+from functools import cache
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import codex_langfuse
+import recordings
+from codex_langfuse.codex.versions import OTEL_KEYS, Version
+from page_tables.markdown import table
+from recorded_names import names
+
+FILE = Path(codex_langfuse.__file__).parent / "versions.toml"
+
+
+@cache
+def verified() -> dict[str, Any]:
+    """Return what ``versions.toml`` says."""
+    return tomllib.loads(FILE.read_text(encoding="utf-8"))
+
+
+@cache
+def _shows(change: tuple[str, ...], recording: str) -> bool:
+    kind, *sign = change
+    if kind == "sign":
+        return tuple(sign) in names(recording)
+    (text,) = sign
+    spans = b"".join(recordings.bodies(recording, "traces"))
+    return (text.encode() in spans) == (kind == "text")
+
+
+def recorded_bounds(change: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the last recorded version without a change and the first with it; None if it does not show.
+
+    Raises:
+        ValueError: the recordings contradict the versions that it was measured on.
+    """
+    kind = next((kind for kind in ("sign", "text", "no_text") if kind in change), None)
+    if kind is None:
+        return None
+    sign = (kind, *([change[kind]] if isinstance(change[kind], str) else change[kind]))
+    traced = kind != "sign"
+    shown = {
+        codex: _shows(sign, recording)
+        for codex, recording in recordings.simple_turns().items()
+        if not traced or ("resource", "traces") in names(recording)
+    }
+    with_it = [codex for codex, shows in shown.items() if shows]
+    first = with_it[0]
+    without = [codex for codex in shown if Version.parse(codex) < Version.parse(first)]
+    last = without[-1] if without else ""
+    since, before = Version.parse(change["since"]), Version.parse(change["before"])
+    if not since <= Version.parse(first) or (last and not Version.parse(last) <= before):
+        raise ValueError(f"{change['en']}: recorded from {first}, not in {last}; measured since {since}")
+    return last, first
+
+
+def verified_versions(language: str) -> str:
+    """Return the versions that this documentation was run with."""
+    codex, langfuse = verified()["codex"], verified()["langfuse"]
+    recorded = ", ".join(recordings.simple_turns())
+    head, rows = {
+        "en": (
+            ["What", "Version", "How"],
+            [
+                [
+                    "Codex that every example is run with",
+                    codex["pinned"],
+                    "pinned in `requirements/all.lock`",
+                ],
+                ["Codex recorded", recorded, "the same turn of each, in `tests/recordings/`"],
+                [
+                    "Langfuse whose answers the mock gives",
+                    langfuse["answers"],
+                    "recorded from a self-hosted server",
+                ],
+                [
+                    "Langfuse 3, for reading",
+                    langfuse["legacy"],
+                    "the answers of 4.16.0 with its old tables switched on",
+                ],
+                ["Langfuse SDK for Python", installed("langfuse"), "pinned; the snippets of the guides"],
+            ],
+        ),
+        "zh": (
+            ["对象", "版本", "方式"],
+            [
+                ["运行所有示例的 Codex", codex["pinned"], "在 `requirements/all.lock` 中锁定"],
+                ["录制过的 Codex", recorded, "各录制同一个轮次，存于 `tests/recordings/`"],
+                ["模拟服务的应答取自 Langfuse", langfuse["answers"], "从自托管的服务器录得"],
+                ["Langfuse 3（仅读取）", langfuse["legacy"], "4.16.0 打开旧表之后的应答"],
+                ["Langfuse 的 Python SDK", installed("langfuse"), "已锁定，用于指南中的代码"],
+            ],
+        ),
+    }[language]
+    return table(head, rows)
+
+
+def codex_changes(language: str) -> str:
+    """Return where Codex changed: on which releases that was measured, and what the recordings show."""
+    head = {
+        "en": ["Codex", "Change", "Last release without it", "In the recordings"],
+        "zh": ["Codex", "变化", "最后一个没有它的版本", "录制中"],
+    }[language]
+    rows = []
+    for change in verified()["codex"]["change"]:
+        bounds = recorded_bounds(change)
+        keys = ", ".join(f"`{key}`" for key in change.get("keys", []))
+        left, right = {"en": (" (", ")"), "zh": ("（", "）")}[language]
+        rows.append(
+            [
+                change["since"],
+                f"{change[language]}{left + keys + right if keys else ''}",
+                change["before"],
+                _bounds(bounds, language),
+            ]
+        )
+    return table(head, rows)
+
+
+def _bounds(bounds: tuple[str, str] | None, language: str) -> str:
+    if bounds is None:
+        return {"en": "measured separately", "zh": "另行测得"}[language]
+    last, first = bounds
+    if not last:
+        return {"en": f"from {first}", "zh": f"从 {first} 起"}[language]
+    return {"en": f"not in {last}, in {first}", "zh": f"{last} 没有，{first} 有"}[language]
+
+
+def otel_keys(language: str) -> str:
+    """Return the keys of ``[otel]`` by the version that first understands them."""
+    head = {"en": ["Codex", "Keys that came with it"], "zh": ["Codex", "新增的键"]}[language]
+    by_version: dict[Version, list[str]] = {}
+    for key, since in OTEL_KEYS.items():
+        by_version.setdefault(since, []).append(key)
+    return table(
+        head,
+        ([str(since), ", ".join(f"`{key}`" for key in keys)] for since, keys in sorted(by_version.items())),
+    )
+
+
+def langfuse_changes(language: str) -> str:
+    """Return where Langfuse changed what it does with spans."""
+    head = {"en": ["Langfuse", "Change"], "zh": ["Langfuse", "变化"]}[language]
+    return table(head, ([change["since"], change[language]] for change in verified()["langfuse"]["change"]))
+
+
+TABLES = {
+    "verified-versions": verified_versions,
+    "codex-changes": codex_changes,
+    "otel-keys-since": otel_keys,
+    "langfuse-changes": langfuse_changes,
+}

@@ -1,0 +1,193 @@
+"""Record the simple turn of a real Codex: all three signals, as ``tests/recordings/`` keeps them.
+
+The simple turn is the same for every version: one ``codex exec``, one tool call, two model calls with fixed
+token counts, ``log_user_prompt`` on. Codex lives in a folder of its own, the model is scripted, and whatever
+is not on loopback fails at once.
+"""
+
+import gzip
+import json
+import re
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from codex_langfuse.codex.isolated import IsolatedCodex
+from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall, running_scripted_model
+from codex_langfuse.codex.versions import METRICS_BY_DEFAULT, OTEL_KEYS, Version
+from recordings import MESSAGES
+
+PROMPT = "say hello secret-prompt"
+ANSWER = Message("All done: hello")
+COMMAND = "echo hello-from-tool"
+
+#: What stands in a recording in place of the machine's own.
+HOST = "vm"
+FOLDER = "/home/dev"
+
+
+class RecordingError(Exception):
+    """Codex did not do the simple turn; the message says what it did."""
+
+
+def _tool_call(codex: Version) -> ToolCall:
+    """Return the call of a shell command by the tool that this version offers."""
+    if codex >= Version(0, 98):
+        return ToolCall("exec_command", {"cmd": COMMAND})
+    if codex >= Version(0, 73):
+        return ToolCall("shell_command", {"command": COMMAND})
+    return ToolCall("shell", {"command": ["bash", "-lc", COMMAND]})
+
+
+def _config(codex: Version, url: str) -> str:
+    """Return the ``[otel]`` table that sends every signal this version has to ``url``."""
+    signals = {"exporter": "logs"}
+    if codex >= OTEL_KEYS["trace_exporter"]:
+        signals["trace_exporter"] = "traces"
+    if codex >= METRICS_BY_DEFAULT:
+        signals["metrics_exporter"] = "metrics"
+    exporters = "".join(
+        f'{key} = {{ otlp-http = {{ endpoint = "{url}/v1/{signal}", protocol = "binary", headers = {{}} }} }}\n'
+        for key, signal in signals.items()
+    )
+    return f'[otel]\nenvironment = "test"\nlog_user_prompt = true\n{exporters}'
+
+
+#: The settings under which the stored recordings were made, where they differ from ``model_overrides``:
+#: plugins on, as they are by default, and a key for the model. Nothing is retried.
+_OVERRIDES = [
+    argument
+    for setting in (
+        "features.plugins=true",
+        "features.daemon_auto_start=true",
+        'model_providers.scripted.env_key="MODEL_KEY"',
+        "model_providers.scripted.request_max_retries=0",
+        "model_providers.scripted.stream_max_retries=0",
+    )
+    for argument in ("-c", setting)
+]
+
+
+def record(binary: Path, codex: Version) -> list[dict[str, Any]]:
+    """Let ``binary`` do the simple turn and return what it sent, one entry a request, in the order sent.
+
+    An entry has ``signal``, ``seconds`` since the run began, ``content_type``, ``user_agent``,
+    ``wire_bytes`` and ``body``, the request in protobuf's JSON mapping.
+
+    Raises:
+        RecordingError: Codex ended with an error, sent nothing, or would tell of this machine.
+    """
+    scenario = Scenario((_tool_call(codex), ANSWER))
+    with (
+        tempfile.TemporaryDirectory(prefix="codex-recording-") as folder,
+        running_scripted_model(scenario) as model,
+        _running_sink() as sink,
+    ):
+        isolated = IsolatedCodex(
+            Path(folder),
+            model_url=model.base_url,
+            environment={"MODEL_KEY": "none", "TERM": "xterm"},
+            overrides=_OVERRIDES,
+            binary=binary,
+        )
+        isolated.write_config(_config(codex, sink.url))
+        sink.started = time.monotonic()
+        run = isolated.run_exec(PROMPT, "--skip-git-repo-check")
+        if run.returncode != 0:
+            raise RecordingError(f"Codex {codex} ended with {run.returncode}:\n{run.stderr.strip()}")
+        if len(model.requests) != 2 or not sink.requests:
+            raise RecordingError(
+                f"Codex {codex} asked the model {len(model.requests)} times instead of twice, "
+                f"and sent {len(sink.requests)} requests of telemetry"
+            )
+        return [_neutral(request, isolated) for request in sink.requests]
+
+
+def _neutral(request: dict[str, Any], codex: IsolatedCodex) -> dict[str, Any]:
+    """Return a request without the names of this machine.
+
+    Raises:
+        RecordingError: one is left.
+    """
+    text = json.dumps(request, ensure_ascii=False)
+    for path, stands_for in ((codex.workspace, "work"), (codex.home, ""), (codex.home.parent, "")):
+        text = text.replace(str(path), f"{FOLDER}/{stands_for}".rstrip("/"))
+    for name in {socket.gethostname(), socket.getfqdn()}:
+        text = text.replace(json.dumps({"stringValue": name}), json.dumps({"stringValue": HOST}))
+    left = [
+        word
+        for word in (str(Path.home()), tempfile.gettempdir())
+        if re.search(rf"(?<![\w/.-]){re.escape(word)}/", text)
+    ]
+    if left:
+        raise RecordingError(f"The recording would hold a path of this machine, below {left[0]}")
+    return json.loads(text)
+
+
+def write(requests: list[dict[str, Any]], file: Path) -> None:
+    """Write a recording; the same requests give the same bytes."""
+    lines = "".join(
+        json.dumps(request, ensure_ascii=False, separators=(",", ":")) + "\n" for request in requests
+    )
+    file.write_bytes(gzip.compress(lines.encode(), mtime=0))
+
+
+class _Sink(ThreadingHTTPServer):
+    """Takes every export of telemetry, and keeps it."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Export)
+        self.requests: list[dict[str, Any]] = []
+        self.started = 0.0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Export(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Sink
+
+    def do_POST(self) -> None:
+        seconds = time.monotonic() - self.server.started
+        body = self.rfile.read(int(self.headers["content-length"]))
+        signal = self.path.removeprefix("/v1/")
+        message = MESSAGES[signal].FromString(body)
+        self.server.requests.append(
+            {
+                "signal": signal,
+                "seconds": round(seconds, 4),
+                "content_type": self.headers["content-type"],
+                "user_agent": self.headers["user-agent"],
+                "wire_bytes": len(body),
+                "body": MessageToDict(message),
+            }
+        )
+        self.send_response(200)
+        self.send_header("content-type", "application/x-protobuf")
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent: the requests are the record."""
+
+
+@contextmanager
+def _running_sink() -> Iterator[_Sink]:
+    sink = _Sink()
+    thread = threading.Thread(target=sink.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield sink
+    finally:
+        sink.shutdown()
+        sink.server_close()
+        thread.join()
