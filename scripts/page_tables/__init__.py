@@ -6,7 +6,7 @@ that returns its Markdown in a language (``en`` or ``zh``).
 
 from collections.abc import Callable
 
-from page_tables import mistakes, options, performance, relay, volume
+from page_tables import mistakes, options, performance, relay, volume, workflows
 
 TABLES: dict[str, Callable[[str], str]] = {
     **mistakes.TABLES,
@@ -14,4 +14,5 @@ TABLES: dict[str, Callable[[str], str]] = {
     **relay.TABLES,
     **performance.TABLES,
     **volume.TABLES,
+    **workflows.TABLES,
 }

@@ -1,4 +1,4 @@
-"""What a reader gets who clones this project: this checkout, as it was last committed."""
+"""What Git does for a reader: a clone of this project is this checkout, as it was last committed."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,13 @@ from harness.fences.scanner import ROOT
 
 ADDRESS = "https://github.com/codex-langfuse/codex-langfuse"
 
-#: For Git: take ``ROOT`` wherever the project's address stands.
-CLONES_THIS: Mapping[str, str] = {
+#: Environment: ``ROOT`` wherever the project's address stands, and a name to commit by.
+GIT: Mapping[str, str] = {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
     "GIT_CONFIG_VALUE_0": ADDRESS,
+    "GIT_AUTHOR_NAME": "A Reader",
+    "GIT_AUTHOR_EMAIL": "reader@example.com",
+    "GIT_COMMITTER_NAME": "A Reader",
+    "GIT_COMMITTER_EMAIL": "reader@example.com",
 }

@@ -22,7 +22,7 @@ from codex_langfuse.codex.scripted_model import (
     running_scripted_model,
 )
 from codex_langfuse.mock.server import RunningMock, running_mock
-from harness.fences.checkout import CLONES_THIS
+from harness.fences.checkout import GIT
 from harness.fences.scanner import ROOT
 from harness.fences.terminal import Printed, Terminal
 from harness.private_authority import PrivateAuthority
@@ -81,4 +81,4 @@ def a_reader(folder: Path, codex_binary: Path | None = None) -> Iterator[Reader]
 
 def _environment(proxy: TlsProxy) -> dict[str, str]:
     programs = [ROOT / "scripts", ROOT / ".venv" / "bin", *map(Path, os.environ["PATH"].split(os.pathsep))]
-    return {**proxy.environment, **CLONES_THIS, "PATH": os.pathsep.join(map(str, programs)), "TERM": "dumb"}
+    return {**proxy.environment, **GIT, "PATH": os.pathsep.join(map(str, programs)), "TERM": "dumb"}
