@@ -181,6 +181,10 @@ def _others(key: str, value: AnyValue) -> tuple[AnyValue, ...]:
     if key in _INSTEAD:
         return (AnyValue(string_value=_INSTEAD[key]),)
     text = value.string_value
+    if key == "output":
+        # Another text, and another end of the command that it tells of.
+        failed = text.replace("exited with code 0", "exited with code 3")
+        return AnyValue(string_value=f"{text}zq7"), AnyValue(string_value=failed)
     return (AnyValue(string_value=str(int(text) + 7) if text.isdigit() else f"{text}zq7"),)
 
 
@@ -342,3 +346,10 @@ def attributes_of(where: str, name: str) -> list[str]:
     }
     keys |= {key for place, event, key in _ADDED if (place, event) == (where, name)}
     return sorted(keys - {"event.name"})
+
+
+@cache
+def relayed_fields() -> frozenset[tuple[str, str]]:
+    """Return every field of the observations of the turn, as (type, path), logs and traces taken together."""
+    fields = _fields(_turn(RECORDING), _policy("email"))
+    return frozenset((kind, path) for kind, found in fields for path in found)

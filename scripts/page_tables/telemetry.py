@@ -1,0 +1,357 @@
+"""Tables of all that Codex sends, by signal, from the recordings: names, types, examples, since when."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import recordings
+from codex_langfuse.codex.versions import Version
+from page_tables.markdown import table
+from page_tables.relay_fields import MADE_BY_HAND
+from page_tables.tracked_events import EVENTS, ON_SPANS_ALONE
+from page_tables.versions import verified
+from recorded_names import ON_EVERY_SPAN, Name, names, records
+
+_TYPES = {
+    "string_value": {"en": "string", "zh": "字符串"},
+    "int_value": {"en": "integer", "zh": "整数"},
+    "double_value": {"en": "number", "zh": "浮点数"},
+    "bool_value": {"en": "boolean", "zh": "布尔值"},
+    "array_value": {"en": "list", "zh": "列表"},
+}
+_LONGEST_EXAMPLE = 48
+
+#: What was planted in a recording, or is an id or a time: an example says what it is, not whose.
+_NEUTRAL = [
+    (re.compile(pattern), instead)
+    for pattern, instead in (
+        (r"EMAILMARK@example\.com", "dev@example.com"),
+        (r"ACCTMARK-1", "account-1"),
+        (r"HOSTMARK-pc|^vm$", "laptop"),
+        (r"mcpsrvmark", "docs"),
+        (r"\w*MARK\b ?", ""),
+        (
+            r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+            "019a0000-0000-7000-8000-000000000000",
+        ),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "2026-01-01T00:00:00.000Z"),
+    )
+]
+
+#: Attributes on nearly every event, told once.
+_COMMON = (
+    *("event.name", "event.timestamp", "conversation.id", "app.version", "originator", "terminal.type"),
+    *("model", "slug", "auth_mode", "user.account_id", "user.email"),
+)
+
+#: The spans that say something, by what they are about.
+_SPANS = {
+    "turn": ("turn/start", "op.dispatch.turn_input", "codex.turn_input", "session_task.turn", "run_turn"),
+    "model": (
+        *("run_sampling_request", "try_run_sampling_request", "codex.sampling"),
+        *("model_client.stream_responses_api", "endpoint_session.stream_encoded_json_with"),
+        *("handle_responses", "built_tools"),
+    ),
+    "tools": ("exec_command", "codex.tool_blocking", "unified_exec.exec_command", "mcp.tools.call"),
+    "process": ("codex.exec", "thread/start", "session_init", "session_loop"),
+}
+
+#: Metrics that tell of turns, model calls and tools; the rest tell of Codex itself.
+_METRICS_OF_TURNS = (
+    *("codex.turn.", "codex.tool.", "codex.api_request", "codex.sse_event", "codex.conversation."),
+    *("codex.mcp.call", "codex.thread.started"),
+)
+_ON_EVERY_METRIC = frozenset({"app.version", "model", "originator", "session_source", "auth_mode"})
+
+
+@dataclass
+class _Seen:
+    """One name: in which versions, and what it held in the newest recording that has it."""
+
+    versions: set[str] = field(default_factory=set)
+    kinds: dict[str, None] = field(default_factory=dict)
+    example: Any = None
+
+
+def _newest_first() -> list[str]:
+    simple = recordings.simple_turns().values()
+    others = [name for name in recordings.names() if name not in set(simple)]
+
+    def age(name: str) -> Version:
+        return Version.parse(name.rpartition("/")[2])
+
+    return [*reversed(simple), *sorted(others, key=age, reverse=True)]
+
+
+@cache
+def _seen() -> dict[Name, _Seen]:
+    """Return everything that is in the recordings, by name."""
+    seen: dict[Name, _Seen] = {}
+    for recording in _newest_first():
+        version = recording.rpartition("/")[2].partition("-")[0]
+        for request in recordings.read(recording):
+            for name, holder in records(request):
+                seen.setdefault(name, _Seen()).versions.add(version)
+                for item in holder.attributes:
+                    told = seen.setdefault((*name, item.key), _Seen())
+                    told.versions.add(version)
+                    kind = item.value.WhichOneof("value")
+                    if kind is None:
+                        continue
+                    told.kinds.setdefault(kind)
+                    if told.example in (None, ""):
+                        told.example = getattr(item.value, kind)
+    return seen
+
+
+def _since(name: Name, language: str) -> str:
+    """Return since when the simple turn has a name: the first recorded version, and the last if it went.
+
+    Of a name that only other turns have it is told in which versions those were recorded.
+    """
+    told = _seen().get(name)
+    if told is None:
+        return "–"
+    with_it = [codex for codex, turn in recordings.simple_turns().items() if name in names(turn)]
+    if not with_it:
+        comma, words = {"en": (", ", "seen in {}"), "zh": ("、", "见于 {}")}[language]
+        return words.format(comma.join(sorted(told.versions, key=Version.parse)))
+    first, last = with_it[0], with_it[-1]
+    if last == list(recordings.simple_turns())[-1]:
+        return first
+    if first == last:
+        return {"en": f"{first} only", "zh": f"仅 {first}"}[language]
+    return {"en": f"{first} to {last}", "zh": f"{first} 到 {last}"}[language]
+
+
+def _example(value: Any) -> str:
+    """Return a value as code in a cell: neutral, in one line, short."""
+    if value is None or value == "":
+        return "–"
+    if not isinstance(value, str):
+        number = round(value, 3) if isinstance(value, float) else value
+        return f"`{json.dumps(number)}`" if isinstance(number, bool | int | float) else "–"
+    for pattern, instead in _NEUTRAL:
+        value = pattern.sub(instead, value)
+    line = value.split("\n", 1)[0]
+    if len(line) > _LONGEST_EXAMPLE or line != value:
+        line = line[:_LONGEST_EXAMPLE].rstrip() + "…"
+    line = line.replace("|", "\\|")
+    return f"`` {line} ``" if "`" in line else f"`{line}`"
+
+
+def _types(told: _Seen, language: str) -> str:
+    comma = {"en": ", ", "zh": "、"}[language]
+    return comma.join(_TYPES[kind][language] for kind in told.kinds) or "–"
+
+
+def _attributes(*name: str) -> list[str]:
+    """Return the attributes of a name that any recording has, in the order sent."""
+    return [key[-1] for key in _seen() if key[:-1] == name]
+
+
+_HEAD = {
+    "en": ["Attribute", "Type", "Example", "Log record", "On a span"],
+    "zh": ["属性", "类型", "示例", "日志", "span 上"],
+}
+
+
+def _event_rows(event: str, keys: Iterable[str], language: str) -> list[list[str]]:
+    rows = []
+    for key in keys:
+        logged, spanned = ("log", event, key), ("event", event, key)
+        told = _seen().get(logged) or _seen()[spanned]
+        rows.append(
+            [
+                f"`{key}`",
+                _types(told, language),
+                _example(told.example),
+                _since(logged, language),
+                _since(spanned, language),
+            ]
+        )
+    return rows
+
+
+def common(language: str) -> str:
+    """Return the attributes of nearly every event, each with the version since which any event has it."""
+    rows = []
+    for key in _COMMON:
+        columns = []
+        for where in ("log", "event"):
+            having = [_since(name, language) for name in _seen() if name[0] == where and name[2:] == (key,)]
+            plain = [since for since in having if since[:1].isdigit() and since.count(".") == 2]
+            columns.append(min(plain, key=Version.parse) if plain else next(iter(having), "–"))
+        logged = next(name for name in _seen() if name[0] == "log" and name[2:] == (key,))
+        told = _seen()[logged]
+        rows.append([f"`{key}`", _types(told, language), _example(told.example), *columns])
+    return table(_HEAD[language], rows)
+
+
+def event(name: str, language: str) -> str:
+    """Return the attributes of an event that are its own."""
+    left_out = {*_COMMON, *ON_EVERY_SPAN}
+    keys = dict.fromkeys((*_attributes("log", name), *_attributes("event", name)))
+    if not keys:
+        head = {"en": ["Attribute", "Type", "Example"], "zh": ["属性", "类型", "示例"]}[language]
+        types = {str: "string_value", int: "int_value", bool: "bool_value"}
+        return table(
+            head,
+            (
+                [f"`{key}`", _TYPES[types[type(value)]][language], _example(value)]
+                for key, value in MADE_BY_HAND[name].items()
+            ),
+        )
+    return table(_HEAD[language], _event_rows(name, [key for key in keys if key not in left_out], language))
+
+
+def resources(language: str) -> str:
+    """Return the attributes of the resource, by signal."""
+    head = {
+        "en": ["Attribute", "Example", "Logs", "Traces", "Metrics"],
+        "zh": ["属性", "示例", "日志", "trace", "指标"],
+    }[language]
+    keys = dict.fromkeys(
+        key for signal in ("logs", "traces", "metrics") for key in _attributes("resource", signal)
+    )
+    rows = []
+    for key in sorted(keys):
+        names = [("resource", signal, key) for signal in ("logs", "traces", "metrics")]
+        told = next(_seen()[name] for name in names if name in _seen())
+        rows.append([f"`{key}`", _example(told.example), *(_since(name, language) for name in names)])
+    return table(head, rows)
+
+
+def on_every_span(language: str) -> str:
+    """Return the attributes that are on every span."""
+    head = {"en": ["Attribute", "Type", "Example"], "zh": ["属性", "类型", "示例"]}[language]
+    rows = []
+    for key in _attributes("span", "session_task.turn"):
+        if key in ON_EVERY_SPAN:
+            told = _seen()["span", "session_task.turn", key]
+            rows.append([f"`{key}`", _types(told, language), _example(told.example)])
+    return table(head, rows)
+
+
+def spans(group: str, language: str) -> str:
+    """Return the spans of a group with the attributes that are their own."""
+    head = {
+        "en": ["Span", "Attribute", "Type", "Example", "Since"],
+        "zh": ["span", "属性", "类型", "示例", "起始版本"],
+    }[language]
+    rows = []
+    for span in _SPANS[group]:
+        rows.append([f"**`{span}`**", "–", "–", "–", _since(("span", span), language)])
+        for key in _attributes("span", span):
+            told = _seen()["span", span, key]
+            if key in ON_EVERY_SPAN or (key == "thread.id" and "string_value" not in told.kinds):
+                continue
+            since = _since(("span", span, key), language)
+            rows.append(["", f"`{key}`", _types(told, language), _example(told.example), since])
+    return table(head, rows)
+
+
+def other_spans(language: str) -> str:
+    """Return every other span of the simple turn: how many of each, with the pinned and the newest Codex."""
+    pinned, newest = verified()["codex"]["pinned"], list(recordings.simple_turns())[-1]
+    told = {name for group in _SPANS.values() for name in group}
+    counts: dict[str, Counter[str]] = {}
+    for codex in (pinned, newest):
+        counts[codex] = Counter(
+            name[1]
+            for request in recordings.read(f"{codex}-simple")
+            for name, _ in records(request)
+            if name[0] == "span" and name[1] not in told
+        )
+    others = sorted(
+        counts[pinned].keys() | counts[newest].keys(),
+        key=lambda name: (-max(counts[pinned][name], counts[newest][name]), name),
+    )
+    head = {"en": ["Span", pinned, newest], "zh": ["span", pinned, newest]}[language]
+    rows = [
+        [f"`{name}`", *(str(counts[codex][name] or "–") for codex in (pinned, newest))] for name in others
+    ]
+    title = {
+        "en": f"The other {len(others)} names, and how many spans of each a simple turn has",
+        "zh": f"其余 {len(others)} 个名称，以及一个简单轮次里各有多少个 span",
+    }[language]
+    body = "".join(f"    {line}\n" for line in table(head, rows).splitlines())
+    return f'??? note "{title}"\n\n{body}'
+
+
+@cache
+def _metrics() -> dict[str, Any]:
+    """Return each metric as it was in the newest recording that has it."""
+    metrics: dict[str, Any] = {}
+    for recording in _newest_first():
+        for request in recordings.read(recording):
+            if request.signal == "metrics":
+                for scope in (
+                    scope for group in request.message.resource_metrics for scope in group.scope_metrics
+                ):
+                    for metric in scope.metrics:
+                        metrics.setdefault(metric.name, metric)
+    return metrics
+
+
+def metrics(of_turns: bool, language: str) -> str:
+    """Return the metrics that tell of turns, or the others."""
+    head = {
+        "en": ["Metric", "Type", "Unit", "Attributes", "Example", "Since"],
+        "zh": ["指标", "类型", "单位", "属性", "示例", "起始版本"],
+    }[language]
+    kinds = {
+        "sum": {"en": "counter", "zh": "计数器"},
+        "histogram": {"en": "histogram", "zh": "直方图"},
+        "gauge": {"en": "gauge", "zh": "瞬时值"},
+    }
+    comma = {"en": ", ", "zh": "、"}[language]
+    rows = []
+    for name, metric in sorted(_metrics().items()):
+        if name.startswith(_METRICS_OF_TURNS) == of_turns:
+            kind = metric.WhichOneof("data")
+            own = [key for key in _attributes("metric", name) if key not in _ON_EVERY_METRIC]
+            point = getattr(metric, kind).data_points[0]
+            rows.append(
+                [
+                    f"`{name}`",
+                    kinds[kind][language],
+                    metric.unit or "–",
+                    comma.join(f"`{key}`" for key in own) or "–",
+                    _point(point, kind, language),
+                    _since(("metric", name), language),
+                ]
+            )
+    return table(head, rows)
+
+
+def _point(point: Any, kind: str, language: str) -> str:
+    if kind == "histogram":
+        count = {"en": f"{point.count} value{'s' * (point.count != 1)}", "zh": f"{point.count} 个值"}[
+            language
+        ]
+        return count + {"en": ", sum ", "zh": "，总和 "}[language] + _number(point.sum)
+    return _number(point.as_int if point.WhichOneof("value") == "as_int" else point.as_double)
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "telemetry-resources": resources,
+    "telemetry-common": common,
+    **{
+        f"telemetry-{name.removeprefix('codex.').replace('_', '-')}": partial(event, name)
+        for name in (*EVENTS, *ON_SPANS_ALONE)
+    },
+    "telemetry-on-every-span": on_every_span,
+    **{f"telemetry-spans-{group}": partial(spans, group) for group in _SPANS},
+    "telemetry-other-spans": other_spans,
+    "telemetry-metrics-of-turns": partial(metrics, True),
+    "telemetry-metrics-of-codex": partial(metrics, False),
+}
