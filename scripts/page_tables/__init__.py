@@ -6,13 +6,32 @@ that returns its Markdown in a language (``en`` or ``zh``).
 
 from collections.abc import Callable
 
-from page_tables import mistakes, options, performance, relay, volume, workflows
+from page_tables import (
+    configuration,
+    environment,
+    langfuse_mapping,
+    mistakes,
+    options,
+    performance,
+    relay,
+    telemetry,
+    tracked_events,
+    versions,
+    volume,
+    workflows,
+)
 
 TABLES: dict[str, Callable[[str], str]] = {
+    **configuration.TABLES,
+    **environment.TABLES,
     **mistakes.TABLES,
     **options.TABLES,
     **relay.TABLES,
     **performance.TABLES,
     **volume.TABLES,
     **workflows.TABLES,
+    **tracked_events.TABLES,
+    **telemetry.TABLES,
+    **langfuse_mapping.TABLES,
+    **versions.TABLES,
 }

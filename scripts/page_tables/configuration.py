@@ -1,0 +1,124 @@
+"""The reference of Codex's configuration keys, made from ``scripts/configuration_keys.toml``."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from codex_langfuse.codex import versions
+from page_tables.markdown import table
+
+_FILE = Path(__file__).resolve().parents[1] / "configuration_keys.toml"
+
+#: The groups of keys, in the order of the page. Each is a generated part of it, ``configuration-GROUP``.
+GROUPS = ("signals", "content", "labels", "exporters", "neighbours")
+
+_HEAD = {"en": ["Type", "Default", "Since Codex"], "zh": ["类型", "默认值", "起始 Codex 版本"]}
+_KEY = {"en": "Key", "zh": "键"}
+_DIRECT = {"en": "**Direct**: {}", "zh": "**直连**：{}"}
+_RELAY = {"en": "**Relay**: {}", "zh": "**中继**：{}"}
+_REFUSED = {"en": "**Refused**: {}: {}", "zh": "**拒绝加载**：{}：{}"}
+_BY_HAND = {
+    "en": "**Measured by hand** with real releases; the tests do not run all of this again.",
+    "zh": "**人工实测**：用真实发布版测得，测试不会全部重跑。",
+}
+
+Text = str | Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key: what it may be, what comes of it, and what proves that.
+
+    ``right`` is a configuration that Codex loads, ``wrong`` one that it refuses with ``says``.
+    """
+
+    name: str
+    group: str
+    type: Text
+    default: Text
+    right: str
+    wrong: str
+    says: str
+    does: Text
+    direct: Text
+    relay: Text
+    proof: tuple[str, ...]
+    since: Text
+
+    @property
+    def shown(self) -> str:
+        """The name as the page writes it: in its table, without the table's name where that is the page's."""
+        return self.name.removeprefix("otel.").removeprefix("otlp-http.")
+
+    @property
+    def anchor(self) -> str:
+        """The id of the key's heading."""
+        return self.shown.replace(".", "-").replace("_", "-")
+
+    @property
+    def first_version(self) -> versions.Version | None:
+        """The first Codex that has it, for a key of ``[otel]``; None for others."""
+        parts = self.name.split(".")
+        return versions.OTEL_KEYS.get(parts[1]) if parts[0] == "otel" else None
+
+
+@cache
+def keys() -> tuple[Key, ...]:
+    """Return all keys, in the order of the file; raises ``TypeError`` for an unknown field."""
+    entries: list[dict[str, Any]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))["key"]
+    return tuple(_key(entry) for entry in entries)
+
+
+def _key(entry: dict[str, Any]) -> Key:
+    if entry["name"].startswith("otel."):
+        since = str(versions.OTEL_KEYS[entry["name"].split(".")[1]])
+        return Key(**entry | {"since": since, "proof": tuple(entry["proof"])})
+    return Key(**entry | {"proof": tuple(entry["proof"])})
+
+
+def _in(text: Text, language: str) -> str:
+    return text if isinstance(text, str) else text[language]
+
+
+def _code(text: str) -> str:
+    """Return ``text`` as code, also where it has backticks of its own."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def overview(language: str) -> str:
+    """Return a table of all keys with type, default and first version."""
+    rows = (
+        [f"[`{key.shown}`](#{key.anchor})", *(_in(one, language) for one in _facts(key))] for key in keys()
+    )
+    return table([_KEY[language], *_HEAD[language]], rows)
+
+
+def _facts(key: Key) -> tuple[Text, Text, Text]:
+    return key.type, key.default, key.since
+
+
+def _details(group: str, language: str) -> str:
+    """Return a section for each key of a group."""
+    return "\n".join(_detail(key, language) for key in keys() if key.group == group)
+
+
+def _detail(key: Key, language: str) -> str:
+    lines = [
+        _DIRECT[language].format(_in(key.direct, language)),
+        _RELAY[language].format(_in(key.relay, language)),
+        _REFUSED[language].format(_code(key.wrong.splitlines()[-1]), _code(key.says)),
+    ]
+    if "by_hand" in key.proof:
+        lines.append(_BY_HAND[language])
+    facts = table(_HEAD[language], [[_in(one, language) for one in _facts(key)]])
+    points = "".join(f"- {line}\n" for line in lines)
+    return f"### `{key.shown}` {{ #{key.anchor} }}\n\n{facts}\n{_in(key.does, language)}\n\n{points}"
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "configuration-overview": overview,
+    **{f"configuration-{group}": partial(_details, group) for group in GROUPS},
+}
