@@ -56,7 +56,7 @@ class Key:
     @property
     def anchor(self) -> str:
         """The id of the key's heading."""
-        return self.shown.replace(".", "-")
+        return self.shown.replace(".", "-").replace("_", "-")
 
     @property
     def first_version(self) -> versions.Version | None:
