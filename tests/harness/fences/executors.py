@@ -14,16 +14,16 @@ from typing import Any
 
 import tree_sitter_pwsh
 import yaml
-from check_jsonschema.builtin_schemas import get_builtin_schema
-from jsonschema.validators import validator_for
 from tree_sitter import Language, Parser
 
 from codex_langfuse.codex.isolated import CodexRun
 from harness.fences.deliveries import check_deliveries, exporters
+from harness.fences.diagrams import DiagramError, read_ascii, read_mermaid
 from harness.fences.outputs import difference, matches, readable, renewed
 from harness.fences.placeholders import filled_in, with_placeholders
 from harness.fences.reader import Reader
-from harness.fences.scanner import Fence
+from harness.fences.scanner import Fence, scan
+from harness.fences.schemas import problems, read_documents
 from harness.fences.terminal import Printed
 
 SETTINGS = {
@@ -122,12 +122,11 @@ def _run_turn(fence: Fence, reader: Reader, config: dict[str, Any]) -> None:
 
 def run_yaml(fence: Fence, reader: Reader) -> None:
     """Parse every document; check it against the schema that the fence names; write the file."""
-    documents = _parsed("YAML", lambda text: list(yaml.safe_load_all(text)), fence.source)
-    expect("schema" in fence.settings, 'a YAML fence names its schema: {schema="vendor.compose-spec"}')
-    schema = get_builtin_schema(fence.settings["schema"])
-    validator = validator_for(schema)(schema)
-    errors = [error.message for document in documents for error in validator.iter_errors(document)]
-    expect(not errors, f"not valid by {fence.settings['schema']}", "\n".join(errors))
+    schema = fence.settings.get("schema", "")
+    documents = _parsed("YAML", lambda text: read_documents(schema, text), fence.source)
+    expect(bool(schema), 'a YAML fence names its schema: {schema="vendor.compose-spec"}')
+    found = problems(schema, documents)
+    expect(not found, f"not valid by {schema}", "\n".join(found))
     if "title" in fence.settings:
         reader.terminal.write(fence.settings["title"], fence.source)
 
@@ -147,6 +146,18 @@ def run_output(fence: Fence, reader: Reader) -> None:
     _renew(fence, reader, shown)
 
 
+def run_ascii(fence: Fence, reader: Reader) -> None:
+    """Read the drawing, and the Mermaid diagram before it on the page: they must say the same."""
+    before = [other for other in scan(fence.page) if other.line < fence.line and other.language == "mermaid"]
+    expect(bool(before), "a drawing in plain characters stands below a Mermaid diagram that says the same")
+    try:
+        drawn, plain = read_mermaid(before[-1].source), read_ascii(fence.source)
+    except DiagramError as error:
+        raise FenceFailedError(str(error)) from None
+    differing = drawn.difference(plain)
+    expect(not differing, f"the diagram of line {before[-1].line} and this drawing differ", differing)
+
+
 _BASHISMS = ("export ", "<<EOF", "\nfi\n", "$(cat ", "&& \\\n")
 
 
@@ -159,6 +170,7 @@ def run_powershell(fence: Fence, reader: Reader) -> None:
 
 
 EXECUTORS: dict[str, Callable[[Fence, Reader], None]] = {
+    "ascii": run_ascii,
     "bash": run_bash,
     "console": run_console,
     "json": run_json,

@@ -27,6 +27,7 @@ from harness.fences.scanner import ROOT
 from harness.fences.terminal import Printed, Terminal
 from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, TlsProxy, tls_proxy
+from harness.stand_ins import PROGRAMS, STATE, Routes, downloads
 
 # The turn that a `codex exec` on a page takes: one command, then the answer.
 TURN = Scenario((ToolCall("exec_command", {"cmd": COMMAND_OF_PROMPT}), Message("Hello.")))
@@ -64,12 +65,14 @@ def a_reader(folder: Path, codex_binary: Path | None = None) -> Iterator[Reader]
     Raises:
         CodexNotFoundError: none given, and the real Codex is not installed.
     """
-    with running_mock() as mock, running_scripted_model(TURN) as model:
-        routes = dict.fromkeys((*LANGFUSE_HOSTS, *SELF_HOSTED, PRIVATE), mock.url)
+    state = folder / "stand-ins"
+    with running_mock() as mock, running_scripted_model(TURN) as model, downloads() as served:
+        hosts = dict.fromkeys((*LANGFUSE_HOSTS, *SELF_HOSTED, PRIVATE), mock.url)
+        routes = Routes({**hosts, **served}, state)
         authority = PrivateAuthority()
         with tls_proxy(routes, direct_hosts=["127.0.0.1"], private={PRIVATE: authority}) as proxy:
             codex = IsolatedCodex(
-                folder, model_url=model.base_url, environment=_environment(proxy), binary=codex_binary
+                folder, model_url=model.base_url, environment=_environment(proxy, state), binary=codex_binary
             )
             authority.hand_out(codex.home / FILES)
             terminal = Terminal(folder / "memory", codex.home, codex.workspace, codex.environment)
@@ -79,6 +82,8 @@ def a_reader(folder: Path, codex_binary: Path | None = None) -> Iterator[Reader]
                 terminal.close()
 
 
-def _environment(proxy: TlsProxy) -> dict[str, str]:
-    programs = [ROOT / "scripts", ROOT / ".venv" / "bin", *map(Path, os.environ["PATH"].split(os.pathsep))]
-    return {**proxy.environment, **GIT, "PATH": os.pathsep.join(map(str, programs)), "TERM": "dumb"}
+def _environment(proxy: TlsProxy, state: Path) -> dict[str, str]:
+    others = map(Path, os.environ["PATH"].split(os.pathsep))
+    programs = [PROGRAMS, ROOT / "scripts", ROOT / ".venv" / "bin", *others]
+    path = os.pathsep.join(map(str, programs))
+    return {**proxy.environment, **GIT, "PATH": path, "TERM": "dumb", STATE: str(state)}

@@ -1,0 +1,75 @@
+"""Hold YAML to the schema that a fence names.
+
+``kubernetes``
+    The schema of each object's own kind and API version, no unknown field allowed.
+``langfuse-helm-values``
+    Values for Langfuse's chart: every path must be one that the chart's own values have.
+anything else
+    One of check-jsonschema's own schemas, such as ``vendor.compose-spec``.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import kubernetes_validate
+import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
+from jsonschema.validators import validator_for
+
+from harness.stand_ins import upstream
+
+
+class Replacing(list):
+    """A list that takes the place of the one below it, where Compose would add to it."""
+
+
+class ComposeLoader(yaml.SafeLoader):
+    """YAML with the two tags of the Compose specification: ``!override`` and ``!reset``."""
+
+
+def _replacing(loader: yaml.SafeLoader, node: yaml.Node) -> Replacing:
+    return Replacing(loader.construct_sequence(node))
+
+
+ComposeLoader.add_constructor("!override", _replacing)
+ComposeLoader.add_constructor("!reset", _replacing)
+
+
+def read_documents(schema: str, text: str) -> list[Any]:
+    """Return the documents of ``text``; raises ``yaml.YAMLError`` when it is not YAML."""
+    loader = ComposeLoader if schema == "vendor.compose-spec" else yaml.SafeLoader
+    return list(yaml.load_all(text, loader))
+
+
+def problems(schema: str, documents: Sequence[Any]) -> list[str]:
+    """Return what is wrong with ``documents`` by ``schema``, a line each; nothing when all is well."""
+    if schema == "kubernetes":
+        return [problem for document in documents for problem in _of_kubernetes(document)]
+    if schema == "langfuse-helm-values":
+        return [problem for document in documents for problem in _of_values(document)]
+    known = get_builtin_schema(schema)
+    validator = validator_for(known)(known)
+    return [error.message for document in documents for error in validator.iter_errors(document)]
+
+
+def _of_kubernetes(document: dict[str, Any]) -> Iterator[str]:
+    try:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    except (
+        kubernetes_validate.ValidationError,
+        kubernetes_validate.SchemaNotFoundError,
+        kubernetes_validate.InvalidSchemaError,
+    ) as error:
+        yield f"{document.get('kind')}: {error}"
+
+
+def _of_values(values: dict[str, Any], above: str = "") -> Iterator[str]:
+    chart = upstream("chart")
+    for key, value in values.items():
+        path = f"{above}{key}"
+        if path in chart["paths"] or f"{path}.*" in chart["paths"]:
+            continue
+        if isinstance(value, dict) and any(known.startswith(f"{path}.") for known in chart["paths"]):
+            yield from _of_values(value, f"{path}.")
+        else:
+            yield f"{chart['chart']} {chart['version']} has no value {path}"
