@@ -236,7 +236,6 @@ PATHS = [
     "sessions",
     "sessions/x",
     "health",
-    "scores",
     "projects",
 ]
 

@@ -169,11 +169,12 @@ def parse_filter(checks: Checks, text: Any) -> list[Any]:
         checks.wrong_type(["filter"], "array", kind_of(filters))
         return []
     for place, item in enumerate(filters):
-        _check_one(checks, ["filter", place], item)
+        check_condition(checks, ["filter", place], item)
     return filters
 
 
-def _check_one(checks: Checks, path: Path, item: Any) -> None:
+def check_condition(checks: Checks, path: Path, item: Any) -> None:
+    """Check the form of one condition; what is wrong goes to ``checks``."""
     if not isinstance(item, dict):
         checks.issues.append(
             {
@@ -286,9 +287,9 @@ def _condition(item: dict[str, Any]) -> Condition:
     value = column.value
     if kind == "stringObject":
         key = item["key"]
-        return lambda each: (found := value(each).get(key)) is not None and _text_holds(found, sign, wanted)
+        return lambda each: (found := value(each).get(key)) is not None and text_holds(found, sign, wanted)
     if kind == "string":
-        return lambda each: (found := value(each)) is not None and _text_holds(str(found), sign, wanted)
+        return lambda each: (found := value(each)) is not None and text_holds(str(found), sign, wanted)
     if kind == "stringOptions":
         return lambda each: (value(each) in wanted) == (sign == "any of")
     if kind == "arrayOptions":
@@ -304,15 +305,17 @@ def _condition(item: dict[str, Any]) -> Condition:
     if kind == "null":
         empty_is_null = name in ("release", "Release", "parentObservationId", "Parent Observation ID")
         return lambda each: _is_null(value(each), empty_is_null) == (sign == "is null")
-    # Scores: the mock has none.
-    return lambda _each: sign == "none of"
+    raise InvalidQueryError(
+        message(501, "The mock plays no filters of observations by scores. Langfuse does.")
+    )
 
 
 def _is_null(value: Any, empty_is_null: bool) -> bool:
     return value is None or (empty_is_null and value == "")
 
 
-def _text_holds(text: str, sign: str, wanted: str) -> bool:
+def text_holds(text: str, sign: str, wanted: str) -> bool:
+    """Say whether a text stands to another as an operator of text says."""
     if sign == "=":
         return text == wanted
     if sign == "contains":

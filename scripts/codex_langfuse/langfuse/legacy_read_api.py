@@ -11,16 +11,15 @@ from typing import Any
 
 from codex_langfuse.langfuse.answer import Answer, message
 from codex_langfuse.langfuse.filters import Observation
-from codex_langfuse.langfuse.javascript import iso_time, number
+from codex_langfuse.langfuse.javascript import iso_time, number, to_number
 from codex_langfuse.langfuse.observation_type import TYPES
 from codex_langfuse.langfuse.observations import read_date, shown_text
-from codex_langfuse.langfuse.prices import MODELS
 from codex_langfuse.langfuse.query_parameters import Checks, InvalidQueryError, parse_query
 from codex_langfuse.langfuse.read_api import LEVELS
+from codex_langfuse.langfuse.scores import DATA_TYPES, SOURCES, Score, shown_legacy
 
 #: Types that the old tables keep without anything of a generation.
 _WITHOUT_USAGE = ("SPAN", "EVENT")
-_MODELS = {model.id: model for model in MODELS}
 
 
 def answer_traces(query: str, rows: list[Observation]) -> Answer:
@@ -65,9 +64,32 @@ def answer_session(session_id: str, rows: list[Observation]) -> Answer:
     return message(404, "Session not found within authorized project", "LangfuseNotFoundError")
 
 
-def answer_scores(query: str) -> Answer:
-    """Answer ``GET /api/public/scores``: the mock has none."""
-    return _page(query, {}, [], "timestamp", ("fromTimestamp", "toTimestamp"))
+def answer_scores(query: str, scores: list[Score], rows: list[Observation], *, version: int) -> Answer:
+    """Answer ``GET /api/public/scores`` (version 1: of traces only) or ``/api/public/v2/scores``.
+
+    They come newest first. A score of a trace that is not there is left out, and each is shown with something
+    of its trace.
+    """
+    unplayed = sorted(
+        {"userId", "traceTags", "configId", "queueId", "filter", "fields"} & set(parse_query(query))
+    )
+    if unplayed:
+        return message(501, f"The mock plays no {', '.join(unplayed)} for the list of scores. Langfuse does.")
+    traces = {trace["id"]: trace for trace in traces_of(rows)}
+    found = []
+    for score in scores:
+        trace = traces.get(score["traceId"])
+        if (score["traceId"] is not None and trace is None) or (
+            version == 1 and (score["traceId"] is None or score["dataType"] == "CORRECTION")
+        ):
+            continue
+        about = (
+            {name: trace[name] for name in ("userId", "tags", "environment", "sessionId")} if trace else None
+        )
+        found.append({**shown_legacy(score), "trace": about})
+    found.sort(key=lambda score: score["timestamp"], reverse=True)
+    parameters = _SCORE_PARAMETERS if version == 1 else {**_SCORE_PARAMETERS, **_SCORE_PARAMETERS_V2}
+    return _page(query, parameters, found, "timestamp", ("fromTimestamp", "toTimestamp"))
 
 
 def _sessions(rows: list[Observation]) -> list[Observation]:
@@ -142,8 +164,7 @@ def observations_of_rows(rows: list[Observation]) -> list[Observation]:
 def _observation(row: Observation) -> Observation:
     bare = row["type"] in _WITHOUT_USAGE
     usage = {} if bare else row["usageDetails"]
-    model = None if bare else _MODELS.get(row["internalModelId"])
-    prices = model.default_tier.prices if model else {}
+    prices = {} if bare else row["prices"]
     asked, answered, total = (0, 0, 0) if bare else (row["inputUsage"], row["outputUsage"], row["totalUsage"])
     first_token = None if bare else row["completionStartTime"]
     return {
@@ -173,7 +194,7 @@ def _observation(row: Observation) -> Observation:
         "costDetails": {} if bare else row["costDetails"],
         "usagePricingTierName": None if bare else row["usagePricingTierName"],
         "usagePricingTierId": None if bare else row["usagePricingTierId"],
-        "modelId": model.id if model else None,
+        "modelId": (not bare and row["internalModelId"]) or None,
         "inputPrice": _price(prices.get("input")),
         "outputPrice": _price(prices.get("output")),
         "totalPrice": None,
@@ -244,6 +265,47 @@ _OBSERVATION_PARAMETERS: dict[str, _Parameter] = {
 }
 
 
+def _any_of(field: str) -> _Parameter:
+    def parameter(checks: Checks, name: str, value: Any) -> Callable[[Observation], bool] | None:
+        text = checks.text([name], value)
+        names = None if text is None else [part.strip() for part in text.split(",")]
+        return None if names is None else lambda each: each[field] in names
+
+    return parameter
+
+
+def _number(checks: Checks, name: str, value: Any) -> Callable[[Observation], bool] | None:
+    if value is None:
+        return None
+    checks.number([name], value, 0, least=-math.inf, most=None)
+    wanted = to_number(value[0] if isinstance(value, list) else value)
+    return lambda each: each.get("value") == wanted
+
+
+def _operator(checks: Checks, name: str, value: Any) -> Callable[[Observation], bool] | None:
+    text = checks.one_of([name], value, ("<", ">", "<=", ">=", "!=", "="))
+    if text not in (None, "="):
+        raise InvalidQueryError(message(501, f"The mock plays no {name} but = for the list of scores."))
+    return None
+
+
+_SCORE_PARAMETERS: dict[str, _Parameter] = {
+    "dataType": _one_of(*DATA_TYPES),
+    "environment": _environment,
+    "name": _text,
+    "source": _one_of(*SOURCES),
+    "value": _number,
+    "operator": _operator,
+    "scoreIds": _any_of("id"),
+}
+_SCORE_PARAMETERS_V2: dict[str, _Parameter] = {
+    "sessionId": _text,
+    "traceId": _text,
+    "datasetRunId": _text,
+    "observationId": _any_of("observationId"),
+}
+
+
 def _page(
     query_text: str,
     parameters: dict[str, _Parameter],
@@ -255,9 +317,9 @@ def _page(
     checks = Checks()
     page = checks.number(["page"], query.get("page") or None, 1, inclusive=False, most=None)
     limit = checks.number(["limit"], query.get("limit") or None, 50, inclusive=False, most=100)
-    conditions = [parameter(checks, name, query.get(name)) for name, parameter in parameters.items()]
-    since, until = (checks.moment([name], query.get(name)) for name in time_parameters)
     try:
+        conditions = [parameter(checks, name, query.get(name)) for name, parameter in parameters.items()]
+        since, until = (checks.moment([name], query.get(name)) for name in time_parameters)
         checks.refuse_if_any()
     except InvalidQueryError as refused:
         return refused.answer

@@ -10,6 +10,7 @@ the metadata to the input.
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,7 @@ from codex_langfuse.langfuse.javascript import (
 )
 from codex_langfuse.langfuse.observation_type import observation_type
 from codex_langfuse.langfuse.otlp import TraceExport, field
-from codex_langfuse.langfuse.prices import find_model
+from codex_langfuse.langfuse.prices import Model, find_model
 from codex_langfuse.langfuse.usage import costs, provided_costs, provided_usage, reduced, with_total
 
 _LEVELS = {
@@ -105,11 +106,14 @@ _LAST_MOMENT = 8_640_000_000_000_000
 _ENVIRONMENT = re.compile(r"[a-z0-9\-_]+")
 
 
-def observations_of(export: TraceExport, *, project_id: str, received: int) -> list[dict[str, Any]]:
+def observations_of(
+    export: TraceExport, *, project_id: str, received: int, models: Sequence[Model] = ()
+) -> list[dict[str, Any]]:
     """Return the observations of an export, in the order sent, with the field names of the v2 API.
 
-    Beyond those, ``metadata`` is nested and ``trace`` is what the span says of its trace to Langfuse 3.
-    ``received`` is in milliseconds since 1970. Langfuse converts a request as a whole: one span that its code
+    Beyond those, ``metadata`` is nested, ``trace`` is what the span says of its trace to Langfuse 3, and
+    ``prices`` are those of its model. ``received`` is in milliseconds since 1970; ``models`` are those that
+    the project has prices of its own for. Langfuse converts a request as a whole: one span that its code
     stumbles over, such as one with an attribute without a value, and the whole export is lost, though it was
     answered with 200. So here the result is then empty.
     """
@@ -121,13 +125,15 @@ def observations_of(export: TraceExport, *, project_id: str, received: int) -> l
             observation
             for resource_span in resource_spans
             if truthy(resource_span)
-            for observation in _of_resource(resource_span, project_id, received)
+            for observation in _of_resource(resource_span, project_id, received, models)
         ]
     except (JavaScriptTypeError, RecursionError):
         return []
 
 
-def _of_resource(resource_span: Any, project_id: str, received: int) -> list[dict[str, Any]]:
+def _of_resource(
+    resource_span: Any, project_id: str, received: int, models: Sequence[Model]
+) -> list[dict[str, Any]]:
     resource = attributes_of(field(resource_span, "resource"))
     found = []
     for scope_span in _each(field(resource_span, "scopeSpans")):
@@ -137,7 +143,7 @@ def _of_resource(resource_span: Any, project_id: str, received: int) -> list[dic
         if not isinstance(scope.get("name", ""), str | None):
             raise JavaScriptTypeError("the name of a scope is no string")
         for span in _each(field(scope_span, "spans")):
-            found.append(_observation(span, resource, scope, scope_attributes, project_id, received))
+            found.append(_observation(span, resource, scope, scope_attributes, project_id, received, models))
     return found
 
 
@@ -206,6 +212,7 @@ def _observation(
     scope_attributes: dict[str, Any],
     project: str,
     received: int,
+    models: Sequence[Model],
 ) -> dict[str, Any]:
     attributes = attributes_of(span)
     events = _each(field(span, "events"))
@@ -219,7 +226,7 @@ def _observation(
     # Agent spans repeat the sum of the model calls beneath them.
     is_agent = attributes.get("gen_ai.operation.name") in ("invoke_agent", "agent_step")
     model_name = "" if is_agent else _first_text(attributes, _MODEL_KEYS) or ""
-    model = find_model(model_name) if model_name else None
+    model = find_model(model_name, models) if model_name else None
     parameters = _model_parameters(attributes)
     usage = {} if is_agent else with_total(provided_usage(attributes))
     given_costs = {} if is_agent else provided_costs(attributes)
@@ -282,7 +289,11 @@ def _observation(
             _first_present(attributes.get("langfuse.trace.public"), attributes.get("langfuse.public"))
         ),
     }
-    return {**observation, "trace": _trace(attributes, events, observation)}
+    return {
+        **observation,
+        "trace": _trace(attributes, events, observation),
+        "prices": model.default_tier.prices if model else {},
+    }
 
 
 def _trace(
@@ -577,7 +588,7 @@ def _flatten(nested: dict[str, Any], prefix: str, flat: dict[str, str]) -> None:
 def shown(row: dict[str, Any]) -> dict[str, Any]:
     """Return an observation with all the fields that the v2 API can show."""
     return {
-        **{key: value for key, value in row.items() if key != "trace"},
+        **{key: value for key, value in row.items() if key not in ("trace", "prices")},
         "metadata": shown_metadata(row["metadata"]),
     }
 

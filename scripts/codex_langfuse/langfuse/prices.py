@@ -5,7 +5,7 @@ many more. It has no price for ``gpt-5-codex``: its costs stay empty until someb
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -57,6 +57,10 @@ class Model:
         """The tier whose prices the API shows with the model."""
         return self.tiers[0]
 
+    def matches(self, name: str) -> bool:
+        """Say whether these are the prices of a model of that name."""
+        return self.pattern.fullmatch(name) is not None
+
     def tier(self, usage: dict[str, int | float], model_parameters: Any) -> Tier | None:
         """Return the prices for a request; ``None`` when no usage is known."""
         if not usage:
@@ -65,9 +69,9 @@ class Model:
         return next((tier for tier in self.tiers[1:] if tier.holds(usage, parameters)), self.default_tier)
 
 
-def find_model(name: str) -> Model | None:
-    """Return the model whose pattern a name matches."""
-    return next((model for model in MODELS if model.pattern.fullmatch(name)), None)
+def find_model(name: str, own: Sequence[Model] = ()) -> Model | None:
+    """Return the model whose pattern a name matches, of a project's ``own`` if there is one."""
+    return next((model for model in (*own, *MODELS) if model.matches(name)), None)
 
 
 def _model(

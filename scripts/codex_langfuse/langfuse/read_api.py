@@ -17,7 +17,6 @@ from codex_langfuse.langfuse.filters import Condition, Observation, compile_filt
 from codex_langfuse.langfuse.javascript import iso_time, number_text, parse_json, stringify
 from codex_langfuse.langfuse.observation_type import TYPES
 from codex_langfuse.langfuse.observations import read_date, shown_metadata
-from codex_langfuse.langfuse.prices import MODELS
 from codex_langfuse.langfuse.query_parameters import (
     Checks,
     InvalidQueryError,
@@ -67,8 +66,6 @@ FIELD_GROUPS: dict[str, tuple[str, ...]] = {
 }
 #: Without ``io`` or ``expandMetadata`` metadata comes from a table that keeps the beginning of a value only.
 _LONGEST_METADATA = 200
-
-_MODELS = {model.id: model for model in MODELS}
 
 
 def answer_health(query: str, observations: Iterable[Observation], langfuse: int) -> Answer:
@@ -249,11 +246,11 @@ def _shown(observation: Observation, groups: list[str], full_metadata: bool) -> 
     shown["timeToFirstToken"] = (
         observation["timeToFirstToken"] if "metrics" in groups or "time" in groups else None
     )
-    model = _MODELS.get(observation["internalModelId"]) if "model" in groups else None
-    prices = model.default_tier.prices if model else {}
+    has_model = "model" in groups and bool(observation["internalModelId"])
+    prices = observation["prices"] if has_model else {}
     return {
         **shown,
-        "modelId": model.id if model else None,
+        "modelId": observation["internalModelId"] if has_model else None,
         "inputPrice": _price(prices.get("input")),
         "outputPrice": _price(prices.get("output")),
         "totalPrice": _price(prices.get("total")),

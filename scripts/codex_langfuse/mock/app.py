@@ -32,6 +32,7 @@ from codex_langfuse.langfuse.ingestion import (
 from codex_langfuse.langfuse.read_api import answer_health, answer_observations, answer_projects, answer_ready
 from codex_langfuse.mock.faults import Faults
 from codex_langfuse.mock.page.views import Views, is_page
+from codex_langfuse.mock.project_api import EVENTS_ONLY, Call, Route, find_route
 from codex_langfuse.mock.store import SeenRequest, Store
 
 #: Bodies beyond this many bytes are worked on beside the event loop.
@@ -216,6 +217,8 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
         if path.endswith("ready"):
             return answer_ready(mock.langfuse)
         return lambda: answer_health(query, observations(), mock.langfuse)
+    if (found := find_route(path)) is not None:
+        return _of_project(mock, request, query, *found)
     methods = endpoints.get(path)
     if methods is None:
         methods = _legacy_reads(mock, path, query, headers)
@@ -228,14 +231,29 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
     return methods.get(request.method, METHOD_NOT_ALLOWED)
 
 
+def _of_project(
+    mock: Mock, request: SeenRequest, query: str, found: Route, names: tuple[str, ...]
+) -> Answer | Callable[[], Answer]:
+    """Answer a request to a route of ``project_api``."""
+    headers = request.header_values()
+    if request.method == "OPTIONS":
+        return _preflight(headers)
+    call = Call(
+        headers=headers,
+        query=query,
+        body=request.body,
+        keys=mock.keys,
+        records=mock.store.records,
+        observations=partial(_project_observations, mock),
+        langfuse=mock.langfuse,
+        names=names,
+        now=request.received,
+    )
+    return partial(found.answer, request.method, call)
+
+
 _LEGACY_READ = re.compile(
-    r"/api/public/(?:traces(?:/[^/]+)?|observations(?:/[^/]+)?|sessions(?:/[^/]+)?|scores(?:/[^/]+)?"
-    r"|v2/scores(?:/[^/]+)?|metrics(?:/daily)?)"
-)
-_EVENTS_ONLY = message(
-    404,
-    "This endpoint is not available on deployments running in Langfuse v4 events_only mode. "
-    "Learn more about Langfuse v4 at: https://langfuse.com/docs/v4",
+    r"/api/public/(?:traces(?:/[^/]+)?|observations(?:/[^/]+)?|sessions(?:/[^/]+)?|metrics(?:/daily)?)"
 )
 
 
@@ -247,7 +265,7 @@ def _legacy_reads(
         return None
     if mock.langfuse == 4:
         methods = ("GET", "POST") if path == "/api/public/traces" else ("GET",)
-        return dict.fromkeys(methods, lambda: _EVENTS_ONLY)
+        return dict.fromkeys(methods, lambda: EVENTS_ONLY)
     kind, _, name = path.removeprefix("/api/public/").partition("/")
     one, many = _LEGACY_ANSWERS.get(kind, (None, None))
     name = unquote(name)
@@ -263,7 +281,6 @@ _LEGACY_ANSWERS = {
     "traces": (legacy_read_api.answer_trace, legacy_read_api.answer_traces),
     "observations": (legacy_read_api.answer_observation, legacy_read_api.answer_observations),
     "sessions": (legacy_read_api.answer_session, legacy_read_api.answer_sessions),
-    "scores": (None, lambda query, _rows: legacy_read_api.answer_scores(query)),
 }
 
 

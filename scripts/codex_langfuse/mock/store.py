@@ -19,6 +19,8 @@ from typing import Any, Protocol, TextIO
 from codex_langfuse.langfuse.answer import Answer
 from codex_langfuse.langfuse.ingestion import decode
 from codex_langfuse.langfuse.observations import observations_of, shown
+from codex_langfuse.langfuse.prices import Model
+from codex_langfuse.mock.records import Records
 
 MOST_REQUESTS = 10_000
 MOST_BYTES = 256 * 1024 * 1024
@@ -34,8 +36,9 @@ class SeenRequest:
 
     ``path`` is raw, with the query; ``headers`` have lower-case names, in order; ``body`` is as sent,
     still compressed; ``received`` is in milliseconds since 1970; ``status`` is what was answered, ``None`` as
-    long as nothing was; ``project_id`` is set when the request's spans were accepted; one that is
-    ``restored`` comes from the store's file, without its credentials.
+    long as nothing was; ``project_id`` is set when the request's spans were accepted, and
+    ``models`` are then those that the project had prices of its own for; one that is ``restored`` comes from
+    the store's file, without its credentials.
     """
 
     method: str
@@ -46,6 +49,7 @@ class SeenRequest:
     status: int | None = None
     project_id: str | None = None
     restored: bool = False
+    models: tuple[Model, ...] = ()
     _observations: list[dict[str, Any]] | None = dataclass_field(default=None, repr=False)
     _converting: threading.Lock = dataclass_field(default_factory=threading.Lock, repr=False)
 
@@ -69,7 +73,9 @@ class SeenRequest:
                 self._observations = (
                     []
                     if isinstance(export, Answer)
-                    else observations_of(export, project_id=self.project_id, received=self.received)
+                    else observations_of(
+                        export, project_id=self.project_id, received=self.received, models=self.models
+                    )
                 )
             return self._observations
 
@@ -147,9 +153,10 @@ class Follower(Protocol):
 
 
 class Store:
-    """The requests seen, oldest first; safe to use from any thread."""
+    """The requests seen, oldest first, and what else is in the project; safe to use from any thread."""
 
     def __init__(self, file: Path | None = None):
+        self.records = Records()
         self._lock = threading.RLock()
         self._requests: deque[SeenRequest] = deque()
         self._bytes = 0
@@ -219,6 +226,7 @@ class Store:
             request.status = status
             if project_id is not None:
                 request.project_id = project_id
+                request.models = self.records.priced
                 self._accepted += 1
                 self._changed()
             if self._file is not None and request.method == "POST":
@@ -250,6 +258,7 @@ class Store:
 
     def clear(self) -> None:
         """Forget everything, in the file too."""
+        self.records.clear()
         with self._lock:
             self._requests.clear()
             self._changed()
