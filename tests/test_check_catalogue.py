@@ -21,7 +21,8 @@ from codex_langfuse.langfuse.credentials import REGIONS, TRACES_HEADERS, TRACES_
 from codex_langfuse.mock.faults import Fault
 from harness.fences.placeholders import filled_in
 from harness.otlp import spans_in
-from harness.proxy import LANGFUSE_HOSTS
+from harness.private_authority import PrivateAuthority
+from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
 
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
@@ -402,6 +403,24 @@ def test_an_unknown_authority_is_not_trusted(surroundings, shared_codex) -> None
     )
     assert list(outcome.langfuse) == []
     assert mistake.shows in outcome.run.stderr
+
+
+@pytest.mark.codex
+@proves("client-certificate-refused")
+def test_without_a_client_certificate_nothing_arrives(surroundings, tmp_path) -> None:
+    mistake = catalogue()["client-certificate-refused"]
+    authority = PrivateAuthority()
+    routes = dict.fromkeys(LANGFUSE_HOSTS, surroundings.langfuse.url)
+    with tls_proxy(routes, private={"cloud.langfuse.com": authority}) as proxy:
+        environment = {**proxy.environment, **GOOD_KEYS, "RUST_LOG": "opentelemetry_sdk=debug"}
+        codex = IsolatedCodex(tmp_path, model_url=surroundings.model.base_url, environment=environment)
+        authority.hand_out(codex.codex_home)
+        codex.write_config(mistake.example.config)
+        run = codex.run_exec()
+    assert run.returncode == 0
+    assert mistake.shows in run.stderr
+    assert proxy.connected_hosts == {"cloud.langfuse.com"}
+    assert proxy.requests == []
 
 
 @proves("codex-too-old")

@@ -14,6 +14,8 @@ from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.langfuse.credentials import TRACES_HEADERS
 from codex_langfuse.mock.faults import Fault
 from harness.fences.placeholders import filled_in
+from harness.private_authority import PrivateAuthority
+from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.surroundings import Surroundings
 
 pytestmark = pytest.mark.slow
@@ -132,6 +134,26 @@ def test_a_certificate_authority_of_ones_own_is_used(run, file, surroundings) ->
     )
     file.write_text(config)
     assert run(environment={**GOOD_KEYS, "SSL_CERT_FILE": ""}).returncode == 0
+
+
+@pytest.mark.parametrize("shown", ["none", "another authority's", "the right one"])
+def test_a_missing_client_certificate_is_named(run, file, surroundings, tmp_path, shown) -> None:
+    ours, theirs = PrivateAuthority(), PrivateAuthority()
+    (theirs if shown == "another authority's" else ours).hand_out(tmp_path)
+    (tmp_path / "ca.pem").unlink()
+    ours.hand_out(tmp_path / "ours")
+    tls = [f'ca-certificate = "{tmp_path}/ours/ca.pem"']
+    if shown != "none":
+        tls += [
+            f'client-certificate = "{tmp_path}/client.pem"',
+            f'client-private-key = "{tmp_path}/client.key"',
+        ]
+    file.write_text(DIRECT.replace("[otel.span", f"tls = {{ {', '.join(tls)} }}\n[otel.span"))
+    routes = dict.fromkeys(LANGFUSE_HOSTS, surroundings.langfuse.url)
+    with tls_proxy(routes, private={"cloud.langfuse.com": ours}) as proxy:
+        told = run("--json", environment={**proxy.environment, **GOOD_KEYS})
+    found = [finding["id"] for finding in json.loads(told.stdout)["findings"]]
+    assert found == ([] if shown == "the right one" else ["client-certificate-refused"])
 
 
 def test_the_server_is_not_asked_while_there_are_errors(run, file, surroundings) -> None:

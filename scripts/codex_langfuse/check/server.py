@@ -5,6 +5,7 @@ OTLP message of no bytes. Langfuse answers 200 when path and keys are right.
 """
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,13 @@ from codex_langfuse.configuration.edit import EditError
 from codex_langfuse.configuration.secrets import masked
 
 _BY_STATUS = {401: "refused-keys", 403: "no-permission", 404: "not-langfuse", 405: "not-langfuse"}
+
+# Complaints of the other side about the client's certificate, or the lack of it, as OpenSSL names them.
+_ALERT_ABOUT_CLIENT = re.compile(
+    r"ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|(BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_(EXPIRED|REVOKED|UNKNOWN))"
+)
+# nginx 1.22 completes the handshake and then answers with a page of HTML that has these words.
+_NGINX_WANTS_CERTIFICATE = "No required SSL certificate was sent"
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
     except httpx.ReadTimeout:
         return wrong("no-answer", f"no answer within {timeout:g} s")
     except httpx.HTTPError as error:
+        if _ALERT_ABOUT_CLIENT.search(str(error)):
+            return wrong("client-certificate-refused", _certificate_problem(error))
         if _is_about_certificate(error):
             return wrong("untrusted-certificate", _certificate_problem(error))
         return wrong("unreachable", masked(str(error)) or type(error).__name__)
@@ -72,6 +82,8 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
         with_keys = any(name.lower() == "authorization" for name in headers)
         what = "address and keys are accepted" if with_keys else "it takes telemetry"
         return Answer(shown, f"{response.status_code}, {what}")
+    if response.status_code == 400 and _NGINX_WANTS_CERTIFICATE in response.text:
+        return wrong("client-certificate-refused", f"400 {_NGINX_WANTS_CERTIFICATE}")
     said = f"{response.status_code} {_message(response)}".strip()
     return wrong(_BY_STATUS.get(response.status_code, "server-refuses"), said)
 
