@@ -7,14 +7,18 @@ that returns its Markdown in a language (``en`` or ``zh``).
 from collections.abc import Callable
 
 from page_tables import (
+    cloud,
+    comparison,
     configuration,
     environment,
+    glossary,
     langfuse_mapping,
     mistakes,
     options,
     performance,
     relay,
     telemetry,
+    test_plan,
     tracked_events,
     versions,
     volume,
@@ -22,8 +26,11 @@ from page_tables import (
 )
 
 TABLES: dict[str, Callable[[str], str]] = {
+    **comparison.TABLES,
+    **cloud.TABLES,
     **configuration.TABLES,
     **environment.TABLES,
+    **glossary.TABLES,
     **mistakes.TABLES,
     **options.TABLES,
     **relay.TABLES,
@@ -32,6 +39,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     **workflows.TABLES,
     **tracked_events.TABLES,
     **telemetry.TABLES,
+    **test_plan.TABLES,
     **langfuse_mapping.TABLES,
     **versions.TABLES,
 }

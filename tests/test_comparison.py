@@ -1,0 +1,138 @@
+"""docs/concepts/comparison.md: what it says of the direct route and of the relay, row by row."""
+
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+
+import pytest
+
+import recordings
+from codex_langfuse.codex import versions
+from codex_langfuse.relay.policy import Content, Policy
+from harness.fences.pages import CHINESE, DOCS
+from harness.fences.scanner import ROOT
+from harness.otlp import spans_in
+from harness.relay import batches, relay
+from page_tables.comparison import ROUTES, TURN, by_relay, directly, rows
+
+# The command's output in the recorded turn.
+OUTPUT = "hello-from-tool"
+# A turn whose prompt and answer Codex logged.
+LOGGED = "0.169.0-privacy-lup_true_agentresp"
+
+
+def content() -> None:
+    assert not any(each["input"] or each["output"] for each in directly().observations)
+    assert not any(OUTPUT in str(each) for each in directly().observations)
+    assert not any(OUTPUT in str(each) for each in by_relay().observations)
+    shown = {
+        mode: str(relay(batches(LOGGED), Policy(content=mode)).observations)
+        for mode in (Content.PROMPTS, Content.FULL)
+    }
+    assert len(shown[Content.FULL]) > len(shown[Content.PROMPTS])
+    assert OUTPUT in str(relay(batches(TURN), Policy(content=Content.FULL)).observations)
+
+
+def cost() -> None:
+    def both(observations: list[dict]) -> list[dict]:
+        return [each for each in observations if each["model"] and each["usageDetails"]]
+
+    assert both(directly().observations) == []
+    assert [each["type"] for each in both(by_relay().observations)] == ["GENERATION"] * 2
+
+
+def sessions() -> None:
+    assert not any(each["sessionId"] for each in directly().observations)
+    assert len({each["sessionId"] for each in by_relay().observations}) == 1
+    assert all(each["sessionId"] for each in by_relay().observations)
+
+
+def tools() -> None:
+    assert not any(each["type"] == "TOOL" for each in directly().observations)
+    assert any(each["name"] == "exec_command" for each in directly().observations)
+    failing = "0.169.0-err-tool_exit3"
+    assert {each["level"] for each in directly(failing).observations} == {"DEFAULT"}
+    levels = {each["level"] for each in by_relay(failing).observations if each["type"] == "TOOL"}
+    assert levels == {"ERROR"}
+
+
+def observations() -> None:
+    assert TURN.startswith(version("openai-codex-cli-bin"))
+    assert len(directly().observations) > 50 * len(by_relay().observations)
+    assert by_relay().traces == 1
+
+
+def first_versions() -> None:
+    traced = {codex: recordings.bodies(name, "traces") for codex, name in recordings.simple_turns().items()}
+    for codex, bodies in traced.items():
+        number = versions.Version.parse(codex)
+        spans = [span for body in bodies for span in spans_in(body)]
+        assert bool(spans) == (number >= versions.OTEL_KEYS["trace_exporter"]), codex
+        assert (OUTPUT in repr(spans)) == versions.leaks_content(number), codex
+        assert relay(batches(f"{codex}-simple")).turns, codex
+
+
+# Rows whose cells are run elsewhere: what there shows them.
+ELSEWHERE = {
+    "failed": [
+        "tests/test_codex_facts.py::test_a_failed_run_exports_nothing",
+        "tests/test_relay_turns.py::test_what_happened_is_seen",
+    ],
+    "offline": [
+        "tests/test_codex_facts.py::test_a_refused_batch_is_lost_without_a_word",
+        "tests/test_codex_facts.py::test_an_endpoint_that_hangs_holds_the_end_up",
+        "tests/test_relay_codex.py::test_a_langfuse_that_hangs_does_not_keep_codex",
+    ],
+    "key": ["tests/test_codex_facts.py::test_the_variable_for_traces_wins_over_the_file"],
+    "runs": ["tests/test_relay_codex.py::test_one_clean_trace_a_turn"],
+}
+HERE: dict[str, Callable[[], None]] = {
+    "content": content,
+    "cost": cost,
+    "sessions": sessions,
+    "tools": tools,
+    "observations": observations,
+    "versions": first_versions,
+}
+
+
+def test_every_row_is_shown_by_something() -> None:
+    assert {row["id"] for row in rows()} == HERE.keys() | ELSEWHERE.keys()
+    for row in rows():
+        assert row.keys() == {"id", "aspect", *ROUTES}, row["id"]
+
+
+@pytest.mark.parametrize("row", HERE)
+def test_what_the_row_says(row: str) -> None:
+    HERE[row]()
+
+
+@pytest.mark.parametrize("row", ELSEWHERE)
+def test_what_shows_the_row_is_there(row: str) -> None:
+    for proof in ELSEWHERE[row]:
+        file, _, name = proof.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), proof
+
+
+def test_codex_names_neither_operation_nor_model_as_the_convention_has_it() -> None:
+    """The sentence on views that other products build from GenAI attributes."""
+    names = {
+        name
+        for body in recordings.bodies(TURN, "traces")
+        for span in spans_in(body)
+        for name in span.attributes
+        if name.startswith("gen_ai.")
+    }
+    assert names
+    assert all(name.startswith("gen_ai.usage.") for name in names)
+
+
+@pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
+def test_each_claim_about_others_has_a_source(docs) -> None:
+    """Every row of the tables of other products links to their own documentation."""
+    text = (docs / "concepts/comparison.md").read_text(encoding="utf-8")
+    for section in ("backends", "clouds"):
+        below = text[text.index(f"{{ #{section} }}") :]
+        lines = re.search(r"(?:^\|.*\n)+", below, flags=re.M)[0].splitlines()[2:]
+        assert len(lines) >= 3
+        assert all("](https://" in line for line in lines)
