@@ -8,6 +8,7 @@ Codex 0.114 to 0.169: an answer is a stream of server-sent events, needs one
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -232,6 +233,16 @@ def _arguments(step: ToolCall, prompt: str, outputs: list[str]) -> str:
     return arguments
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Stay silent about a Codex that left before it had its answer."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     model: ScriptedModel
@@ -270,9 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
 def running_scripted_model(scenario: str | Scenario = "plain turn") -> Iterator[ScriptedModel]:
     """Serve ``scenario`` on a free loopback port for as long as the ``with`` block lasts."""
     handler = type("Handler", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    server.block_on_close = False
+    server = _Server(("127.0.0.1", 0), handler)
     model = ScriptedModel(f"http://127.0.0.1:{server.server_port}/v1", Scenario(()))
     model.play(scenario)
     handler.model = model

@@ -59,6 +59,11 @@ class Connection:
         with self._naming_layers():
             return self._http.post(self.base_url + path, content=body, headers=headers)
 
+    def delete(self, path: str, body: object) -> httpx.Response:
+        """Ask that what ``body`` (JSON) names be deleted; raises ``LayerError`` when there is no answer."""
+        with self._naming_layers():
+            return self._http.request("DELETE", self.base_url + path, json=body)
+
     def project_id(self) -> str:
         """Return the id of the project that the keys belong to.
 

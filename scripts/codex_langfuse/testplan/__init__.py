@@ -1,0 +1,1 @@
+"""The test plan: twenty cases that a tester would run before production, and what runs them."""

@@ -1,0 +1,81 @@
+"""Cases: TLS under an authority of one's own, and TLS for clients that have a certificate alone."""
+
+from typing import TYPE_CHECKING
+
+from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan.certificates import CLIENT, PrivateAuthority, private_authority
+from codex_langfuse.testplan.proof import Proof, in_words
+from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
+
+if TYPE_CHECKING:
+    from codex_langfuse.testplan.cases import Player
+
+#: At the level "error" Codex tells of a full batch that failed, and not of the last one.
+_TELLING = {"RUST_LOG": "opentelemetry_sdk=debug"}
+
+
+def private_ca(stage: Stage, proof: Proof) -> None:
+    """Run a turn that trusts the authority, and one that does not."""
+    langfuse, private = _behind_tls(stage)
+    trusting = _turn(stage, langfuse, private.trust)
+    _check_arrival(stage, proof, langfuse, trusting)
+
+    doubting = _turn(stage, langfuse)
+    proof.check(
+        "refused",
+        stage.wire.handshakes and not doubting.exchanges,
+        f"{seen.requests(doubting.exchanges)}; the server saw: {in_words(stage.wire.handshakes)}",
+    )
+    proof.check("silent", *seen.silence(doubting))
+    telling = stage.turn(None, environment={**langfuse.key, **_TELLING})
+    said = [
+        line for line in telling.run.stderr.splitlines() if "opentelemetry_sdk" in line and "Error" in line
+    ]
+    told = said and "certificate" in said[0].lower() and not telling.exchanges
+    proof.check("told", told, said[:1])
+
+
+def mutual(stage: Stage, proof: Proof) -> None:
+    """Run turns with a client certificate, without, and with half of what it takes."""
+    langfuse, private = _behind_tls(stage, clients_only=True)
+    _check_arrival(stage, proof, langfuse, _turn(stage, langfuse, private.mutual), client=CLIENT)
+    without = _turn(stage, langfuse, private.trust)
+    proof.check(
+        "refused",
+        stage.wire.handshakes and not without.exchanges,
+        f"{seen.requests(without.exchanges)}; the server saw: {in_words(stage.wire.handshakes)}",
+    )
+    proof.check("silent", *seen.silence(without))
+    half = _turn(stage, langfuse, private.half)
+    said = [line for line in half.run.stderr.splitlines() if "client_private_key" in line]
+    right = said and "must both be provided" in said[0] and not half.exchanges
+    proof.check("half", right, f"{in_words(said)}; {seen.requests(half.exchanges)}")
+
+
+def _behind_tls(stage: Stage, *, clients_only: bool = False) -> tuple[Langfuse, PrivateAuthority]:
+    host = configurations.PRIVATE.removeprefix("https://")
+    private = private_authority(stage.new_folder("certificates"), host, clients_only=clients_only)
+    langfuse = stage.mocked(stage.mock, configurations.PRIVATE)
+    stage.lead(langfuse, private.context)
+    return langfuse, private
+
+
+def _turn(stage: Stage, langfuse: Langfuse, tls: dict[str, str] | None = None) -> Turn:
+    stage.wire.handshakes.clear()
+    config = configurations.direct(langfuse.address, session=stage.session, tls=tls)
+    return stage.turn(config, environment=langfuse.key)
+
+
+def _check_arrival(
+    stage: Stage, proof: Proof, langfuse: Langfuse, turn: Turn, client: str | None = None
+) -> None:
+    exports = turn.exports(langfuse.address)
+    all_shown, told, _ = seen.arrived(langfuse, turn, stage.session)
+    clients = {each.client for each in exports}
+    right = seen.all_answered(exports, 200) and all_shown and clients == {client}
+    who = f"; the client's certificate names {', '.join(map(str, clients))}" if client else ""
+    failed = f"; exit status {turn.run.returncode}, handshakes that failed: {in_words(stage.wire.handshakes)}"
+    proof.check("arrives", right, f"{seen.requests(exports)}; {told}{who}{'' if right else failed}")
+
+
+PLAYERS: "dict[str, Player]" = {"tls-private-ca": private_ca, "tls-mutual": mutual}
