@@ -8,7 +8,6 @@ is not on loopback fails at once.
 import gzip
 import json
 import re
-import socket
 import tempfile
 import threading
 import time
@@ -55,7 +54,7 @@ def _config(codex: Version, url: str) -> str:
     if codex >= METRICS_BY_DEFAULT:
         signals["metrics_exporter"] = "metrics"
     exporters = "".join(
-        f'{key} = {{ otlp-http = {{ endpoint = "{url}/v1/{signal}", protocol = "binary", headers = {{}} }} }}\n'
+        f'[otel.{key}.otlp-http]\nendpoint = "{url}/v1/{signal}"\nprotocol = "binary"\nheaders = {{}}\n'
         for key, signal in signals.items()
     )
     return f'[otel]\nenvironment = "test"\nlog_user_prompt = true\n{exporters}'
@@ -120,8 +119,7 @@ def _neutral(request: dict[str, Any], codex: IsolatedCodex) -> dict[str, Any]:
     text = json.dumps(request, ensure_ascii=False)
     for path, stands_for in ((codex.workspace, "work"), (codex.home, ""), (codex.home.parent, "")):
         text = text.replace(str(path), f"{FOLDER}/{stands_for}".rstrip("/"))
-    for name in {socket.gethostname(), socket.getfqdn()}:
-        text = text.replace(json.dumps({"stringValue": name}), json.dumps({"stringValue": HOST}))
+    text = re.sub(r'(?<="key": "host\.name", "value": \{"stringValue": ")[^"]*', HOST, text)
     left = [
         word
         for word in (str(Path.home()), tempfile.gettempdir())

@@ -19,6 +19,7 @@ CHECKS = {
         "vendor.github-workflows",
         ".github/workflows/test.yml",
         ".github/workflows/pages.yml",
+        ".github/workflows/drift.yml",
     ],
 }
 

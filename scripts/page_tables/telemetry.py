@@ -11,10 +11,11 @@ from typing import Any
 import recordings
 from codex_langfuse.codex.versions import Version
 from page_tables.markdown import table
+from page_tables.recorded_since import since_recorded
 from page_tables.relay_fields import MADE_BY_HAND
 from page_tables.tracked_events import EVENTS, ON_SPANS_ALONE
 from page_tables.versions import verified
-from recorded_names import ON_EVERY_SPAN, Name, names, records
+from recorded_names import ON_EVERY_SPAN, Name, records
 
 _TYPES = {
     "string_value": {"en": "string", "zh": "字符串"},
@@ -70,9 +71,8 @@ _ON_EVERY_METRIC = frozenset({"app.version", "model", "originator", "session_sou
 
 @dataclass
 class _Seen:
-    """One name: in which versions, and what it held in the newest recording that has it."""
+    """What an attribute held in the newest recording that has it."""
 
-    versions: set[str] = field(default_factory=set)
     kinds: dict[str, None] = field(default_factory=dict)
     example: Any = None
 
@@ -89,16 +89,13 @@ def _newest_first() -> list[str]:
 
 @cache
 def _seen() -> dict[Name, _Seen]:
-    """Return everything that is in the recordings, by name."""
+    """Return every attribute in the recordings, by the name of what has it and its own."""
     seen: dict[Name, _Seen] = {}
     for recording in _newest_first():
-        version = recording.rpartition("/")[2].partition("-")[0]
         for request in recordings.read(recording):
             for name, holder in records(request):
-                seen.setdefault(name, _Seen()).versions.add(version)
                 for item in holder.attributes:
                     told = seen.setdefault((*name, item.key), _Seen())
-                    told.versions.add(version)
                     kind = item.value.WhichOneof("value")
                     if kind is None:
                         continue
@@ -106,26 +103,6 @@ def _seen() -> dict[Name, _Seen]:
                     if told.example in (None, ""):
                         told.example = getattr(item.value, kind)
     return seen
-
-
-def _since(name: Name, language: str) -> str:
-    """Return since when the simple turn has a name: the first recorded version, and the last if it went.
-
-    Of a name that only other turns have it is told in which versions those were recorded.
-    """
-    told = _seen().get(name)
-    if told is None:
-        return "–"
-    with_it = [codex for codex, turn in recordings.simple_turns().items() if name in names(turn)]
-    if not with_it:
-        comma, words = {"en": (", ", "seen in {}"), "zh": ("、", "见于 {}")}[language]
-        return words.format(comma.join(sorted(told.versions, key=Version.parse)))
-    first, last = with_it[0], with_it[-1]
-    if last == list(recordings.simple_turns())[-1]:
-        return first
-    if first == last:
-        return {"en": f"{first} only", "zh": f"仅 {first}"}[language]
-    return {"en": f"{first} to {last}", "zh": f"{first} 到 {last}"}[language]
 
 
 def _example(value: Any) -> str:
@@ -170,8 +147,8 @@ def _event_rows(event: str, keys: Iterable[str], language: str) -> list[list[str
                 f"`{key}`",
                 _types(told, language),
                 _example(told.example),
-                _since(logged, language),
-                _since(spanned, language),
+                since_recorded(logged, language),
+                since_recorded(spanned, language),
             ]
         )
     return rows
@@ -183,7 +160,9 @@ def common(language: str) -> str:
     for key in _COMMON:
         columns = []
         for where in ("log", "event"):
-            having = [_since(name, language) for name in _seen() if name[0] == where and name[2:] == (key,)]
+            having = [
+                since_recorded(name, language) for name in _seen() if name[0] == where and name[2:] == (key,)
+            ]
             plain = [since for since in having if since[:1].isdigit() and since.count(".") == 2]
             columns.append(min(plain, key=Version.parse) if plain else next(iter(having), "–"))
         logged = next(name for name in _seen() if name[0] == "log" and name[2:] == (key,))
@@ -222,7 +201,7 @@ def resources(language: str) -> str:
     for key in sorted(keys):
         names = [("resource", signal, key) for signal in ("logs", "traces", "metrics")]
         told = next(_seen()[name] for name in names if name in _seen())
-        rows.append([f"`{key}`", _example(told.example), *(_since(name, language) for name in names)])
+        rows.append([f"`{key}`", _example(told.example), *(since_recorded(name, language) for name in names)])
     return table(head, rows)
 
 
@@ -245,12 +224,12 @@ def spans(group: str, language: str) -> str:
     }[language]
     rows = []
     for span in _SPANS[group]:
-        rows.append([f"**`{span}`**", "–", "–", "–", _since(("span", span), language)])
+        rows.append([f"**`{span}`**", "–", "–", "–", since_recorded(("span", span), language)])
         for key in _attributes("span", span):
             told = _seen()["span", span, key]
             if key in ON_EVERY_SPAN or (key == "thread.id" and "string_value" not in told.kinds):
                 continue
-            since = _since(("span", span, key), language)
+            since = since_recorded(("span", span, key), language)
             rows.append(["", f"`{key}`", _types(told, language), _example(told.example), since])
     return table(head, rows)
 
@@ -323,7 +302,7 @@ def metrics(of_turns: bool, language: str) -> str:
                     metric.unit or "–",
                     comma.join(f"`{key}`" for key in own) or "–",
                     _point(point, kind, language),
-                    _since(("metric", name), language),
+                    since_recorded(("metric", name), language),
                 ]
             )
     return table(head, rows)
@@ -346,7 +325,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "telemetry-resources": resources,
     "telemetry-common": common,
     **{
-        f"telemetry-{name.removeprefix('codex.').replace('_', '-')}": partial(event, name)
+        f"telemetry-{re.sub(r'[._]', '-', name.removeprefix('codex.'))}": partial(event, name)
         for name in (*EVENTS, *ON_SPANS_ALONE)
     },
     "telemetry-on-every-span": on_every_span,

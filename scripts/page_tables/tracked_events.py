@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable
 from functools import cache, partial
 
 import recordings
-from codex_langfuse.codex.versions import Version
 from codex_langfuse.langfuse.observations import observations_of
 from codex_langfuse.langfuse.otlp import parse_protobuf
 from page_tables.markdown import table
+from page_tables.recorded_since import since_recorded, versions_with
 from page_tables.relay_fields import EVERY, MADE_BY_HAND, Field, attributes_of, shown_by, shown_by_presence
 from page_tables.versions import verified
-from recorded_names import names
 
 #: The events in the order of the page, with the settings that change them.
 EVENTS = {
@@ -27,7 +26,13 @@ EVENTS = {
     "codex.turn_cost": "",
 }
 #: Events that are only on spans.
-ON_SPANS_ALONE = ("codex.tool_call_received", "codex.tool_result_ready", "codex.turn_profile")
+ON_SPANS_ALONE = (
+    "codex.tool_call_received",
+    "codex.tool_result_ready",
+    "codex.turn_profile",
+    "codex.retry",
+    "mcp.binding_catalog",
+)
 
 #: What nearly every event has; it is told once.
 _COMMON = ("conversation.id", "originator", "model", "auth_mode", "user.account_id", "user.email")
@@ -54,16 +59,6 @@ _WORDS = {
 
 def _word(name: str, language: str) -> str:
     return _WORDS[name][language]
-
-
-def first_recorded(*name: str) -> str | None:
-    """Return the oldest recorded version that has a name (see ``recorded_names``) in any recording."""
-    versions = {
-        recording.rpartition("/")[2].partition("-")[0]
-        for recording in recordings.names()
-        if name in names(recording)
-    }
-    return min(versions, key=Version.parse, default=None)
 
 
 def fields_in_words(fields: Iterable[Field], language: str) -> str:
@@ -131,7 +126,7 @@ def tracked_events(language: str) -> str:
     }[language]
     rows = []
     for event, setting in EVENTS.items():
-        recorded, on_span = first_recorded("log", event), first_recorded("event", event)
+        recorded = next(iter(versions_with(("log", event))), None)
         since = measured[event]
         if recorded is None:
             since += {"en": f"; {_word('no recording', 'en')}", "zh": f"；{_word('no recording', 'zh')}"}[
@@ -145,7 +140,7 @@ def tracked_events(language: str) -> str:
             [
                 f"[`{event}`](#{anchor})",
                 since,
-                on_span or "–",
+                since_recorded(("event", event), language),
                 setting or "–",
                 ", ".join(kinds) or _word("nowhere", language),
             ]
@@ -205,11 +200,11 @@ def event_attributes(event: str, language: str) -> str:
     head = {"en": ["Attribute", "Relay"], "zh": ["属性", "中继"]}[language]
     parts = [table(head, rows)] if rows else []
     if unread:
-        comma, words = {
-            "en": (", ", "Sent as well, and shown nowhere: {}."),
-            "zh": ("、", "另外还发送这些属性，但不显示：{}。"),
+        comma, words, alone_words = {
+            "en": (", ", "Sent as well, and shown nowhere: {}.", "Shown nowhere: {}."),
+            "zh": ("、", "另外还发送以下属性，但不显示：{}。", "不显示：{}。"),
         }[language]
-        parts.append(words.format(comma.join(unread)) + "\n")
+        parts.append((words if rows else alone_words).format(comma.join(unread)) + "\n")
     return "\n".join(parts)
 
 

@@ -1,0 +1,36 @@
+"""Since which recorded version Codex sends something."""
+
+from functools import cache
+
+import recordings
+from codex_langfuse.codex.versions import Version
+from recorded_names import Name, names
+
+
+@cache
+def versions_with(name: Name) -> tuple[str, ...]:
+    """Return the versions of which any recording has a name (see ``recorded_names``), oldest first."""
+    found = {
+        recording.rpartition("/")[2].partition("-")[0]
+        for recording in recordings.names()
+        if name in names(recording)
+    }
+    return tuple(sorted(found, key=Version.parse))
+
+
+def since_recorded(name: Name, language: str) -> str:
+    """Return since when the simple turn has a name: the first recorded version, and the last if it went.
+
+    Of a name that only other turns have it is told in which versions those were recorded.
+    """
+    with_it = [codex for codex, turn in recordings.simple_turns().items() if name in names(turn)]
+    if not with_it:
+        comma, words = {"en": (", ", "seen in {}"), "zh": ("、", "见于 {}")}[language]
+        seen = versions_with(name)
+        return words.format(comma.join(seen)) if seen else "–"
+    first, last = with_it[0], with_it[-1]
+    if last == list(recordings.simple_turns())[-1]:
+        return first
+    if first == last:
+        return {"en": f"{first} only", "zh": f"仅 {first}"}[language]
+    return {"en": f"{first} to {last}", "zh": f"{first} 到 {last}"}[language]

@@ -1,0 +1,107 @@
+"""scripts/refresh: the pinned Codex still sends what is recorded of it, and a difference is seen and told."""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import recording_codex
+import recordings
+import refreshing
+from codex_langfuse.codex.binary import codex_version, find_codex
+from codex_langfuse.codex.versions import Version
+from harness.fences.scanner import ROOT, scan
+from recorded_names import names
+
+#: As docs/reference/versions.md#drift has it.
+COMMAND = """\
+./scripts/refresh --check --codex "$(command -v codex)"
+"""
+ANSWER = """\
+Codex 0.163.0 sends what 0.163.0-simple has: … names of events, spans, metrics, attributes.
+"""
+
+
+@pytest.mark.codex
+def test_the_pinned_codex_sends_what_is_recorded(tmp_path: Path) -> None:
+    """Two times: by the command as the page prints it, with the answer that the page prints."""
+    (tmp_path / "codex").symlink_to(find_codex())
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    run = subprocess.run(
+        ["bash", "-c", COMMAND], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.fullmatch(re.escape(ANSWER).replace("…", r"\d+"), run.stdout)
+    assert "scripts/refresh --check" in scan(ROOT / "docs/reference/versions.md")[0].source
+
+
+@pytest.mark.codex
+def test_a_recording_has_the_form_of_those_stored_and_nothing_of_this_machine(tmp_path: Path) -> None:
+    codex = Version.parse(codex_version(find_codex()))
+    requests = recording_codex.record(find_codex(), codex)
+    recording_codex.write(requests, tmp_path / "new.jsonl.gz")
+    recording_codex.write(requests, tmp_path / "again.jsonl.gz")
+    assert (tmp_path / "new.jsonl.gz").read_bytes() == (tmp_path / "again.jsonl.gz").read_bytes()
+    new, stored = (
+        [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().splitlines()]
+        for file in (tmp_path / "new.jsonl.gz", recordings.FOLDER / f"{codex}-simple.jsonl.gz")
+    )
+    assert {tuple(line) for line in new} == {tuple(line) for line in stored}
+    assert {line["signal"] for line in new} == {"logs", "traces", "metrics"}
+    text = json.dumps(new)
+    assert f'"stringValue": "{recording_codex.FOLDER}/work"' in text
+    assert set(re.findall(r'"host\.name", "value": \{"stringValue": "([^"]*)"', text)) == {
+        recording_codex.HOST
+    }
+    assert not any(f"{folder}/" in text for folder in (Path.home(), tmp_path.parents[2]))
+
+
+def test_a_difference_is_told_by_what_came_and_what_went() -> None:
+    older, newer = names("0.163.0-simple"), names("0.169.0-simple")
+    lines = refreshing.difference(older, newer)
+    assert "+ event codex.turn_profile" in " ".join(lines)
+    assert "+ span handle_responses: codex.response.receive_wait_ms" in lines
+    assert any(line.startswith("- span thread/read") for line in lines)
+    # The attributes of what is new as a whole are told with it, not once more each.
+    assert not any(line.startswith("+ event codex.turn_profile:") for line in lines)
+    assert refreshing.difference(older, older) == []
+
+
+@pytest.mark.codex
+def test_drift_ends_the_check_with_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The pinned Codex against a recording of another version."""
+    monkeypatch.setattr(refreshing, "compared_with", lambda _: "0.150.0-simple")
+    monkeypatch.setattr(refreshing, "_ATTEMPTS", 1)
+    assert refreshing.main(["--check"]) == 1
+    said = capsys.readouterr().out
+    assert "does not send what 0.150.0-simple has" in said
+    assert "+ span codex.turn_input (" in said
+
+
+def test_a_version_is_compared_with_itself_or_the_newest_before_it() -> None:
+    assert refreshing.compared_with(Version(0, 163)) == "0.163.0-simple"
+    assert refreshing.compared_with(Version(0, 165)) == "0.163.0-simple"
+    assert refreshing.compared_with(Version(1, 0)) == "0.169.0-simple"
+    with pytest.raises(recording_codex.RecordingError, match="older than every version"):
+        refreshing.compared_with(Version(0, 40))
+
+
+@pytest.mark.parametrize("program", ["/bin/ls", "/no/such/codex"])
+def test_what_is_no_codex_ends_it_with_two(program: str, capsys: pytest.CaptureFixture) -> None:
+    assert refreshing.main(["--check", "--codex", program]) == 2
+    assert "scripts/refresh: " in capsys.readouterr().err
+
+
+@pytest.mark.codex
+def test_a_turn_that_fails_is_no_recording(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(recording_codex, "_config", lambda codex, url: "[otel]\nexporter = 1\n")
+    assert refreshing.main(["--check"]) == 2
+    assert "ended with 1" in capsys.readouterr().err
