@@ -720,7 +720,7 @@ def langfuse_3_and_4(language: str) -> str:
 # --- the relay ------------------------------------------------------------------------------------------
 
 #: Attributes that tie records together, and so are behind everything.
-_TYING = frozenset({"turn_id", "call_id", "thread.id"})
+_TYING = frozenset({"turn_id", "call_id", "thread.id", "thread_id", "conversation.id"})
 
 
 @cache

@@ -70,8 +70,12 @@ _PLACES = (
     *(("span", span) for span in (*SPANS, TOOL)),
 )
 
-#: What ties records together; it changes in all of them, or they would fall apart.
-_TIES = frozenset({"conversation.id", "call_id", "turn.id", "turn_id", "thread.id", "root.turn.id"})
+#: What ties records together: all that mean the same id change in all records, or those would fall apart.
+_TIES = (
+    frozenset({"conversation.id", "thread.id", "thread_id", "conversation_id"}),
+    frozenset({"turn.id", "turn_id"}),
+    frozenset({"call_id"}),
+)
 
 #: Attributes that were not in the recording, each with a value that Codex 0.163 or 0.169 was seen to send.
 _ADDED: dict[Name, Any] = {
@@ -190,17 +194,19 @@ def _others(key: str, value: AnyValue) -> tuple[AnyValue, ...]:
 
 def _changed(batches: Sequence[Batch], where: str, name: str, key: str) -> list[list[Batch]]:
     """Return copies of a turn in which the attribute has another value, one for each of ``_others``."""
-    together = name == EVERY or key in _TIES
-    places = (
-        [place for place in _PLACES if key in _TIES or place[0] == where] if together else [(where, name)]
-    )
+    tied = next((tie for tie in _TIES if key in tie), frozenset())
+    keys = tied or {key}
+    if tied or name == EVERY:
+        places = [place for place in _PLACES if tied or place[0] == where]
+    else:
+        places = [(where, name)]
 
     def change(batch: Batch, number: int) -> int:
         most = 0
         for place in places:
             for holder in _holders(batch, *place):
                 for item in holder.attributes:
-                    if item.key == key and not (key == "thread.id" and item.value.int_value):
+                    if item.key in keys and not (item.key == "thread.id" and item.value.int_value):
                         others = _others(key, item.value)
                         most = max(most, len(others))
                         item.value.CopyFrom(others[min(number, len(others) - 1)])

@@ -37,7 +37,7 @@ _NEUTRAL = [
         (r"\w*MARK\b ?", ""),
         (
             r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
-            "019a0000-0000-7000-8000-000000000000",
+            "019a…",
         ),
         (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "2026-01-01T00:00:00.000Z"),
     )
@@ -219,18 +219,18 @@ def on_every_span(language: str) -> str:
 def spans(group: str, language: str) -> str:
     """Return the spans of a group with the attributes that are their own."""
     head = {
-        "en": ["Span", "Attribute", "Type", "Example", "Since"],
-        "zh": ["span", "属性", "类型", "示例", "起始版本"],
+        "en": ["Span, and its attributes", "Type", "Example", "Since"],
+        "zh": ["span 及其属性", "类型", "示例", "起始版本"],
     }[language]
     rows = []
     for span in _SPANS[group]:
-        rows.append([f"**`{span}`**", "–", "–", "–", since_recorded(("span", span), language)])
+        rows.append([f"**`{span}`**", "–", "–", since_recorded(("span", span), language)])
         for key in _attributes("span", span):
             told = _seen()["span", span, key]
             if key in ON_EVERY_SPAN or (key == "thread.id" and "string_value" not in told.kinds):
                 continue
             since = since_recorded(("span", span, key), language)
-            rows.append(["", f"`{key}`", _types(told, language), _example(told.example), since])
+            rows.append([f"`{key}`", _types(told, language), _example(told.example), since])
     return table(head, rows)
 
 
@@ -280,15 +280,15 @@ def _metrics() -> dict[str, Any]:
 def metrics(of_turns: bool, language: str) -> str:
     """Return the metrics that tell of turns, or the others."""
     head = {
-        "en": ["Metric", "Type", "Unit", "Attributes", "Example", "Since"],
-        "zh": ["指标", "类型", "单位", "属性", "示例", "起始版本"],
+        "en": ["Metric", "Type", "Attributes", "Example", "Since"],
+        "zh": ["指标", "类型", "属性", "示例", "起始版本"],
     }[language]
     kinds = {
         "sum": {"en": "counter", "zh": "计数器"},
         "histogram": {"en": "histogram", "zh": "直方图"},
         "gauge": {"en": "gauge", "zh": "瞬时值"},
     }
-    comma = {"en": ", ", "zh": "、"}[language]
+    comma, left, right = {"en": (", ", " (", ")"), "zh": ("、", "（", "）")}[language]
     rows = []
     for name, metric in sorted(_metrics().items()):
         if name.startswith(_METRICS_OF_TURNS) == of_turns:
@@ -298,8 +298,7 @@ def metrics(of_turns: bool, language: str) -> str:
             rows.append(
                 [
                     f"`{name}`",
-                    kinds[kind][language],
-                    metric.unit or "–",
+                    kinds[kind][language] + (f"{left}{metric.unit}{right}" if metric.unit else ""),
                     comma.join(f"`{key}`" for key in own) or "–",
                     _point(point, kind, language),
                     since_recorded(("metric", name), language),

@@ -138,7 +138,7 @@ def tracked_events(language: str) -> str:
         anchor = event.removeprefix("codex.").replace("_", "-")
         rows.append(
             [
-                f"[`{event}`](#{anchor})",
+                f"[`{event.removeprefix('codex.')}`](#{anchor})",
                 since,
                 since_recorded(("event", event), language),
                 setting or "–",
