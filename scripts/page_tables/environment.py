@@ -6,21 +6,16 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from page_tables.markdown import table
-
 _FILE = Path(__file__).resolve().parents[1] / "environment_variables.toml"
 
-#: The groups of variables, in the order of the page. Each is a generated table, ``environment-GROUP``.
+#: The groups of variables, in the order of the page. Each is a generated list, ``environment-GROUP``.
 GROUPS = ("exporting", "batches", "sampling", "labels", "codex", "commands")
 
-_OF_CODEX = {
-    "en": ["Variable", "Acts on", "Default", "Effect", "Measured with Codex"],
-    "zh": ["变量", "作用于", "默认值", "效果", "实测的 Codex 版本"],
-}
-_OF_COMMANDS = {
-    "en": ["Variable", "Read by", "Default", "Effect"],
-    "zh": ["变量", "由谁读取", "默认值", "效果"],
-}
+_ACTS_ON = {"en": "Acts on: {}", "zh": "作用于：{}"}
+_READ_BY = {"en": "Read by: {}", "zh": "由谁读取：{}"}
+_DEFAULT = {"en": "Default: {}", "zh": "默认值：{}"}
+_COMMA = {"en": ", ", "zh": "、"}
+_MEASURED = {"en": "Measured with Codex {}", "zh": "以 Codex {} 实测"}
 
 Text = str | Mapping[str, str]
 
@@ -55,18 +50,23 @@ def _in(text: Text, language: str) -> str:
     return text if isinstance(text, str) else text[language]
 
 
-def _table_of(group: str, language: str) -> str:
-    """Return the table of one group."""
-    head = (_OF_COMMANDS if group == "commands" else _OF_CODEX)[language]
-    rows = []
-    for each in variables():
-        if each.group == group:
-            names = "<br>".join(f"`{name}`" for name in each.names)
-            cells = [names, *(_in(one, language) for one in (each.signal, each.default, each.does))]
-            rows.append(cells if group == "commands" else [*cells, each.measured])
-    return table(head, rows)
+def _list_of(group: str, language: str) -> str:
+    """Return a definition list of one group."""
+    return "\n".join(_definition(each, language) for each in variables() if each.group == group)
+
+
+def _definition(variable: Variable, language: str) -> str:
+    of_commands = variable.group == "commands"
+    # The same name stands under Codex too, and an id is there once.
+    names = (f"`{name}`" if of_commands else f"`{name}`{{ #{name} }}" for name in variable.names)
+    facts = [(_READ_BY if of_commands else _ACTS_ON)[language].format(_in(variable.signal, language))]
+    if variable.default != "–":
+        facts.append(_DEFAULT[language].format(_in(variable.default, language)))
+    if variable.measured:
+        facts.append(_MEASURED[language].format(variable.measured.replace(", ", _COMMA[language])))
+    return f"{' '.join(names)}\n:   {_in(variable.does, language)}\n\n    {' · '.join(facts)}\n"
 
 
 TABLES: dict[str, Callable[[str], str]] = {
-    f"environment-{group}": partial(_table_of, group) for group in GROUPS
+    f"environment-{group}": partial(_list_of, group) for group in GROUPS
 }
