@@ -545,7 +545,7 @@ if ($Write) {
     Write-Output (". '" + $path.Replace("'", "''") + "'")
 }
 else {
-    Write-Output '# 1. In the terminal in which you start Codex:'
+    Write-Output '# 1. Where you start Codex. The shell keeps this line in its history; the option write does not:'
     Write-Output $line
 }
 Write-Output ''

@@ -509,7 +509,7 @@ if [ -n "$file" ]; then
   printf '# 1. The key is in a file that only you can read. Before you start Codex, load it:\n'
   print_load "$file"
 else
-  printf '# 1. In the terminal in which you start Codex:\n'
+  printf '# 1. Where you start Codex. The shell keeps this line in its history; the option write does not:\n'
   print_export
 fi
 printf '\n# 2. Into ~/.codex/config.toml, in place of any [otel] there:\n'

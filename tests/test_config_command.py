@@ -219,7 +219,7 @@ class TestVersions:
 
     def test_before_traces_there_were_logs(self) -> None:
         data = tomllib.loads(amend("", WISHES["relay"], Version.parse("0.72.0")).text)
-        assert set(data["otel"]) == {"exporter"}
+        assert set(data["otel"]) == {"environment", "exporter"}
 
     @pytest.mark.parametrize(
         ("version", "has", "lacks"),
@@ -398,7 +398,7 @@ class TestCommand:
         assert file.is_symlink()
         assert stat.S_IMODE(target.stat().st_mode) == 0o640
         [backup] = home.glob("*backup-1")
-        assert stat.S_IMODE(backup.stat().st_mode) == 0o640
+        assert stat.S_IMODE(backup.stat().st_mode) == 0o600
         assert "trace_exporter" in target.read_text()
 
     @pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")

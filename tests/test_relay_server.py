@@ -58,7 +58,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def relay(langfuse: RunningMock, state: Path) -> Iterator[str]:
-    with relay_for(langfuse, state, body_seconds=1.0) as url:
+    with relay_for(langfuse, state, body_seconds=5.0) as url:
         yield url
 
 
@@ -381,9 +381,9 @@ def test_a_full_disk(tmp_path: Path, langfuse: RunningMock) -> None:
     assert process.returncode == 0
     assert said.count("no room for more") == 1
     assert len(langfuse.store.traces) == 1
-    assert (
-        "1 exports found no room" in run(environment_for(langfuse), "--status", "--state", str(state)).stdout
-    )
+    status = run(environment_for(langfuse), "--status", "--state", str(state)).stdout
+    assert "1 exports found no room" in status
+    assert "no room for more: exports were turned away, and are lost" in status
 
 
 def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
@@ -415,7 +415,15 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
         (("--status", "--install"), "give one of --status"),
         (("--forward", "collector:4318"), "--forward must be an address with http://"),
         (("--forward", "http://127.0.0.1:9", "--forward-header", "authorization=x"), "authorization=@FILE"),
+        (("--forward", "http://127.0.0.1:99999/v1/traces"), "--forward must be an address with http://"),
+        (("--forward", "http://"), "--forward must be an address with http://"),
+        (("--forward", "http://me:hidden@127.0.0.1:9/"), "would stand in the list of processes"),
+        (("--forward", "http://127.0.0.1:9/?key=hidden"), "--forward-header authorization=@FILE"),
         (("--forward-header", "a=b"), "--forward-header goes with --forward"),
+        (("--environment", "Prod!"), "'Prod!' is no environment for Langfuse"),
+        (("--tag", "a,b"), "'a,b' is no tag"),
+        (("--user", ""), "a user is a name of 1 to 200 characters"),
+        (("--json",), "--json goes with --status"),
         (("--token-file", "nowhere"), "nowhere cannot be read: No such file or directory"),
         (("--tls-cert", "cert.pem"), "give --tls-cert and --tls-key together"),
     ],
@@ -427,7 +435,24 @@ def test_refuses_options_that_make_no_sense(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert complaint in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
+    assert "hidden" not in ended.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_refuses_credentials_that_hold_none(tmp_path: Path, langfuse: RunningMock) -> None:
+    file = tmp_path / "relay.env"
+    file.write_text("OTHER=1\n")
+    file.chmod(0o600)
+    ended = run(environment_for(langfuse), "--credentials", str(file), "--state", str(tmp_path / "state"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "relay.env has none of LANGFUSE_PUBLIC_KEY" in ended.stderr
+
+
+def test_refuses_swapped_keys(tmp_path: Path, langfuse: RunningMock) -> None:
+    swapped = {"LANGFUSE_PUBLIC_KEY": langfuse.secret_key, "LANGFUSE_SECRET_KEY": langfuse.public_key}
+    ended = run(environment_for(langfuse, **swapped), "--state", str(tmp_path / "state"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "the two keys are swapped" in ended.stderr
 
 
 @pytest.mark.parametrize("missing", ["LANGFUSE_BASE_URL", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"])

@@ -345,6 +345,24 @@ def test_ingestion(fault: Fault, words: str) -> None:
     assert len(sent) == (2 if fault.retry_after == 0 else 1)
 
 
+def test_a_server_that_hangs_after_it_took_the_keys() -> None:
+    layers = page_url("guide/verify", "layers")
+    with running_mock(faults=[Fault(hang=True)]) as mock:
+        result = verify("--timeout", "1", **with_keys(mock))
+    failed(result, "ingestion", "accepts the keys, and gives no answer to the test trace", layers)
+    assert "does not answer within 1 seconds" in result.stderr
+    with running_mock(faults=[Fault(hang=True, path="/api/public/v2/observations")]) as mock:
+        result = verify("--timeout", "1", **with_keys(mock))
+    failed(result, "read", "took the test trace, and gives no answer when asked for it", layers)
+
+
+def test_swapped_keys() -> None:
+    swapped = {"LANGFUSE_PUBLIC_KEY": "sk-lf-a", "LANGFUSE_SECRET_KEY": "pk-lf-b"}
+    result = verify("--region", "eu", **swapped)
+    assert result.exit_code == 2
+    assert "the two keys are swapped" in result.stderr
+
+
 @pytest.mark.parametrize("langfuse", [4, 3])
 def test_read(langfuse: int) -> None:
     """Taken with 200 and lost behind it, as when no worker runs."""
@@ -390,8 +408,8 @@ def test_read_names_what_was_answered_last() -> None:
             "alone: https://cloud.langfuse.com",
         ),
         (["--region", "eu", "--base-url", "http://localhost"], BOTH, "not both"),
-        (["--region", "eu", "--environment", "Prod"], BOTH, "the environment must be"),
-        (["--region", "eu", "--environment", "langfuse-x"], BOTH, "the environment must be"),
+        (["--region", "eu", "--environment", "Prod"], BOTH, "is no environment for Langfuse"),
+        (["--region", "eu", "--environment", "langfuse-x"], BOTH, "is no environment for Langfuse"),
         (["--region", "eu", "--timeout", "0"], BOTH, "--timeout"),
     ],
 )

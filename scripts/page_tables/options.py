@@ -44,7 +44,8 @@ def options(command: str, language: str) -> str:
             continue
         usage, meaning = parameter.get_help_record(context)
         option, value = re.fullmatch(r"(?:-\w, )?(--[\w-]+) ?(.*)", usage).groups()
-        meaning, _, rest = meaning.partition("  [default: ")
+        meaning, _, rest = meaning.partition(" [default: ")
+        meaning = meaning.rstrip()
         if language == "zh":
             meaning = _chinese()[command][option]
         if rest:

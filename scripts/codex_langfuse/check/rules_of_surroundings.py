@@ -8,8 +8,8 @@ from codex_langfuse.check.findings import Finding, Place, edit
 from codex_langfuse.check.setup import Setup
 from codex_langfuse.codex import versions
 from codex_langfuse.codex.config_files import codex_home
-from codex_langfuse.configuration.amend import langfuse_environment
 from codex_langfuse.configuration.edit import literal
+from codex_langfuse.langfuse.labels import nearest_environment
 
 _ENVIRONMENT_NAMES = ("langfuse.environment", "deployment.environment.name", "deployment.environment")
 _SESSION_NAMES = ("langfuse.session.id", "session.id", "gen_ai.conversation.id")
@@ -69,7 +69,7 @@ def _environment(setup: Setup) -> Iterator[Finding]:
     for name in _ENVIRONMENT_NAMES:
         value = attributes.get(name)
         if isinstance(value, str):
-            right = langfuse_environment(value)
+            right = nearest_environment(value)
             if value != right:
                 path = ("otel", "span_attributes", name)
                 yield Finding(
@@ -83,7 +83,7 @@ def _environment(setup: Setup) -> Iterator[Finding]:
     named = setup.get(("otel", "environment"))
     if isinstance(named, str) and named and not any(name in resource for name in _ENVIRONMENT_NAMES):
         old = setup.version is not None and setup.version < versions.OTEL_KEYS["span_attributes"]
-        right = langfuse_environment(named) or "prod"
+        right = nearest_environment(named)
         yield Finding(
             "environment-not-sent",
             setup.place(("otel", "environment")),

@@ -297,7 +297,9 @@ def _print_steps(url: "BaseUrl", line: str, file: Path | None, shell: Shell) -> 
         typer.echo("# 1. The key is in a file that only you can read. Before you start Codex, load it:")
         typer.echo(_load_command(file, shell))
     else:
-        typer.echo("# 1. In the terminal in which you start Codex:")
+        typer.echo(
+            "# 1. Where you start Codex. The shell keeps this line in its history; the option write does not:"
+        )
         typer.echo(line)
     typer.echo("\n# 2. Into ~/.codex/config.toml, in place of any [otel] there:")
     typer.echo(_TOML.format(place=url.place, endpoint=url.traces_endpoint))

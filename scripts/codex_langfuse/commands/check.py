@@ -103,7 +103,7 @@ def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
     fixed = []
     found = list(fixes(setup))
     for fix in found:
-        notes = tuple(f"mended: {finding.mistake.words['en'].title}" for finding in fix.mended)
+        notes = tuple(f"mends: {finding.mistake.words['en'].title}" for finding in fix.mended)
         if apply_change(Change(fix.file.path, fix.file.encoded, fix.text, notes), yes=yes, quiet=quiet):
             fixed += fix.mended
     if not found and not quiet:

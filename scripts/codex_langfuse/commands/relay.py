@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
@@ -44,7 +45,11 @@ def relay(
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag on every trace.")] = None,
     price_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Prices for models that Langfuse has none for (TOML, dollars for a million tokens).")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Prices for models that Langfuse has none for (TOML, dollars for a million tokens).",
+        ),
     ] = None,
     credentials: Annotated[
         Path | None,
@@ -118,6 +123,8 @@ def relay(
     errands = [status, retry_failed, discard_failed, install, uninstall]
     if sum(errands) > 1:
         wrong_usage("give one of --status, --retry-failed, --discard-failed, --install, --uninstall")
+    if as_json and not status:
+        wrong_usage("--json goes with --status")
     folder = (state or default_state_folder(os.environ)).absolute()
     try:
         if status:
@@ -228,6 +235,8 @@ class _Options:
         from codex_langfuse.relay.secret_file import read_variables
 
         read = read_variables(self.credentials) if self.credentials else {}
+        if self.credentials and not read.keys() & set(CREDENTIAL_VARIABLES):
+            wrong_usage(f"--credentials: {self.credentials} has none of {', '.join(CREDENTIAL_VARIABLES)}")
         both = {**os.environ, **read}
         return {name: both[name] for name in CREDENTIAL_VARIABLES if both.get(name)}
 
@@ -241,6 +250,7 @@ class _Options:
             content = Content(self.content)
         except ValueError:
             wrong_usage("--content must be none, prompts or full")
+        self._check_labels()
         try:
             prices = read_price_file(self.price_file) if self.price_file else {}
         except PriceFileError as wrong:
@@ -253,6 +263,18 @@ class _Options:
             prices=prices,
         )
         return Assembly(policy)
+
+    def _check_labels(self) -> None:
+        from codex_langfuse.langfuse.labels import check_environment, check_tag, check_user
+
+        try:
+            if self.environment is not None:
+                check_environment(self.environment)
+            check_user(self.user)
+            for tag in self.tags:
+                check_tag(tag)
+        except ValueError as wrong:
+            wrong_usage(str(wrong))
 
     def arguments(self, credentials: Path | None) -> list[str]:
         """Return the options as words for a service, with absolute paths."""
@@ -280,9 +302,19 @@ class _Options:
 
 
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")) or not text.isprintable() or " " in text:
+    try:
+        parts = urlsplit(text)
+        possible = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # no such port
+        possible = False
+    if not possible or not text.isprintable() or " " in text:
         wrong_usage(
             "--forward must be an address with http:// or https://, such as http://HOST:4318/v1/traces"
+        )
+    if "@" in parts.netloc or parts.query:
+        wrong_usage(
+            "--forward: a user name, a password or what follows a ? would stand in the list of processes "
+            "and in the log; give it as --forward-header authorization=@FILE"
         )
     return text
 

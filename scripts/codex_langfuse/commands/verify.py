@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,16 +47,16 @@ def verify(
       codex-langfuse verify --json
     """
     from codex_langfuse.langfuse.credentials import CredentialsError, access_in
+    from codex_langfuse.langfuse.labels import check_environment
     from codex_langfuse.verify.layers import Layer, LayerError
     from codex_langfuse.verify.verification import verify_arrival
 
     if region and base_url:
         wrong_usage("give --region or --base-url, not both")
-    if not re.fullmatch(r"(?!langfuse)[a-z0-9_-]{1,40}", environment):
-        wrong_usage(
-            "the environment must be 1 to 40 of a-z, 0-9, - and _, and not begin with langfuse;",
-            "Langfuse would file the trace elsewhere.",
-        )
+    try:
+        check_environment(environment)
+    except ValueError as wrong:
+        wrong_usage(f"--environment: {wrong}")
     try:
         access = access_in(os.environ, region.value if region else base_url)
     except CredentialsError as wrong:

@@ -15,6 +15,7 @@ from codex_langfuse.configuration.edit import Draft, EditError, Names, dotted
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.configuration.routes import RELAY, Wish
 from codex_langfuse.langfuse.credentials import REGIONS, TRACES_HEADERS
+from codex_langfuse.langfuse.labels import nearest_environment
 
 TRACE_EXPORTER: Names = ("otel", "trace_exporter")
 LOG_EXPORTER: Names = ("otel", "exporter")
@@ -123,9 +124,8 @@ class _Amendment:
         direct = self.wish.route is Route.DIRECT
         environment = self.wish.environment or self.draft.get(("otel", "environment"))
         if not isinstance(environment, str):
-            environment = "prod" if direct else None
-        if environment:
-            self.draft.set(("otel", "environment"), environment)
+            environment = "prod"
+        self.draft.set(("otel", "environment"), environment)
         if self._understands("metrics_exporter"):
             if isinstance(self.draft.get(METRICS_EXPORTER), dict):
                 self._note("metrics_exporter stays as it is: it names a place of yours")
@@ -204,10 +204,10 @@ class _Amendment:
         else:
             self._note("logs still go where `exporter` sends them; on this route nothing needs them")
 
-    def _describe_spans(self, environment: str | None) -> None:
+    def _describe_spans(self, environment: str) -> None:
         attributes: dict[str, str] = {}
-        name = langfuse_environment(environment)
-        if name and (self.wish.route is Route.DIRECT or self.wish.environment):
+        name = nearest_environment(environment)
+        if self.wish.route is Route.DIRECT or self.wish.environment:
             attributes["langfuse.environment"] = name
             if name != environment:
                 self._note(f"Langfuse does not take {environment!r} for an environment; it gets {name!r}")
@@ -273,12 +273,3 @@ def _host(endpoint: object) -> str:
         return parts.netloc.lower().rpartition("@")[2]
     except ValueError:
         return ""
-
-
-def langfuse_environment(name: str | None) -> str | None:
-    """Make of a name one that Langfuse takes for an environment."""
-    if not name:
-        return None
-    plain = re.sub(r"[^a-z0-9_-]", "-", name.lower())
-    plain = re.sub(r"^langfuse[-_]*", "", plain)[:40]
-    return plain or "prod"

@@ -2,6 +2,7 @@
 
 Beside ``config.toml`` stands ``config.toml.codex-langfuse-backup-1``, then ``-2`` and so on: one for each
 change, which the undoing uses up from the newest. Where there was no file before, ``…-absent-1`` says so.
+Only its owner can read a backup, whatever the file's mode: it may hold the key that the change removes.
 """
 
 import os
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_PRIVATE = 0o600
 _SUFFIX = re.compile(r"\.codex-langfuse-(backup|absent)-(\d+)$")
 
 
@@ -26,7 +28,6 @@ class Backup:
     path: Path
     number: int
     content: bytes | None
-    mode: int
 
 
 def real_path(path: Path) -> Path:
@@ -43,10 +44,10 @@ def write_with_backup(path: Path, content: bytes) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     number = max((backup.number for backup in _backups(target)), default=0) + 1
     exists = target.exists()
-    mode = stat.S_IMODE(target.stat().st_mode) if exists else 0o600
+    mode = stat.S_IMODE(target.stat().st_mode) if exists else _PRIVATE
     kind = "backup" if exists else "absent"
     backup = target.with_name(f"{target.name}.codex-langfuse-{kind}-{number}")
-    _write_atomically(backup, target.read_bytes() if exists else b"", mode)
+    _write_atomically(backup, target.read_bytes() if exists else b"", _PRIVATE)
     _write_atomically(target, content, mode)
     return backup
 
@@ -61,7 +62,7 @@ def newest_backup(path: Path) -> Backup:
 
 
 def undo(path: Path) -> Backup:
-    """Bring back the state before the last change, byte for byte and mode, and drop its backup.
+    """Bring back the text before the last change, byte for byte, and drop its backup. The mode stays.
 
     Raises:
         NoBackupError: there is none.
@@ -71,7 +72,8 @@ def undo(path: Path) -> Backup:
     if backup.content is None:
         target.unlink(missing_ok=True)
     else:
-        _write_atomically(target, backup.content, backup.mode)
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE
+        _write_atomically(target, backup.content, mode)
     backup.path.unlink()
     return backup
 
@@ -82,7 +84,7 @@ def _backups(target: Path) -> list[Backup]:
         match = _SUFFIX.search(path.name)
         if match and path.name == target.name + match[0]:
             content = path.read_bytes() if match[1] == "backup" else None
-            found.append(Backup(path, int(match[2]), content, stat.S_IMODE(path.stat().st_mode)))
+            found.append(Backup(path, int(match[2]), content))
     return found
 
 

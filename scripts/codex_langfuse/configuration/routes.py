@@ -6,11 +6,10 @@ from urllib.parse import urlsplit
 
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.langfuse.credentials import BaseUrl
+from codex_langfuse.langfuse.labels import check_environment, check_tag, check_user
 
 #: Where ``codex-langfuse relay`` listens unless told otherwise.
 RELAY = "http://127.0.0.1:4318"
-
-_ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -29,18 +28,14 @@ class Wish:
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for what Langfuse would not take as it is meant."""
-        if self.environment is not None and not _ENVIRONMENT.fullmatch(self.environment):
-            raise ValueError(
-                f"{self.environment!r} is no environment for Langfuse: up to 40 of a-z 0-9 - _, not "
-                'beginning with "langfuse"; anything else becomes "default" there'
-            )
-        if self.user is not None and not 0 < len(self.user) <= 200:
-            raise ValueError("a user is a name of 1 to 200 characters")
+        if self.environment is not None:
+            check_environment(self.environment)
+        if self.user is not None:
+            check_user(self.user)
         if any("sk-lf-" in text for text in (self.environment, self.user, *self.tags) if text):
             raise ValueError("that is a secret key; it is never written into a configuration")
         for tag in self.tags:
-            if not tag.strip() or "," in tag:
-                raise ValueError(f"{tag!r} is no tag: it is empty, or has the comma that separates tags")
+            check_tag(tag)
 
     @property
     def traces_endpoint(self) -> str:

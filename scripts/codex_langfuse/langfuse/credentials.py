@@ -197,12 +197,17 @@ def _what_it_is(key: str, prefix: str) -> str:
 
 def check_pair(public_key: str, secret_key: str, *, any_form: bool = False) -> None:
     """Raise ``CredentialsError`` when a pair of trimmed keys cannot work."""
-    if not any_form and public_key.startswith("sk-lf-") and secret_key.startswith("pk-lf-"):
+    if not any_form:
+        _refuse_swapped(public_key, secret_key)
+    check_key("public key", public_key, any_form=any_form)
+    check_key("secret key", secret_key, any_form=any_form)
+
+
+def _refuse_swapped(public_key: str, secret_key: str) -> None:
+    if public_key.startswith("sk-lf-") and secret_key.startswith("pk-lf-"):
         raise CredentialsError(
             "the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-"
         )
-    check_key("public key", public_key, any_form=any_form)
-    check_key("secret key", secret_key, any_form=any_form)
 
 
 def basic_authorization(public_key: str, secret_key: str) -> str:
@@ -261,6 +266,7 @@ def access_in(environment: Mapping[str, str], base_url: str | None = None) -> Ac
     public_key = trim(environment.get("LANGFUSE_PUBLIC_KEY", ""))
     secret_key = trim(environment.get("LANGFUSE_SECRET_KEY", ""))
     if (public_key and secret_key) or ((public_key or secret_key) and for_codex is None):
+        _refuse_swapped(public_key, secret_key)
         check_key("public key", public_key, any_form=True)
         check_key("secret key", secret_key, any_form=True)
         authorization = basic_authorization(public_key, secret_key)

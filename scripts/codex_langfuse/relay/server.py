@@ -145,11 +145,11 @@ async def _serve(
 
     figures = store.figures()
     if figures.waiting or figures.batches:
-        text = "found on disk: %d turns to deliver, %d exports of turns in progress"
+        text = "found on disk: turns to deliver: %d, exports of turns in progress: %d"
         logger.info(text, figures.waiting, figures.batches)
     if figures.set_aside:
-        text = "%d turns are set aside; after the mend: codex-langfuse relay --retry-failed"
-        logger.warning(text, sum(figures.set_aside.values()))
+        text = "%d set aside; after the mend: %s"
+        logger.warning(text, sum(figures.set_aside.values()), state_folder.retry_command(settings.state))
     server = _Server(_uvicorn_config(works, settings.tls), listening)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     keeping = asyncio.create_task(keeper.run())

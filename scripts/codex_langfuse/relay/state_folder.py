@@ -39,6 +39,12 @@ def default_state_folder(environment: Mapping[str, str], platform: str = sys.pla
     return (Path(state) if Path(state).is_absolute() else home / ".local/state") / "codex-langfuse"
 
 
+def retry_command(folder: Path) -> str:
+    """Return the command that makes the turns set aside in ``folder`` deliverable again."""
+    where = "" if folder == default_state_folder(os.environ) else f" --state '{folder}'"
+    return f"codex-langfuse relay --retry-failed{where}"
+
+
 def prepare(folder: Path) -> None:
     """Make the folder with mode 0700; raises ``StateFolderError`` if others may look into it."""
     try:

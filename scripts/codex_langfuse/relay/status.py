@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codex_langfuse.relay.state_folder import Holder, holder
+from codex_langfuse.relay.state_folder import Holder, holder, retry_command
 from codex_langfuse.relay.store import FILE_NAME, Figures, Store
 
 
@@ -71,7 +71,7 @@ class Status:
         for refusal, number in figures.set_aside.items():
             lines.append(f"set aside   {number}: {refusal}")
         if figures.set_aside:
-            lines.append("            After the mend: codex-langfuse relay --retry-failed")
+            lines.append(f"            After the mend: {retry_command(self.folder)}")
         if figures.turned_away:
             lines.append(f"turned away {figures.turned_away} exports found no room and are lost")
         if self.holder and "refused" in notes:

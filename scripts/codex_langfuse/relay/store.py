@@ -198,6 +198,7 @@ class Store:
         with self._transaction():
             if turned_away:
                 self._count("turned away", turned_away)
+                self._note("last error", "no room for more: exports were turned away, and are lost", now)
             self._database.executemany("DELETE FROM inbox WHERE id = ?", ((each,) for each in forgotten))
             for turn in turns:
                 added = self._database.execute("INSERT OR IGNORE INTO sent (key) VALUES (?)", (turn.key,))

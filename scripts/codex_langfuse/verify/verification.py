@@ -1,7 +1,8 @@
 """Send a test trace, wait until Langfuse shows it, and tell which layer fails if one does."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -19,6 +20,8 @@ from codex_langfuse.verify.connection import (
 )
 from codex_langfuse.verify.layers import ENDPOINT_PATH, LAYERS, REFUSED_KEYS, Layer, LayerError
 from codex_langfuse.verify.trial_trace import TrialTrace, make_trial_trace
+
+_SERVER_LOG = "See the log of Langfuse's web container: its storage, queue or database may be out of reach."
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 2.0
@@ -79,7 +82,8 @@ def verify_arrival(
 def _send(connection: Connection, trace: TrialTrace) -> None:
     """Send as Codex does with the documented configuration; success was 207 before Langfuse 3.38."""
     headers = {"content-type": "application/x-protobuf", "x-langfuse-ingestion-version": "4"}
-    answer = retrying_once(lambda: connection.post(TRACES_PATH, trace.body, headers))
+    with _reached_before(Layer.INGESTION, "Langfuse accepts the keys, and gives no answer to the test trace"):
+        answer = retrying_once(lambda: connection.post(TRACES_PATH, trace.body, headers))
     if answer.status_code in (200, 207):
         return
     status, said = answer.status_code, langfuses_words(answer)
@@ -105,8 +109,7 @@ def _send(connection: Connection, trace: TrialTrace) -> None:
         413: "A proxy in front of Langfuse limits the size of requests; raise its limit.",
         429: "Too many requests" + (f"; it asks to wait {wait} seconds." if wait is not None else "."),
     }
-    server = "See the log of Langfuse's web container: its storage, queue or database may be out of reach."
-    remedy = remedies.get(status, server if status >= 500 else "A proxy in front may change requests.")
+    remedy = remedies.get(status, _SERVER_LOG if status >= 500 else "A proxy in front may change requests.")
     raise LayerError(
         Layer.INGESTION,
         f"Langfuse accepts the keys, but not the test trace (status {status})",
@@ -114,6 +117,19 @@ def _send(connection: Connection, trace: TrialTrace) -> None:
         *said,
         page=LAYERS,
     )
+
+
+@contextmanager
+def _reached_before(layer: Layer, message: str) -> Iterator[None]:
+    """Blame what was asked for, not the address, once the server has answered."""
+    try:
+        yield
+    except LayerError as failure:
+        if failure.layer is not Layer.ADDRESS:
+            raise
+        raise LayerError(
+            layer, message, f"Before, it did answer. Now: {failure}.", _SERVER_LOG, page=LAYERS
+        ) from failure
 
 
 class _Reader:
@@ -130,7 +146,10 @@ class _Reader:
         """Return the endpoint that showed all of the trace; raises ``LayerError`` at the deadline."""
         pause = _FIRST_PAUSE
         while True:
-            answer = self._ask()
+            with _reached_before(
+                Layer.READ, "Langfuse took the test trace, and gives no answer when asked for it"
+            ):
+                answer = self._ask()
             if self._shown >= self._trace.observations:
                 return "/api/public/traces" if self._legacy else "/api/public/v2/observations"
             left = deadline - time.monotonic()
