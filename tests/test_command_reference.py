@@ -31,4 +31,4 @@ def test_options(name: str, docs: Path) -> None:
 @pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
 def test_commands(docs: Path) -> None:
     text = section(docs / "reference/command-line.md", "install")
-    assert set(re.findall(r"^\| \[`(\w+)`\]\(#(?:\w+)\)", text, flags=re.M)) == set(COMMANDS)
+    assert set(re.findall(r"^\| \[`([\w-]+)`\]\(#[\w-]+\)", text, flags=re.M)) == set(COMMANDS)

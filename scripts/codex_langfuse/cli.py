@@ -10,6 +10,7 @@ from codex_langfuse.commands.check import check
 from codex_langfuse.commands.config import config
 from codex_langfuse.commands.mock import mock
 from codex_langfuse.commands.relay import relay
+from codex_langfuse.commands.test_plan import test_plan
 from codex_langfuse.commands.verify import verify
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.command()(check)
 app.command()(config)
 app.command()(mock)
 app.command()(relay)
+app.command("test-plan")(test_plan)
 app.command()(verify)
 
 

@@ -260,11 +260,12 @@ def _tell(outcome: "Outcome") -> None:
     if cleaning is None or not cleaning.sent:
         return
     if cleaning.kept:
-        note(f"{cleaning.sent} traces stay in Langfuse")
+        note(f"traces that stay in Langfuse: {cleaning.sent}")
     elif cleaning.problem:
-        note(f"Langfuse does not delete {cleaning.sent - cleaning.deleted} traces: {cleaning.problem}")
+        stay = cleaning.sent - cleaning.deleted
+        note(f"traces that stay in Langfuse: {stay}; it did not take on to delete them ({cleaning.problem})")
     else:
-        tell(f"Langfuse deletes the {cleaning.deleted} traces that were sent; it takes it a moment.")
+        tell(f"Traces that Langfuse has taken on to delete: {cleaning.deleted}, all that were sent.")
 
 
 def _write(folder: Path, outcome: "Outcome", language: str, *, quiet: bool) -> None:

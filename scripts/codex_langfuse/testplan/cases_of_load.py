@@ -143,7 +143,7 @@ def performance(stage: Stage, proof: Proof) -> None:
 
 
 def _through_relay(stage: Stage, langfuse: Langfuse, state: Path, *, killed: bool = False) -> Turn:
-    """Time a turn to a relay's own address, past the wire."""
+    """Time a turn to a relay's own address, unseen."""
     with stage.relay_process(langfuse, state) as relay:
         turn = stage.turn(configurations.relayed(relay.url))
         if killed:

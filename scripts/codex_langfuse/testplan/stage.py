@@ -140,6 +140,7 @@ class Stage:
         self.case = case
         self.played_against = []
         self.wire.clear()
+        self.wire.pass_unseen(self.model.base_url)
         self.mock.store.clear()
         self.mock.faults.clear()
         self.model.play("plain turn")
@@ -257,7 +258,10 @@ class Stage:
 
     @contextmanager
     def relay_process(self, langfuse: Langfuse, state: Path) -> Iterator["RelayProcess"]:
-        """Run the command ``codex-langfuse relay`` and lead Codex to it; at the end it is told to stop."""
+        """Run the command ``codex-langfuse relay`` and lead Codex to it; at the end it is told to stop.
+
+        What is sent to its own address is not recorded.
+        """
         environment = {
             **self.codex.environment,
             "LANGFUSE_BASE_URL": langfuse.address,
@@ -278,6 +282,7 @@ class Stage:
         try:
             relay.wait_until_ready()
             self.wire.route(configurations.RELAY, relay.url)
+            self.wire.pass_unseen(relay.url)
             yield relay
         finally:
             relay.stop()

@@ -57,11 +57,12 @@ class Route:
     """Where requests to an origin really go, and with which TLS the origin is spoken for.
 
     ``upstream`` is an address without a path. Without ``context`` the wire's own authority vouches for the
-    host.
+    host. What is not ``recorded`` passes unseen.
     """
 
     upstream: str
     context: ssl.SSLContext | None = None
+    recorded: bool = True
 
 
 @dataclass
@@ -83,10 +84,10 @@ class Wire:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make Codex and Python use the wire; only 127.0.0.1 is reached without it."""
+        """The variables that make Codex and Python use the wire, whatever they ask for."""
         return {
             **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), self.url),
-            **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
             **dict.fromkeys(("SSL_CERT_FILE", "CODEX_CA_CERTIFICATE"), str(self.authority)),
         }
 
@@ -101,6 +102,11 @@ class Wire:
     def route(self, address: str, upstream: str, context: ssl.SSLContext | None = None) -> None:
         """Lead requests to the origin of ``address`` to ``upstream``."""
         self._routes[origin_of(address)] = Route(upstream, context)
+
+    def pass_unseen(self, address: str) -> None:
+        """Hand on requests to the origin of ``address`` as they are, and record none."""
+        origin = origin_of(address)
+        self._routes[origin] = Route(origin, recorded=False)
 
     def stand_for(self, address: str) -> None:
         """Take requests to the wire itself, from one who uses no proxy, for requests to ``address``."""
@@ -223,7 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
         left_out = _HOP_BY_HOP if self.tunnel or as_proxy else _HOP_BY_HOP | {"host"}
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         exchange = Exchange(origin, self.command, path, dict(headers), body, self.certificate)
-        self.wire.exchanges.append(exchange)
+        if route.recorded:
+            self.wire.exchanges.append(exchange)
         request = httpx.Request(
             self.command,
             route.upstream + path,
