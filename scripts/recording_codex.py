@@ -8,6 +8,7 @@ is not on loopback fails at once.
 import gzip
 import json
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -97,6 +98,8 @@ def record(binary: Path, codex: Version) -> list[dict[str, Any]]:
             overrides=_OVERRIDES,
             binary=binary,
         )
+        # The stored recordings were made outside a git repository, where Codex looks in more folders.
+        shutil.rmtree(isolated.workspace / ".git")
         isolated.write_config(_config(codex, sink.url))
         sink.started = time.monotonic()
         run = isolated.run_exec(PROMPT, "--skip-git-repo-check")

@@ -11,13 +11,16 @@ from google.protobuf.json_format import ParseDict
 import recordings
 from codex_langfuse.codex.binary import CodexNotFoundError, codex_version, find_codex
 from codex_langfuse.codex.versions import Version
-from recorded_names import Name, names, names_in
+from recorded_names import ON_EVERY_SPAN, Name, names, names_in
 from recording_codex import RecordingError, record, write
 
 ROOT = Path(__file__).resolve().parents[1]
 
 #: A span that ends as Codex exits is now and then lost (in 0.156 to 0.161 in one run of six).
 _ATTEMPTS = 3
+
+#: Attributes of everything, which say nothing of a new span or event.
+_OBVIOUS = ON_EVERY_SPAN | {"event.name", "thread.id"}
 
 
 def compared_with(codex: Version) -> str:
@@ -61,7 +64,7 @@ def _lines(only: frozenset[Name], elsewhere: frozenset[Name]) -> Iterable[str]:
     for name in sorted(only):
         kind, what, *attribute = name
         if not attribute:
-            attributes = sorted(each[2] for each in only if each[:2] == name and len(each) == 3)
+            attributes = sorted({each[2] for each in only if each[:2] == name and len(each) == 3} - _OBVIOUS)
             yield f"{kind} {what}" + (f" ({', '.join(attributes)})" if attributes else "")
         elif (kind, what) in elsewhere:
             yield f"{kind} {what}: {attribute[0]}"
