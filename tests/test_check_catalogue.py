@@ -412,9 +412,10 @@ def test_without_a_client_certificate_nothing_arrives(surroundings, tmp_path) ->
     authority = PrivateAuthority()
     routes = dict.fromkeys(LANGFUSE_HOSTS, surroundings.langfuse.url)
     with tls_proxy(routes, private={"cloud.langfuse.com": authority}) as proxy:
-        environment = {**proxy.environment, **GOOD_KEYS, "RUST_LOG": "opentelemetry_sdk=debug"}
+        authority.hand_out(tmp_path / "files")
+        trusted = {"SSL_CERT_FILE": str(tmp_path / "files/ca.pem"), "RUST_LOG": "opentelemetry_sdk=debug"}
+        environment = {**proxy.environment, **GOOD_KEYS, **trusted}
         codex = IsolatedCodex(tmp_path, model_url=surroundings.model.base_url, environment=environment)
-        authority.hand_out(codex.codex_home)
         codex.write_config(mistake.example.config)
         run = codex.run_exec()
     assert run.returncode == 0

@@ -21,6 +21,7 @@ from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.edit import key_literal, literal
 from codex_langfuse.langfuse.credentials import TRACES_HEADERS, basic_authorization
 from harness.fences.placeholders import filled_in
+from harness.private_authority import PrivateAuthority
 
 EXAMPLES = Path(__file__).parent.parent / "examples/codex"
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
@@ -94,6 +95,7 @@ def test_what_files_do_not_tell_is_not_made_up(mistake, tmp_path) -> None:
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
 def test_nothing_is_found_in_what_is_right(example, tmp_path) -> None:
+    PrivateAuthority().hand_out(tmp_path / "home/.config/codex-langfuse")  # which one of them names
     found = of_config(tmp_path, example.read_text(encoding="utf-8"))
     assert [finding for finding in found if finding.severity != "info"] == []
 

@@ -1,14 +1,20 @@
 """What guide/security says of the sandbox and of certificates, beyond what its own fences run."""
 
 import datetime
+import getpass
 import os
+import shutil
+import socket
 import ssl
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
-import trustme
 
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.overrides import model_overrides, with_overrides
@@ -36,6 +42,7 @@ codex exec --skip-git-repo-check -s workspace-write 'Run `cat /proc/[0-9]*/envir
 LOOK_AT_THE_FILE = "codex sandbox -P observed -- cat ~/.config/codex-langfuse/env"
 
 SELF_HOSTED = (ROOT / "examples/codex/self-hosted.toml").read_text(encoding="utf-8")
+NGINX = (ROOT / "examples/tls/nginx.conf").read_text(encoding="utf-8")
 FOLDER_DENIED = (ROOT / "examples/codex/key-folder-denied.toml").read_text(encoding="utf-8")
 
 
@@ -167,15 +174,69 @@ def test_an_expired_certificate_is_refused_in_silence(surroundings, tmp_path) ->
         assert proxy.requests == []
 
 
+@contextmanager
+def nginx(folder: Path, langfuse: str) -> Iterator[int]:
+    """The page's nginx in front of ``langfuse``, with the certificates in ``folder``; yields its port."""
+    program = shutil.which("nginx")
+    if program is None:
+        pytest.skip("nginx is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = NGINX.replace("/etc/nginx/langfuse", str(folder)).replace("http://127.0.0.1:3000", langfuse)
+    server = server.replace("listen 443", f"listen 127.0.0.1:{port}")
+    (folder / "nginx.conf").write_text(
+        f"user {getpass.getuser()}; daemon off; pid {folder}/pid; error_log stderr; events {{}}\n"
+        f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
+        f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n{server} }}\n"
+    )
+    serving = subprocess.Popen([program, "-p", str(folder), "-c", "nginx.conf"])
+    try:
+        for _ in range(100):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield port
+    finally:
+        serving.terminate()
+        serving.wait()
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize(("lines", "status"), [(3, 200), (1, 400)], ids=["certificate", "none"])
+def test_nginx_lets_codex_in_with_a_certificate(surroundings, tmp_path, lines, status) -> None:
+    authority = PrivateAuthority()
+    codex = IsolatedCodex(tmp_path / "codex", model_url=surroundings.model.base_url, environment=KEY)
+    authority.hand_out(codex.codex_home)
+    authority.certify("127.0.0.1", tmp_path)
+    shutil.copy(codex.codex_home / "ca.pem", tmp_path)
+    tls = [
+        'ca-certificate = "ca.pem"',
+        'client-certificate = "client.pem"',
+        'client-private-key = "client.key"',
+    ]
+    surroundings.clear()
+    with nginx(tmp_path, surroundings.langfuse.url) as port:
+        codex.write_config(
+            f'[otel]\nmetrics_exporter = "none"\n[otel.trace_exporter.otlp-http]\n'
+            f'endpoint = "https://127.0.0.1:{port}/api/public/otel/v1/traces"\nprotocol = "binary"\n'
+            f"tls = {{ {', '.join(tls[:lines])} }}\n"
+        )
+        run = codex.run_exec(environment={"RUST_LOG": "opentelemetry_sdk=debug"})
+        checked = shell(codex, f"{sys.executable} -m codex_langfuse check")
+    assert ("The server demands a client certificate" in checked.stdout) == (status == 400)
+    assert {request.status for request in surroundings.langfuse.store.requests} == (
+        {200} if status == 200 else set()
+    )
+    assert ("Status(400, None)" in run.stderr) == (status == 400)
+
+
 def test_the_mock_lets_in_only_who_has_a_certificate(tmp_path) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    server = authority.issue_cert("127.0.0.1")
-    server.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
-    server.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+    authority = PrivateAuthority()
+    authority.hand_out(tmp_path)
+    authority.certify("127.0.0.1", tmp_path)
     trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
     with_certificate = ssl.create_default_context(cafile=tmp_path / "ca.pem")
-    authority.issue_cert("me@example.com").configure_cert(with_certificate)
+    with_certificate.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")
     files = Tls(tmp_path / "server.pem", tmp_path / "server.key", tmp_path / "ca.pem")
     with running_mock(tls=files) as mock:
         assert mock.url.startswith("https://")

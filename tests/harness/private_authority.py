@@ -27,3 +27,10 @@ class PrivateAuthority:
         key = folder / "client.key"
         key.touch(mode=0o600)
         client.private_key_pem.write_to_path(str(key))
+
+    def certify(self, host: str, folder: Path) -> None:
+        """Write ``server.pem`` and ``server.key`` of a server called ``host`` into ``folder``."""
+        server = self._authority.issue_cert(host)
+        server.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
+        server.private_key_pem.write_to_path(str(folder / "server.key"))
+        (folder / "server.key").chmod(0o600)
