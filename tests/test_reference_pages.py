@@ -81,6 +81,21 @@ def test_a_row_of_the_mapping_that_does_not_hold_is_not_printed(
         getattr(langfuse_mapping, table)("en")
 
 
+def test_what_the_mapping_says_below_its_tables() -> None:
+    """langfuse-mapping.md: forms of tags, input and output of one convention, words that are no level."""
+    observed = langfuse_mapping.observed
+    for tags in ('["a", "b"]', "a,b", "a, b"):
+        assert observed({"langfuse.trace.tags": tags})["tags"] == ["a", "b"]
+    both = observed({"langfuse.observation.input": "asked", "output": "answered"})
+    assert (both["input"], both["output"]) == ("asked", None)
+    assert observed({"langfuse.observation.level": "dreadful"})["level"] == "DEFAULT"
+    usage = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 10}
+    priced = observed({**usage, "gen_ai.request.model": "gpt-5"})
+    assert priced["totalCost"] > 0
+    for model in ({}, {"gen_ai.request.model": "gpt-5-codex"}):
+        assert observed({**usage, **model})["totalCost"] == 0
+
+
 def test_records_and_spans_are_as_the_page_says() -> None:
     """telemetry.md: severity and body of log records, status of spans, temporality of metrics."""
     for name in recordings.names():
