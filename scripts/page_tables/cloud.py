@@ -22,13 +22,13 @@ _ROWS = {
         "A short turn with one command",
         f"The same, its answer streamed in {PIECES} pieces",
         "1,000 short turns",
-        "Export requests of a short turn",
+        "Export requests of a short turn (not billed)",
     ],
     "zh": [
         "一个执行一条命令的简短轮次",
         f"同上，但回答分 {PIECES} 个片段流式返回",
         "1,000 个简短轮次",
-        "一个简短轮次的导出请求数",
+        "一个简短轮次的导出请求数（不计费）",
     ],
 }
 
