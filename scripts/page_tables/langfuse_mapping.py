@@ -788,13 +788,16 @@ def _records(by_record: Mapping[str, list[str]], language: str) -> str:
 
 def relay_counts(language: str) -> str:
     """Return the metadata that the relay adds of itself: no attribute of Codex alone is behind it."""
-    from_codex = {field.path for field in _sources() if field.kind == "AGENT"}
-    own = sorted(path for kind, path in relayed_fields() if kind == "AGENT" and path.startswith("metadata."))
-    comma, words = {
-        "en": (", ", "Counted or concluded by the relay itself: {}."),
-        "zh": ("、", "由中继自行统计或推断：{}。"),
+    from_codex = {(field.kind, field.path) for field in _sources()}
+    own: dict[str, list[str]] = {}
+    for kind, path in sorted(relayed_fields()):
+        if path.startswith("metadata.") and (kind, path) not in from_codex:
+            own.setdefault(kind, []).append(f"`{path}`")
+    comma, semicolon, words = {
+        "en": (", ", "; ", "Counted or concluded by the relay itself: {}."),
+        "zh": ("、", "；", "由中继自行统计或推断：{}。"),
     }[language]
-    return words.format(comma.join(f"`{path}`" for path in own if path not in from_codex)) + "\n"
+    return words.format(semicolon.join(f"{kind} {comma.join(paths)}" for kind, paths in own.items())) + "\n"
 
 
 TABLES: dict[str, Callable[[str], str]] = {

@@ -111,8 +111,8 @@ def codex_changes(language: str) -> str:
     rows = []
     for change in verified()["codex"]["change"]:
         bounds = recorded_bounds(change)
-        keys = ", ".join(f"`{key}`" for key in change.get("keys", []))
-        left, right = {"en": (" (", ")"), "zh": ("（", "）")}[language]
+        comma, left, right = {"en": (", ", " (", ")"), "zh": ("、", "（", "）")}[language]
+        keys = comma.join(f"`{key}`" for key in change.get("keys", []))
         rows.append(
             [
                 change["since"],
@@ -136,12 +136,13 @@ def _bounds(bounds: tuple[str, str] | None, language: str) -> str:
 def otel_keys(language: str) -> str:
     """Return the keys of ``[otel]`` by the version that first understands them."""
     head = {"en": ["Codex", "Keys that came with it"], "zh": ["Codex", "新增的键"]}[language]
+    comma = {"en": ", ", "zh": "、"}[language]
     by_version: dict[Version, list[str]] = {}
     for key, since in OTEL_KEYS.items():
         by_version.setdefault(since, []).append(key)
     return table(
         head,
-        ([str(since), ", ".join(f"`{key}`" for key in keys)] for since, keys in sorted(by_version.items())),
+        ([str(since), comma.join(f"`{key}`" for key in keys)] for since, keys in sorted(by_version.items())),
     )
 
 
