@@ -1,5 +1,7 @@
 """How many observations a turn leaves in Langfuse, counted in recordings and in what the bench measured."""
 
+from functools import cache
+
 import bench_results
 import recordings
 from codex_langfuse.relay.documented import relayed
@@ -35,6 +37,7 @@ def burst(language: str) -> str:
     }[language]
 
 
+@cache
 def _both_routes(version: str) -> tuple[list[Span], list[Span]]:
     name = recordings.simple_turns()[version]
     direct = [span for body in recordings.bodies(name, "traces") for span in spans_in(body)]
