@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+import upstream_names
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import running_scripted_model
 from codex_langfuse.mock.server import running_mock
@@ -206,3 +207,18 @@ def test_the_pod_delivers_its_turn_when_it_is_stopped(
         assert [one["type"] for one in observations if one["isRootObservation"]] == ["AGENT"]
         assert {one["environment"] for one in observations} == {"ci"}
         assert all("ci" in one["tags"] for one in observations)
+
+
+# --- Where the names come from ---
+
+
+def test_names_are_read_out_of_a_compose_file() -> None:
+    listed = upstream_names.compose_names(
+        "services:\n  web:\n    image: some/web:4\n    ports: [3000:3000]\n    environment:\n"
+        "      SALT: ${SALT:-mysalt} # CHANGEME\n      HOST: ${HOST:-here}\nvolumes:\n  data: {}\n",
+        "v4",
+    )
+    assert listed["services"]["web"]["environment"] == ["HOST", "SALT"]
+    assert listed["variables"] == {"SALT": "mysalt", "HOST": "here"}
+    assert listed["changeme"] == ["SALT"]
+    assert listed["volumes"] == ["data"]
