@@ -94,7 +94,7 @@ def test_the_complete_file_says_since_when(key: str) -> None:
     said = [
         part
         for part in COMPLETE.split("\n\n")
-        if re.search(rf"^(#?\[?(otel\.)?{key}\b|# .*{key} =)", part, re.M)
+        if re.search(rf"^(#?\[?(otel\.)?{key}\b|# .*\b{key} =)", part, re.M)
     ]
     line = next(line for line in said[0].splitlines() if key in line)
     assert (_SINCE.findall(line) or _SINCE.findall(said[0]))[-1] == str(OTEL_KEYS[key])[:-2]
