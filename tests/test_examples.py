@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langfuse._client.resource_manager import LangfuseResourceManager
 from playwright.sync_api import Browser, Page
-from pytest_examples import EvalExample
+from pytest_examples import CodeExample, EvalExample
 
 from harness.fences.executors import FenceFailedError
 from harness.fences.following import Execute, Following
@@ -82,6 +83,11 @@ def _python(eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch) -> Execu
 
     def run(fence: Fence, reader: Reader) -> None:
         example = fence.example(fence.source)
+        if "title" in fence.settings:
+            # A program, which a later fence runs.
+            _linted(eval_example, example)
+            reader.terminal.write(fence.settings["title"], fence.source)
+            return
         with monkeypatch.context() as patch:
             for name, value in reader.terminal.environment().items():
                 patch.setenv(name, value)
@@ -89,6 +95,8 @@ def _python(eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch) -> Execu
             patch.setitem(sys.modules, "__main__", sys.modules["__main__"])
             # It remembers the proxy of whoever called urlopen first: another page's, which is gone.
             patch.setattr(urllib.request, "_opener", None)
+            # So does the client that Langfuse's SDK keeps for a public key.
+            patch.setattr(LangfuseResourceManager, "_instances", {})
             try:
                 if eval_example.update_examples and fence.source == fence.written:
                     eval_example.run_print_update(example)
@@ -100,6 +108,13 @@ def _python(eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch) -> Execu
                 raise FenceFailedError("".join(traceback.format_exception_only(error))) from None
 
     return run
+
+
+def _linted(eval_example: EvalExample, example: CodeExample) -> None:
+    try:
+        eval_example.lint(example)
+    except pytest.fail.Exception as error:
+        raise FenceFailedError(str(error)) from None
 
 
 def _draw(fence: Fence, request: pytest.FixtureRequest) -> None:

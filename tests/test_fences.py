@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.fences.executors import SETTINGS, FenceFailedError
-from harness.fences.following import Following
+from harness.fences.following import Following, fences_before
 from harness.fences.outputs import matches, renewed
 from harness.fences.pages import DOCS, chinese_pages, english_pages
 from harness.fences.placeholders import PLACEHOLDERS
@@ -226,6 +226,28 @@ def test_recorded_output_is_renewed_and_keeps_its_ellipses() -> None:
     assert not matches(shown, printed)
     assert renewed(shown, printed) == "start\nid: …\nnew\nend\n"
     assert matches(renewed(shown, printed), printed)
+
+
+def test_a_page_follows_what_the_page_before_it_follows(page: Callable[[str], Path]) -> None:
+    follower = page("---\nfollows: guide/relay.md#point-codex\n---\n")
+    pages = [fence.page.relative_to(DOCS).as_posix() for fence in fences_before(follower)]
+    assert list(dict.fromkeys(pages)) == ["quickstart.md", "guide/relay.md"]
+
+
+def test_a_program_is_written_for_a_later_fence_to_run() -> None:
+    page = DOCS / "guide/using.md"
+    titles = [
+        fence.settings["title"]
+        for fence in scan(page)
+        if fence.language == "python" and "title" in fence.settings
+    ]
+    commands = [fence.source for fence in scan(page) if fence.language in ("bash", "console")]
+    assert titles
+    for title in titles:
+        imported = f"from {title.removesuffix('.py')} import"
+        assert any(title in command for command in commands) or any(
+            imported in fence.source for fence in scan(page)
+        )
 
 
 def _all_fences() -> list[Fence]:

@@ -59,8 +59,8 @@ class Following:
         self._run(fence, special)
 
     def renewals(self) -> list[CodeExample]:
-        """Return, once, the fences whose recorded output changed since this was last asked."""
-        found = self.reader.renewals or []
+        """Return, once, the fences of this page whose recorded output changed since this was last asked."""
+        found = [example for example in self.reader.renewals or [] if example.path == self._page]
         self.reader.renewals = [] if self._renew else None
         return found
 
@@ -71,7 +71,7 @@ class Following:
 
     def _open(self, page: Path) -> None:
         self.close()
-        self._page, self._left = page, [*_fences_before(page), *scan(page)]
+        self._page, self._left = page, [*fences_before(page), *scan(page)]
         binary = None if needs_codex(self._left) else _NO_CODEX
         self.reader = self._stack.enter_context(a_reader(self._folder(), binary))
         self.reader.renewals = [] if self._renew else None
@@ -85,8 +85,11 @@ class Following:
         execute(fence, self.reader)
 
 
-def _fences_before(page: Path) -> list[Fence]:
-    """Return the fences that a reader of ``page`` has followed already, as the page says on top."""
+def fences_before(page: Path) -> list[Fence]:
+    """Return the fences that a reader of ``page`` has followed already, as the page says on top.
+
+    The page that they come from may follow another one itself.
+    """
     follows = _FOLLOWS.match(page.read_text(encoding="utf-8"))
     if follows is None:
         return []
@@ -94,4 +97,4 @@ def _fences_before(page: Path) -> list[Fence]:
     lines = earlier.read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.endswith(f"{{ #{follows['section']} }}"))
     end = next((i for i in range(start + 1, len(lines)) if lines[i].startswith("## ")), len(lines))
-    return [fence for fence in scan(earlier) if fence.line <= end]
+    return [*fences_before(earlier), *(fence for fence in scan(earlier) if fence.line <= end)]
