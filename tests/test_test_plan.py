@@ -8,9 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import click.testing
 import pytest
+import typer.testing
 
-from codex_langfuse.codex.binary import codex_version, find_codex
+from codex_langfuse.cli import app
+from codex_langfuse.codex.binary import find_codex
 from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.langfuse.credentials import basic_authorization
@@ -20,7 +23,6 @@ from codex_langfuse.testplan.definition import LANGUAGES, Case, Language, plan
 from codex_langfuse.testplan.proof import Check, Proof, in_words
 from codex_langfuse.testplan.reports import HTML, JUNIT, MARKDOWN, write_reports
 from codex_langfuse.testplan.results import Outcome, Result
-from codex_langfuse.testplan.running import run
 from codex_langfuse.testplan.stage import Stage, a_stage
 from codex_langfuse.testplan.wire import Wire
 
@@ -29,11 +31,31 @@ pytestmark = [pytest.mark.codex, pytest.mark.slow]
 CASES = plan().cases
 
 
+COMMAND = "codex-langfuse test-plan --report report"
+
+
 @pytest.fixture(scope="module")
-def outcome() -> Outcome:
-    """One run of all of them."""
-    codex = find_codex()
-    return run(CASES, codex, codex_version(codex))
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, click.testing.Result, Path]:
+    """One run of all of them by the command: what came of it, what was printed, where the reports are."""
+    outcomes = []
+
+    def remember(*arguments: object, **options: object) -> Outcome:
+        outcomes.append(run(*arguments, **options))
+        return outcomes[-1]
+
+    run = running.run
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "run", remember)
+        patch.chdir(folder)
+        result = typer.testing.CliRunner().invoke(app, COMMAND.split()[1:])
+    assert len(outcomes) == 1, result.output
+    return outcomes[0], result, folder / "report"
+
+
+@pytest.fixture(scope="module")
+def outcome(whole_run: tuple[Outcome, click.testing.Result, Path]) -> Outcome:
+    return whole_run[0]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -44,6 +66,17 @@ def test_passes(outcome: Outcome, case: Case) -> None:
     assert [check.name for check in result.checks if check.seen]  # each with what was seen
     assert {check.name for check in result.checks} == set(case.checks)
     assert result.on_mock is (None if case.id == "configuration-loads" else True)
+
+
+def test_what_the_command_prints(whole_run: tuple[Outcome, click.testing.Result, Path]) -> None:
+    outcome, result, folder = whole_run
+    assert result.exit_code == 0, result.output
+    *lines, last = result.stdout.splitlines()
+    assert [line[:12] for line in lines] == [f"{number:2}  passed  " for number in range(1, 21)]
+    assert last.startswith("20 of 20 passed in ")
+    assert f"(Codex {outcome.surroundings.codex}, mock of Langfuse 4.16.0)" in last
+    assert result.stderr == "Report: report/report.md, report/report.html, report/junit.xml\n"
+    assert sorted(file.name for file in folder.iterdir()) == ["junit.xml", "report.html", "report.md"]
 
 
 # --- what it takes for a case to fail ---

@@ -82,7 +82,7 @@ SPOILT: dict[str, Callable[[str], str]] = {
     "case 1, zh: a text is missing": with_('title = "配置能够加载"', 'title = " "'),
     "case 1, zh: missing": without(r"^\[case\.zh\].*?(?=^# ---)"),
     "unknown: fr": with_("[case.zh]", "[case.fr]\n[case.zh]"),
-    "the languages differ": with_('misspelt = "拼错', 'mispelt = "拼错'),
+    "the languages differ": with_('misspelt = "拼错', 'misspelled = "拼错'),
     "against must be one of": with_('against = "none"', 'against = "nobody"'),
     "says why": with_('because = "faults"\n', ""),
     "there is no group": with_('group = "tls"', 'group = "ssl"'),

@@ -17,8 +17,8 @@ _AGAINST = {
     Against.NONE: {"en": "no server", "zh": "没有服务器"},
 }
 _LABELS = {
-    "en": {"steps": "By hand", "expected": "Expected", "automated": "By the command", "colon": ": "},
-    "zh": {"steps": "手工步骤", "expected": "预期结果", "automated": "命令的做法", "colon": "："},
+    "en": {"steps": "By hand:", "expected": "Expected:", "automated": "**By the command**: "},
+    "zh": {"steps": "手工步骤：", "expected": "预期结果：", "automated": "**命令的做法**："},
 }
 
 
@@ -49,7 +49,7 @@ def cases(language: str) -> str:
         lines += [f"{number}. {step}" for number, step in enumerate(words.steps, 1)]
         lines += ["", f"**{labels['expected']}**", ""]
         lines += [f"- {text}" for text in words.expected.values()]
-        lines += ["", f"**{labels['automated']}**{labels['colon']}{words.automated}", ""]
+        lines += ["", labels["automated"] + words.automated, ""]
     return "\n".join(lines[:-1]) + "\n"
 
 

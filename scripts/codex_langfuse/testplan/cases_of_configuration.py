@@ -26,7 +26,7 @@ def configuration_loads(stage: Stage, proof: Proof) -> None:
     words = "cannot extend value of type string with a dotted key"
     proof.check("string_and_table", not doubled.valid and words in doubled.message, doubled.message)
     misspelt = stage.codex.check_config(configurations.MISSPELT)
-    named = "otel.log_user_promt" in misspelt.message and misspelt.line == 3
+    named = "otel.traces_exporter" in misspelt.message and misspelt.line == 3
     proof.check("misspelt", not misspelt.valid and named, f"line {misspelt.line}: {misspelt.message}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
+from codex_langfuse.testplan.reading import EVERYTHING
 from codex_langfuse.testplan.stage import Stage
 from codex_langfuse.testplan.wire import Exchange
 
@@ -97,7 +98,7 @@ def off(stage: Stage, proof: Proof) -> None:
     )
     proof.check("folder", len(places) == 1, f"the folder is in: {in_words(places)}")
 
-    all_shown, told, observations = seen.arrived(langfuse, turn, stage.session)
+    all_shown, told, observations = seen.arrived(langfuse, turn, stage.session, EVERYTHING)
     observations = [*observations, *relayed.shown.observations]
     text = json.dumps(observations)
     shown = [word for word in (*planted.words, planted.key) if word in text]

@@ -51,7 +51,7 @@ protocol = "binary"
 MISSPELT = """\
 [otel]
 metrics_exporter = "none"
-log_user_promt = true
+traces_exporter = "none"
 """
 
 

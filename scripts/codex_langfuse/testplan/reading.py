@@ -13,7 +13,9 @@ from codex_langfuse.verify.connection import Connection, json_of, retry_after
 Observation = dict[str, Any]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
-_FIELDS = "core,basic,io,metadata,model,usage,trace_context"
+#: Groups of fields: what tells an observation from others, and all that the cases look at.
+NAMES = "core,basic"
+EVERYTHING = "core,basic,io,metadata,model,usage,trace_context"
 #: Of Langfuse: what one request may name (``DeleteTracesV1Body``).
 _MOST_DELETED = 1000
 
@@ -55,26 +57,36 @@ class Reading:
         return answer.status_code, str(body.get("version", "")) if isinstance(body, dict) else ""
 
     def wait_for(
-        self, session: str, span_ids: Collection[str], trace_ids: Iterable[str], **filters: str
+        self,
+        session: str,
+        span_ids: Collection[str],
+        trace_ids: Iterable[str],
+        fields: str = NAMES,
+        **filters: str,
     ) -> Shown:
         """Wait until each of ``span_ids`` is shown; return what is shown then, or when the time is up.
 
         ``session`` and ``trace_ids`` are where to look: Langfuse 4 is asked for the session, Langfuse 3 for
-        each trace. ``filters`` narrow what is asked for, such as ``environment``.
+        each trace. ``fields`` are the groups that Langfuse 4 is asked for. ``filters`` narrow what is asked
+        for, such as ``environment``.
         """
         started = time.monotonic()
         pause = _FIRST_PAUSE
         while True:
-            shown = Shown(self.now(session, trace_ids, **filters), round(time.monotonic() - started, 1))
+            shown = Shown(
+                self.now(session, trace_ids, fields, **filters), round(time.monotonic() - started, 1)
+            )
             left = self._seconds - (time.monotonic() - started)
             if shown.ids >= set(span_ids) or left <= 0:
                 return shown
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
-    def now(self, session: str, trace_ids: Iterable[str], **filters: str) -> list[Observation]:
+    def now(
+        self, session: str, trace_ids: Iterable[str], fields: str = NAMES, **filters: str
+    ) -> list[Observation]:
         """Return what is shown now, each observation once: Langfuse may have one twice for a while."""
-        rows = None if self._by_traces else self._of_session(session, filters)
+        rows = None if self._by_traces else self._of_session(session, fields, filters)
         if rows is None:
             self._by_traces = True
             rows = [row for trace_id in dict.fromkeys(trace_ids) for row in self._of_trace(trace_id)]
@@ -96,10 +108,10 @@ class Reading:
             taken += len(part)
         return taken, ""
 
-    def _of_session(self, session: str, filters: dict[str, str]) -> list[Observation] | None:
+    def _of_session(self, session: str, fields: str, filters: dict[str, str]) -> list[Observation] | None:
         """Return None when this Langfuse has no such endpoint."""
         rows: list[Observation] = []
-        wanted = {"sessionId": session, "fromStartTime": self._since, "limit": "1000", "fields": _FIELDS}
+        wanted = {"sessionId": session, "fromStartTime": self._since, "limit": "1000", "fields": fields}
         cursor: dict[str, str] = {}
         while True:
             answer = self._get("/api/public/v2/observations", {**wanted, **filters, **cursor})

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from codex_langfuse.testplan.reading import NAMES
 from codex_langfuse.testplan.sent import spans_in
 from codex_langfuse.testplan.stage import Langfuse, Turn
 from codex_langfuse.testplan.wire import Exchange
@@ -60,11 +61,13 @@ def only_numbers(value: object) -> bool:
     return not value
 
 
-def arrived(langfuse: Langfuse, turn: Turn, session: str, **filters: str) -> tuple[bool, str, list[dict]]:
+def arrived(
+    langfuse: Langfuse, turn: Turn, session: str, fields: str = NAMES, **filters: str
+) -> tuple[bool, str, list[dict]]:
     """Wait until Langfuse shows all spans of a direct turn: whether it does, in words, the observations."""
     exports = turn.exports(langfuse.address)
     span_ids, trace_ids = ids_of(exports)
-    shown = langfuse.reading.wait_for(session, span_ids, trace_ids, **filters)
+    shown = langfuse.reading.wait_for(session, span_ids, trace_ids, fields, **filters)
     told = (
         f"{len(span_ids)} spans in {len(trace_ids)} traces sent, {len(shown.ids & span_ids)} shown "
         f"after {shown.seconds} s"

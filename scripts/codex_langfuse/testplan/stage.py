@@ -36,7 +36,7 @@ from codex_langfuse.relay.policy import Content, Policy, User
 from codex_langfuse.relay.server import Settings, running_relay
 from codex_langfuse.testplan import configurations
 from codex_langfuse.testplan.definition import Against, Case
-from codex_langfuse.testplan.reading import Reading, Shown
+from codex_langfuse.testplan.reading import EVERYTHING, Reading, Shown
 from codex_langfuse.testplan.sent import Record, Span, records_in, spans_in
 from codex_langfuse.testplan.wire import Exchange, Wire, running_wire
 from codex_langfuse.verify.connection import Connection
@@ -239,7 +239,7 @@ class Stage:
         delivered = [each for each in exchanges if each.path.endswith(TRACES_PATH) and each.body]
         spans = spans_in(each.body for each in delivered if each.status in (200, 207))
         ids = {span.span_id for span in spans}
-        shown = langfuse.reading.wait_for(turn.session, ids, [span.trace_id for span in spans])
+        shown = langfuse.reading.wait_for(turn.session, ids, [span.trace_id for span in spans], EVERYTHING)
         return Relayed(turn, delivered, shown)
 
     @contextmanager
