@@ -182,6 +182,15 @@ def test_unchanged_lines_keep_their_bytes(lines, windows) -> None:
         ('x = "sk-lf-0123456789abcdef"', 'x = "sk-lf-…cdef"'),
         ('Authorization = "Basic ${LANGFUSE_AUTH}"', 'Authorization = "Basic ${LANGFUSE_AUTH}"'),
         ('environment = "prod"', 'environment = "prod"'),
+        ('Authorization = """Basic cGstbGYt\nYWJjZGVm\n"""', 'Authorization = """Basic …\n…\n…"""'),
+        ('X-My-Header = "cGstbGYtMTIzNDU2"', 'X-My-Header = "cGstbGYt…"'),
+        ('headers = { x-team = "abcdefgh", x-v = "4" }', 'headers = { x-team = "…", x-v = "4" }'),
+        (
+            '[otel.headers]\nx-team = "abcdefgh"\n[b]\nc = "abcdefgh"',
+            '[otel.headers]\nx-team = "…"\n[b]\nc = "abcdefgh"',
+        ),
+        ('args = ["--token", "abcdef", "--port", "4318"]', 'args = ["--token", "…", "--port", "4318"]'),
+        ('author = "Ada"', 'author = "Ada"'),
     ],
 )
 def test_secrets_are_covered(text, shown) -> None:

@@ -423,7 +423,7 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
         (("--environment", "Prod!"), "'Prod!' is no environment for Langfuse"),
         (("--tag", "a,b"), "'a,b' is no tag"),
         (("--user", ""), "a user is a name of 1 to 200 characters"),
-        (("--json",), "--json goes with --status"),
+        (("--json",), "--json and --wait go with --status"),
         (("--token-file", "nowhere"), "nowhere cannot be read: No such file or directory"),
         (("--tls-cert", "cert.pem"), "give --tls-cert and --tls-key together"),
     ],

@@ -44,14 +44,12 @@ def options(command: str, language: str) -> str:
             continue
         usage, meaning = parameter.get_help_record(context)
         option, value = re.fullmatch(r"(?:-\w, )?(--[\w-]+) ?(.*)", usage).groups()
-        meaning, _, rest = meaning.partition(" [default: ")
-        meaning = meaning.rstrip()
+        meaning, _, limits = meaning.partition("  [")
+        default = re.match(r"default: ([^;\]]+)", limits)
         if language == "zh":
             meaning = _chinese()[command][option]
-        if rest:
-            meaning += (" " if language == "en" else "") + _DEFAULT[language].format(
-                re.split("[;\\]]", rest)[0]
-            )
+        if default:
+            meaning += _DEFAULT[language].format(default[1])
         rows.append([f"`{option}`", _value(value, language), _escaped(meaning)])
     return table(_HEAD[language], rows)
 

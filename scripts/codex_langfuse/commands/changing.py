@@ -24,6 +24,9 @@ from codex_langfuse.configuration.encoding import Encoded, decoded
 from codex_langfuse.configuration.secrets import masked
 from codex_langfuse.pages import page_url
 
+#: Stands in no TOML file.
+_SHOWN = "\0"
+
 
 @dataclass(frozen=True)
 class Change:
@@ -46,7 +49,7 @@ def make_change(
         "file": str(change.path),
         **(details or {}),
         "changed": False,
-        "difference": masked("\n".join(lines)),
+        "difference": "\n".join(lines),
         "notes": list(change.notes),
         "backup": None,
     }
@@ -109,7 +112,7 @@ def undo_change(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     outcome = {
         "file": str(path),
         "changed": False,
-        "difference": masked("\n".join(lines)),
+        "difference": "\n".join(lines),
         "backup": str(backup.path),
     }
     if not as_json:
@@ -151,25 +154,27 @@ def console() -> Console:
 
 
 def show_difference(lines: list[str]) -> None:
-    """Print a unified difference with its secrets covered."""
+    """Print what ``_difference`` returned."""
     styles = {"+": "green", "-": "red", "@": "cyan"}
     out = console()
     for line in lines:
         style = "bold" if line.startswith(("+++", "---")) else styles.get(line[:1], "")
-        out.print(Text(masked(line), style=style))
+        out.print(Text(line, style=style))
 
 
 def _difference(path: Path, old: str, new: str) -> list[str]:
-    return [
-        line.rstrip("\n")
-        for line in difflib.unified_diff(
-            _lines(old), _lines(new), str(path), str(path), fromfiledate="now", tofiledate="then"
-        )
-    ]
+    """Return the lines of a unified difference, with the secrets covered: a secret may go over two lines."""
+    found = difflib.unified_diff(
+        _lines(old), _lines(new), str(path), str(path), fromfiledate="now", tofiledate="then", lineterm=""
+    )
+    return [line[:1] + line.partition(_SHOWN)[2] if _SHOWN in line else line for line in found]
 
 
 def _lines(text: str) -> list[str]:
-    return [f"{line}\n" for line in text.removesuffix("\n").split("\n")] if text else []
+    """Return each line with, behind it, how it is shown."""
+    text = text.replace(_SHOWN, "\ufffd")
+    pairs = zip(text.removesuffix("\n").split("\n"), masked(text).removesuffix("\n").split("\n"), strict=True)
+    return [f"{line}{_SHOWN}{shown}" for line, shown in pairs] if text else []
 
 
 def _text(path: Path) -> str:

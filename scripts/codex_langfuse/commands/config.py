@@ -180,6 +180,8 @@ def _wish(
         )
     if route is Route.OFF and (environment or user or tags):
         wrong_usage("--environment, --user and --tag mean nothing when all is off")
+    if route is Route.RELAY and (user or tags):
+        wrong_usage("the relay itself names user and tags: codex-langfuse relay --user NAME --tag TAG")
     if route is Route.COLLECTOR and not endpoint:
         wrong_usage("give the address of your Collector: --endpoint http://127.0.0.1:4318")
     hint = "--endpoint" if endpoint else "--region" if region else "--base-url"

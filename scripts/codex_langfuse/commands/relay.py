@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from codex_langfuse.relay.server import Settings
 
 _MEBIBYTE = 1024 * 1024
+#: Seconds between looks with ``--wait``.
+_LOOK_AGAIN = 0.25
 
 
 def relay(
@@ -85,6 +88,14 @@ def relay(
     ] = None,
     status: Annotated[bool, typer.Option("--status", help="Tell how the relay does, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --status: as JSON.")] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="With --status: wait, at most so long, until no turn is in progress or waiting.",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Make the turns set aside deliverable again, and end.")
     ] = False,
@@ -106,8 +117,8 @@ def relay(
     those that Langfuse refuses for good are set aside until --retry-failed. When --max-disk is
     used up, new data is refused; nothing that was taken is dropped.
 
-    Exit status: 0 ended as told (with --status: it runs), 1 it cannot run (with --status: it does
-    not), 2 wrong usage.
+    Exit status: 0 ended as told (with --status: it runs, and with --wait nothing is left), 1 it
+    cannot run (with --status: it does not, or something is left), 2 wrong usage.
 
     Examples:
       codex-langfuse relay
@@ -123,12 +134,12 @@ def relay(
     errands = [status, retry_failed, discard_failed, install, uninstall]
     if sum(errands) > 1:
         wrong_usage("give one of --status, --retry-failed, --discard-failed, --install, --uninstall")
-    if as_json and not status:
-        wrong_usage("--json goes with --status")
+    if (as_json or wait is not None) and not status:
+        wrong_usage("--json and --wait go with --status")
     folder = (state or default_state_folder(os.environ)).absolute()
     try:
         if status:
-            _tell_status(folder, as_json=as_json)
+            _tell_status(folder, wait, as_json=as_json)
         if retry_failed or discard_failed:
             _change_failed(folder, discard=discard_failed)
         if uninstall:
@@ -340,12 +351,17 @@ def _no_credentials(text: str, page: str = page_url("quickstart", "keys")) -> No
     )
 
 
-def _tell_status(folder: Path, *, as_json: bool) -> NoReturn:
+def _tell_status(folder: Path, wait: float | None, *, as_json: bool) -> NoReturn:
     from codex_langfuse.relay.status import read_status
 
+    deadline = time.monotonic() + (wait or 0)
     found = read_status(folder)
+    while found.holder and found.busy and time.monotonic() < deadline:
+        time.sleep(_LOOK_AGAIN)
+        found = read_status(folder)
     typer.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
-    raise typer.Exit(0 if found.holder else 1)
+    left = wait is not None and found.busy
+    raise typer.Exit(0 if found.holder and not left else 1)
 
 
 def _change_failed(folder: Path, *, discard: bool) -> NoReturn:

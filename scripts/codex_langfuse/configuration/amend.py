@@ -205,6 +205,8 @@ class _Amendment:
             self._note("logs still go where `exporter` sends them; on this route nothing needs them")
 
     def _describe_spans(self, environment: str) -> None:
+        if self.wish.route is Route.RELAY:
+            return  # It labels its traces itself.
         attributes: dict[str, str] = {}
         name = nearest_environment(environment)
         if self.wish.route is Route.DIRECT or self.wish.environment:

@@ -18,6 +18,11 @@ class Status:
     holder: Holder | None
     figures: Figures | None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is in progress or waits to be delivered."""
+        return bool(self.figures and (self.figures.batches or self.figures.waiting))
+
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object; times are seconds since 1970."""
         document: dict[str, Any] = {"running": self.holder is not None, "state": str(self.folder)}
