@@ -18,7 +18,7 @@ from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex
 from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.langfuse.credentials import basic_authorization
 from codex_langfuse.mock.faults import Fault, Faults
-from codex_langfuse.testplan import cases_of_load, cases_of_tls, certificates, configurations, running
+from codex_langfuse.testplan import cases_of_tls, certificates, configurations, running
 from codex_langfuse.testplan.definition import LANGUAGES, Case, Language, plan
 from codex_langfuse.testplan.proof import Check, Proof, in_words
 from codex_langfuse.testplan.reports import HTML, JUNIT, MARKDOWN, write_reports
@@ -171,10 +171,6 @@ def answering_all_the_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Faults, "add", lambda self, fault: None)
 
 
-def not_waiting(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cases_of_load, "_wait_for_attempts", lambda *_: [])
-
-
 def one_environment(patch: pytest.MonkeyPatch) -> None:
     direct = configurations.direct
     patch.setattr(configurations, "direct", lambda *a, environment="x", **options: direct(*a, **options))
@@ -200,7 +196,6 @@ SABOTAGES = [
     ("privacy-on", letting_nothing_through, {"prompts", "full", "masked"}),
     ("tls-private-ca", trusting_the_world, {"arrives", "refused", "told"}),
     ("tls-mutual", letting_anybody_in, {"arrives", "refused"}),
-    ("failure-recovery", not_waiting, {"tried"}),
     ("performance", answering_all_the_time, {"hung", "direct"}),
     ("environments", one_environment, {"own", "apart"}),
     ("removal", switching_nothing_off, {"off", "undone"}),
@@ -356,7 +351,7 @@ def test_the_report_as_markdown(reports: Path) -> None:
     assert sum(f"| {passed} |" in row for row in rows) == 18
     for case in CASES:
         words = case.words[language_of(reports)]
-        assert f"## {case.number}. {words.title}: " in text
+        assert f"## {case.number}. {words.title}{'：' if reports.name == 'zh' else ': '}" in text
         assert all(f"| {expected} | " in text for expected in words.expected.values())
     assert r"`` </td><script>alert(1)</script> \| `x` ]]> & " in text
 

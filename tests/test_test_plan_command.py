@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -259,3 +262,50 @@ def test_a_langfuse_that_refuses_what_is_sent() -> None:
     assert "      The agent in Langfuse has the same model and approval policy." in result.stdout
     assert "0 of 1 passed" in result.stdout
     assert own.deleted == []
+
+
+@CODEX
+@pytest.mark.skipif(os.name != "posix", reason="there is no pseudo-terminal")
+def test_progress_at_a_terminal() -> None:
+    from harness.teletype import at_a_terminal
+
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "codex_langfuse", "test-plan", "--only", "1"]
+    with at_a_terminal(command, environment) as teletype:
+        teletype.wait_for("The configuration loads")
+        status, output = teletype.finish()
+    assert status == 0, teletype.shown
+    assert "0/1" in teletype.shown
+    assert [line.split()[:2] for line in output.splitlines()] == [["1", "passed"], ["1", "of"]]
+
+
+@CODEX
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to one process alone")
+def test_what_was_sent_until_ctrl_c_is_deleted() -> None:
+    with own_langfuse() as own:
+        keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET}
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "codex_langfuse", "test-plan"),
+                "--only",
+                "8,9,10",
+                "--langfuse-url",
+                own.url,
+            ],
+            env={**os.environ, **keys},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(" 8  passed")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        sent = {each["traceId"] for each in own.mock.store.observations}
+    assert process.returncode == 130
+    assert said.endswith("error: interrupted; no report was made\n")
+    assert "Traceback" not in said
+    (deleted,) = own.deleted
+    assert deleted
+    assert set(deleted) <= sent

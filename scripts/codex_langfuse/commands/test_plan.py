@@ -124,8 +124,7 @@ def _list(cases: "Sequence[Case]", language: str, *, as_json: bool) -> NoReturn:
     else:
         width = max(len(case.id) for case in cases)
         for case in cases:
-            title = case.words[language].title.replace("`", "")
-            typer.echo(f"{case.number:2}  {case.id:{width}}  {title}")
+            typer.echo(f"{case.number:2}  {case.id:{width}}  {_title(case, language)}")
     raise typer.Exit(0)
 
 
@@ -224,23 +223,32 @@ def _progress(
         BarColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("", total=number)
 
         def show(case: "Case", result: "Result | None") -> None:
             if result is None:
-                progress.update(task, description=case.words[language].title)
+                progress.update(task, description=_title(case, language))
+                return
+            if sys.stdout.isatty() and not quiet:
+                # On one terminal the lines go above the bar.
+                for line in _lines(result, language):
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
             else:
                 say(case, result)
-                progress.advance(task)
+            progress.advance(task)
 
         yield show
 
 
+def _title(case: "Case", language: str) -> str:
+    return case.words[language].title.replace("`", "")
+
+
 def _lines(result: "Result", language: str) -> list[str]:
     words = "passed" if result.passed else "FAILED"
-    title = result.case.words[language].title.replace("`", "")
-    first = f"{result.case.number:2}  {words}  {result.seconds:5.1f} s  {title}"
+    first = f"{result.case.number:2}  {words}  {result.seconds:5.1f} s  {_title(result.case, language)}"
     return [first, *(f"      {line}" for line in result.trouble(language))]
 
 

@@ -21,6 +21,7 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PHRASES: Mapping[Language, Mapping[str, str]] = {
     "en": {
         "title": "Test plan: Codex in Langfuse",
+        "colon": ": ",
         "passed": "passed",
         "failed": "failed",
         "held": "yes",
@@ -60,6 +61,7 @@ _PHRASES: Mapping[Language, Mapping[str, str]] = {
     },
     "zh": {
         "title": "测试计划：Langfuse 中的 Codex",
+        "colon": "：",
         "passed": "通过",
         "failed": "失败",
         "held": "是",
@@ -136,14 +138,14 @@ def markdown(outcome: Outcome, language: Language) -> str:
     for each in said.cases:
         lines += [
             "",
-            f"## {each.number}. {each.title}: {each.result}",
+            f"## {each.number}. {each.title}{words.colon}{each.result}",
             "",
-            f"{words.purpose}: {each.purpose}",
+            f"{words.purpose}{words.colon}{each.purpose}",
             "",
         ]
-        lines += [f"{words.automated}: {each.automated}", ""]
+        lines += [f"{words.automated}{words.colon}{each.automated}", ""]
         lines += [each.why_mock, ""] if each.why_mock else []
-        lines += [f"{words.broke_off}: {_code(each.broke_off)}", ""] if each.broke_off else []
+        lines += [f"{words.broke_off}{words.colon}{_code(each.broke_off)}", ""] if each.broke_off else []
         lines += _row(words.expected, words.as_expected, words.seen)
         lines += [f"| {check.expected} | {check.held} | {_code(check.seen)} |" for check in each.checks]
     if said.cleaning:
@@ -205,7 +207,9 @@ def junit(outcome: Outcome, language: Language) -> str:
         output = ElementTree.SubElement(case, "system-out")
         output.text = _xml("\n".join([*([each.why_mock] if each.why_mock else []), *evidence]))
     if said.cleaning:
-        ElementTree.SubElement(suite, "system-out").text = _xml(f"{said.words.cleaning}: {said.cleaning}")
+        ElementTree.SubElement(suite, "system-out").text = _xml(
+            f"{said.words.cleaning}{said.words.colon}{said.cleaning}"
+        )
     ElementTree.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
