@@ -158,11 +158,11 @@ class OwnLangfuse:
 
 
 @contextmanager
-def own_langfuse(langfuse: int = 4, *, deletes: bool = True) -> Iterator[OwnLangfuse]:
+def own_langfuse(langfuse: int = 4, *, deletes: bool = True, path: str = "") -> Iterator[OwnLangfuse]:
     class Front(BaseHTTPRequestHandler):
         def do_DELETE(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            assert self.path == "/api/public/traces"
+            assert self.path == f"{path}/api/public/traces"
             assert self.headers["authorization"].startswith("Basic ")
             if own.deletes:
                 own.deleted.append(json.loads(body)["traceIds"])
@@ -171,8 +171,10 @@ def own_langfuse(langfuse: int = 4, *, deletes: bool = True) -> Iterator[OwnLang
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name: self.headers[name] for name in self.headers if name.lower() != "host"}
+            assert self.path.startswith(f"{path}/")
+            url = mock.url + self.path.removeprefix(path)
             answer = httpx.request(
-                self.command, mock.url + self.path, headers=headers, content=body, trust_env=False, timeout=30
+                self.command, url, headers=headers, content=body, trust_env=False, timeout=30
             )
             self._answer(answer.status_code, answer.content)
 
@@ -192,7 +194,7 @@ def own_langfuse(langfuse: int = 4, *, deletes: bool = True) -> Iterator[OwnLang
         running_mock(PUBLIC, SECRET, langfuse) as mock,
         ThreadingHTTPServer(("127.0.0.1", 0), Front) as server,
     ):
-        own = OwnLangfuse(f"http://127.0.0.1:{server.server_port}", mock, deletes)
+        own = OwnLangfuse(f"http://127.0.0.1:{server.server_port}{path}", mock, deletes)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -243,9 +245,9 @@ def test_against_a_langfuse(tmp_path: Path) -> None:
 
 @CODEX
 @pytest.mark.slow
-def test_against_langfuse_3_that_deletes_nothing() -> None:
-    with own_langfuse(3, deletes=False) as own:
-        result = run_against(own, "--only", "5")
+def test_against_langfuse_3_under_a_path_that_deletes_nothing() -> None:
+    with own_langfuse(3, deletes=False, path="/langfuse") as own:
+        result = run_against(own, "--only", "5,8")
     assert result.exit_code == 0, result.output
     assert "Langfuse 3.225.4" in result.stderr
     assert "it did not take on to delete them (status 405)" in result.stderr

@@ -13,7 +13,7 @@ from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.sent import spans_in
 from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
-from codex_langfuse.testplan.wire import Exchange
+from codex_langfuse.testplan.wire import Exchange, origin_of
 
 if TYPE_CHECKING:
     from codex_langfuse.testplan.cases import Player
@@ -124,7 +124,9 @@ def performance(stage: Stage, proof: Proof) -> None:
     hanging = {
         "direct": turns["direct, hanging"].exports(langfuse.address),
         # The relay has asked, with an empty export, whether its keys are right, and still waits.
-        "relay": [each for each in stage.wire.exchanges[before:] if each.origin == langfuse.address],
+        "relay": [
+            each for each in stage.wire.exchanges[before:] if each.origin == origin_of(langfuse.address)
+        ],
     }
     kept = _figures(state)
 

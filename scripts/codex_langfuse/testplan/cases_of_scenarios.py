@@ -9,6 +9,7 @@ from codex_langfuse.codex.versions import Version
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
+from codex_langfuse.testplan.wire import origin_of
 
 if TYPE_CHECKING:
     from codex_langfuse.testplan.cases import Player
@@ -127,7 +128,9 @@ def _deliver(stage: Stage, proof: Proof, langfuse: Langfuse) -> Turn:
         all_shown and environments == {configurations.ENVIRONMENT} and there,
         f"{told}; environments: {in_words(environments)}; turn/start {'' if there else 'not '}there",
     )
-    others = sorted({*stage.wire.refused, *(each.origin for each in turn.exchanges)} - {langfuse.address})
+    others = sorted(
+        {*stage.wire.refused, *(each.origin for each in turn.exchanges)} - {origin_of(langfuse.address)}
+    )
     proof.check("nowhere_else", turn.run.returncode == 0 and not others, others or "no other host")
     return turn
 

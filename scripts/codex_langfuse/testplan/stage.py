@@ -38,7 +38,7 @@ from codex_langfuse.testplan import configurations
 from codex_langfuse.testplan.definition import Against, Case
 from codex_langfuse.testplan.reading import EVERYTHING, Reading, Shown
 from codex_langfuse.testplan.sent import Record, Span, records_in, spans_in
-from codex_langfuse.testplan.wire import Exchange, Wire, running_wire
+from codex_langfuse.testplan.wire import Exchange, Wire, origin_of, running_wire
 from codex_langfuse.verify.connection import Connection
 
 #: Seconds for one run of Codex, and for one of codex-langfuse. Neither comes near it.
@@ -87,7 +87,7 @@ class Turn:
 
     def exports(self, address: str) -> list[Exchange]:
         """Return the exports that went to the origin of ``address``: what has a body."""
-        origin = address.rstrip("/")
+        origin = origin_of(address)
         return [
             each for each in self.exchanges if each.origin == origin and each.method == "POST" and each.body
         ]
@@ -198,7 +198,7 @@ class Stage:
     def lead(self, langfuse: Langfuse, context: ssl.SSLContext | None = None) -> None:
         """Lead the address of a Langfuse to it, and the relay's requests too."""
         self.played_against.append(langfuse)
-        self.wire.route(langfuse.address, langfuse.upstream, context)
+        self.wire.route(langfuse.address, origin_of(langfuse.upstream), context)
         self.wire.stand_for(langfuse.address)
 
     def turn(
@@ -245,7 +245,9 @@ class Stage:
     @contextmanager
     def relay(self, langfuse: Langfuse, content: str = "none") -> Iterator[str]:
         """Run a relay in this process, and yield its address; leaving the block has it deliver and end."""
-        access = Access(BaseUrl(self.wire.url), langfuse.authorization, "the test plan")
+        # A Langfuse may live under a path of its own.
+        address = langfuse.address.replace(origin_of(langfuse.address), self.wire.url, 1)
+        access = Access(BaseUrl(address), langfuse.authorization, "the test plan")
         settings = Settings(Address("127.0.0.1", 0), self.new_folder("relay"), Destination.langfuse(access))
         policy = Policy(
             content=Content(content),
