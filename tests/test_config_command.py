@@ -198,11 +198,79 @@ class TestHeaders:
         assert headers["Authorization"] == "Basic b2xkOmtleQ=="
         assert any("holds a key" in note for note in after.notes)
 
+    def test_stay_for_the_same_collector(self) -> None:
+        wish = WISHES["collector"]
+        after = amend(self.config(wish.traces_endpoint), wish)
+        headers = tomllib.loads(after.text)["otel"]["trace_exporter"]["otlp-http"]["headers"]
+        assert headers["x-team"] == "secret-of-a-vendor"
+        assert not any("removed" in note for note in after.notes)
+
     @pytest.mark.parametrize("wish", ["direct", "relay", "collector", "off"])
     def test_are_never_taken_to_another_host(self, wish) -> None:
         after = amend(self.config("https://api.example.org/v1/traces"), WISHES[wish])
         assert "b2xkOmtleQ" not in after.text
         assert "secret-of-a-vendor" not in after.text
+
+    def test_a_variable_that_nobody_fills_in_is_removed(self) -> None:
+        text = amend("", EU).text.replace(
+            "headers = {", 'headers = { Authorization = "Basic ${LANGFUSE_AUTH}",'
+        )
+        amended = amend(text, EU)
+        assert amended.text == amend("", EU).text
+        [note] = amended.notes
+        assert "Authorization is removed" in note and "${LANGFUSE_AUTH}" in note
+        assert "holds a key" not in note
+
+
+class TestProfiles:
+    """Codex merges a profile over config.toml; test_integration_guide.py shows it doing so."""
+
+    @staticmethod
+    def below(wish: str, more: str = "") -> dict:
+        return tomllib.loads(amend(more, WISHES[wish]).text)
+
+    def profile(self, wish: str, below: dict) -> dict:
+        return tomllib.loads(amend("", WISHES[wish], below=below).text)["otel"]
+
+    def test_what_goes_direct_sends_no_logs_to_the_relay_below(self) -> None:
+        amended = amend("", EU, below=self.below("relay"))
+        assert tomllib.loads(amended.text)["otel"]["exporter"] == "none"
+        assert any("logs are off for this profile" in note for note in amended.notes)
+        assert amend(amended.text, EU, below=self.below("relay")).text == amended.text
+
+    @pytest.mark.parametrize("below", ["direct", "off"])
+    def test_where_nothing_comes_from_below_nothing_more_is_written(self, below) -> None:
+        assert "exporter" not in self.profile("direct", self.below(below))
+
+    def test_off_is_off_whatever_is_below(self) -> None:
+        off = self.profile("off", self.below("relay"))
+        assert {off[key] for key in ("exporter", "trace_exporter", "metrics_exporter")} == {"none"}
+
+    def test_headers_for_another_address_are_refused(self) -> None:
+        below = self.below("collector")
+        below["otel"]["trace_exporter"]["otlp-http"]["headers"] = {"x-token": "of-the-collector"}
+        with pytest.raises(EditError, match=r"collector\.example\.org:4318 \(x-token\)") as refused:
+            amend("", EU, below=below)
+        assert "of-the-collector" not in str(refused.value)
+        assert "cloud.langfuse.com" in str(refused.value)
+        amend("", WISHES["collector"], below=below)
+
+    def test_a_second_exporter_is_refused(self) -> None:
+        below = tomllib.loads(EXISTING["gRPC"])
+        with pytest.raises(EditError, match="two exporters for one signal"):
+            amend("", EU, below=below)
+
+    def test_the_list_of_what_commands_do_not_see_stays_whole(self) -> None:
+        below = tomllib.loads(EXISTING["a policy"])
+        text = amend("", EU, below=below).text
+        hidden = tomllib.loads(text)["shell_environment_policy"]["exclude"]
+        assert hidden == ["AWS_*", "AZURE_*", "OTEL_*", "LANGFUSE_*"]
+
+    def test_metrics_that_go_to_a_place_of_theirs_stay(self) -> None:
+        below = {"otel": {"metrics_exporter": {"otlp-http": {"endpoint": "http://127.0.0.1:1"}}}}
+        amended = amend("", EU, below=below)
+        assert "metrics_exporter" not in tomllib.loads(amended.text)["otel"]
+        assert any("metrics_exporter stays" in note for note in amended.notes)
 
 
 class TestVersions:
@@ -441,6 +509,19 @@ class TestCommand:
         assert told["file"] == str(file)
         assert Path(told["backup"]).exists()
         assert not json.loads(run("collector", "--endpoint", RELAY, "--yes", "--json").stdout)["changed"]
+
+    def test_a_folder_in_the_place_of_the_file_is_told(self, run, file) -> None:
+        file.mkdir(parents=True)
+        told = run("direct", "--yes")
+        assert told.returncode == 1
+        assert "is a folder" in told.stderr
+
+    def test_a_direct_profile_over_a_relay_keeps_its_logs_at_home(self, run, file) -> None:
+        run("relay", "--yes")
+        told = run("direct", "--profile", "lf", "--yes")
+        assert told.returncode == 0
+        assert "logs are off for this profile" in told.stderr
+        assert 'exporter = "none"' in file.with_name("lf.config.toml").read_text()
 
     def test_a_profile_has_a_file_of_its_own(self, run, file) -> None:
         assert run("direct", "--profile", "lf", "--yes").returncode == 0

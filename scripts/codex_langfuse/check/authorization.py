@@ -3,13 +3,12 @@
 import re
 
 from codex_langfuse.langfuse.auth import decode_base64
-
-_VARIABLE = re.compile(r"\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%[A-Za-z_]+%|\$\(")
+from codex_langfuse.langfuse.credentials import VARIABLE
 
 
 def mistake_in(value: str) -> str | None:
     """Return the id of the mistake in the value of an ``Authorization`` header for Langfuse, or None."""
-    if _VARIABLE.search(value):
+    if VARIABLE.search(value):
         return "unexpanded-variable"
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
         return "line-break"

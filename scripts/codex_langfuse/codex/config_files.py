@@ -77,6 +77,11 @@ def config_path(environment: Mapping[str, str], profile: str | None = None) -> P
     return codex_home(environment) / name
 
 
+def is_profile_name(name: str) -> bool:
+    """Tell whether ``NAME.config.toml`` stands beside config.toml, and not elsewhere."""
+    return bool(name) and not set(name) & set("/\\:\0") and not name.startswith(".")
+
+
 def read_config_files(
     environment: Mapping[str, str],
     *,

@@ -82,14 +82,21 @@ def config(
       codex-langfuse config direct --dry-run
       codex-langfuse config --undo
     """
-    from codex_langfuse.codex.config_files import config_path
+    from codex_langfuse.codex.config_files import config_path, is_profile_name
     from codex_langfuse.commands.changing import Change, fail, make_change, undo_change
 
     if file is not None and profile is not None:
         wrong_usage("give --file or --profile, not both")
-    if profile is not None and not _is_profile_name(profile):
+    if profile is not None and not is_profile_name(profile):
         wrong_usage("--profile takes a name, not a path")
     path = file or config_path(os.environ, profile)
+    if path.is_dir():
+        fail(
+            f"{path} is a folder, and Codex refuses to start with it",
+            "Move it away, or give another --file.",
+            page=page_url("reference/errors", "codex-home"),
+            as_json=as_json,
+        )
     if undo:
         if route is not None:
             wrong_usage("--undo takes no route")
@@ -121,7 +128,7 @@ def config(
     )
     notes += more
     try:
-        amended = amend(encoded.text, wish, version, force=force)
+        amended = amend(encoded.text, wish, version, force=force, below=_below(profile))
     except RefusedError as error:
         fail(str(error), page=page_url("concepts/signals", "what-leaves"), as_json=as_json)
     except EditError as error:
@@ -140,8 +147,12 @@ def config(
     )
 
 
-def _is_profile_name(name: str) -> bool:
-    return bool(name) and not set(name) & set("/\\:\0") and not name.startswith(".")
+def _below(profile: str | None) -> dict:
+    """Return what config.toml says, which Codex reads below a profile; nothing when it cannot be read."""
+    from codex_langfuse.codex.config_files import config_path, read_config
+
+    path = config_path(os.environ)
+    return read_config("user", path).data if profile and path.is_file() else {}
 
 
 def _version(text: str | None) -> "Version | None":

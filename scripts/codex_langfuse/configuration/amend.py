@@ -2,19 +2,24 @@
 
 The empty text becomes, byte for byte, the reference configuration in ``examples/codex``. Whatever else stands
 in a text stays: other settings, comments, order, and exporters' headers for the same host.
+
+The text may be that of a profile. Codex 0.163 merges ``NAME.config.toml`` table by table over
+``config.toml``: what the profile does not say comes from below, headers of an exporter too, and nothing takes
+those away. So a profile says also what must not come from there.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from codex_langfuse.codex import versions
 from codex_langfuse.codex.versions import Version
-from codex_langfuse.configuration.edit import Draft, EditError, Names, dotted
+from codex_langfuse.configuration.edit import Draft, EditError, Names, dotted, value_at
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.configuration.routes import RELAY, Wish
-from codex_langfuse.langfuse.credentials import REGIONS, TRACES_HEADERS
+from codex_langfuse.langfuse.credentials import REGIONS, TRACES_HEADERS, VARIABLE
 from codex_langfuse.langfuse.labels import nearest_environment
 
 TRACE_EXPORTER: Names = ("otel", "trace_exporter")
@@ -30,6 +35,7 @@ INGESTION_VERSION = "x-langfuse-ingestion-version"
 _METRICS_COMMENT = "without this line Codex sends metrics to OpenAI"
 _TABLE_COMMENT = 'no line `{key} = "otlp-http"` beside it'
 _ATTRIBUTES_COMMENT = "on every span; Codex 0.130 and newer"
+_LOGS_COMMENT = "without this line logs go where config.toml says"
 _EXCLUDE_COMMENT = "keeps the key out of the commands that Codex runs"
 
 _HEADLINES = re.compile(
@@ -49,7 +55,14 @@ class Amended:
     notes: list[str] = field(default_factory=list)
 
 
-def amend(text: str, wish: Wish, version: Version | None = None, *, force: bool = False) -> Amended:
+def amend(
+    text: str,
+    wish: Wish,
+    version: Version | None = None,
+    *,
+    force: bool = False,
+    below: Mapping[str, Any] | None = None,
+) -> Amended:
     """Return ``text`` with ``wish`` in it; the same text if it is in it already.
 
     Args:
@@ -57,6 +70,7 @@ def amend(text: str, wish: Wish, version: Version | None = None, *, force: bool 
         wish: the route and what goes with it.
         version: the Codex that will read it; None for one that understands everything.
         force: accept a Codex whose spans hold prompts and answers.
+        below: what ``config.toml`` says, when ``text`` is that of a profile.
 
     Raises:
         syntax.TomlError: ``text`` is not TOML.
@@ -67,7 +81,7 @@ def amend(text: str, wish: Wish, version: Version | None = None, *, force: bool 
     if not isinstance(draft.get(("otel",), {}), dict):
         raise EditError("`otel` is not a table in this file; remove it first")
     _require_capable(wish, version, force)
-    amendment = _Amendment(draft, wish, version, Amended(text))
+    amendment = _Amendment(draft, wish, version, Amended(text), below or {})
     amendment.write()
     amendment.result.text = draft.text
     return amendment.result
@@ -96,6 +110,7 @@ class _Amendment:
     wish: Wish
     version: Version | None
     result: Amended
+    below: Mapping[str, Any]
 
     def write(self) -> None:
         had_otel = self.draft.get(("otel",)) is not None
@@ -111,6 +126,10 @@ class _Amendment:
     def _understands(self, key: str) -> bool:
         return self.version is None or self.version >= versions.OTEL_KEYS[key]
 
+    def _below(self, path: Names) -> Any:
+        """What of ``path`` shines through from ``config.toml``, as this file does not set it itself."""
+        return value_at(self.below, path) if self.draft.get(path) is None else None
+
     def _switch_off(self) -> None:
         for path in (LOG_EXPORTER, TRACE_EXPORTER, METRICS_EXPORTER):
             if not self._understands(path[-1]):
@@ -123,11 +142,12 @@ class _Amendment:
     def _switch_on(self) -> None:
         direct = self.wish.route is Route.DIRECT
         environment = self.wish.environment or self.draft.get(("otel", "environment"))
+        environment = environment or self._below(("otel", "environment"))
         if not isinstance(environment, str):
             environment = "prod"
         self.draft.set(("otel", "environment"), environment)
         if self._understands("metrics_exporter"):
-            if isinstance(self.draft.get(METRICS_EXPORTER), dict):
+            if isinstance(self.draft.get(METRICS_EXPORTER) or self._below(METRICS_EXPORTER), dict):
                 self._note("metrics_exporter stays as it is: it names a place of yours")
             else:
                 self.draft.set(METRICS_EXPORTER, "none", _METRICS_COMMENT)
@@ -151,6 +171,7 @@ class _Amendment:
 
     def _export(self, path: Names, endpoint: str, headers: dict[str, str] | None) -> None:
         http = (*path, "otlp-http")
+        self._refuse_mixture(path, endpoint)
         exporter, table = self.draft.get(path), self.draft.get((*path, "otlp-http"))
         same_host = isinstance(table, dict) and _host(table.get("endpoint")) == _host(endpoint)
         if not isinstance(table, dict) or len(exporter) > 1 or (headers is None and not same_host):
@@ -167,6 +188,38 @@ class _Amendment:
             self.draft.set((*http, "protocol"), "binary")
         self._keep_headers(http, headers, same_host)
 
+    def _refuse_mixture(self, path: Names, endpoint: str) -> None:
+        """Raise when what ``config.toml`` says of this exporter would do harm: nothing takes it away."""
+        exporter = value_at(self.below, path)
+        if not isinstance(exporter, Mapping):
+            return
+        where = dotted(path)
+        way_out = "move it from config.toml into a profile of its own, or delete it there"
+        others = [kind for kind in exporter if kind != "otlp-http"]
+        if others:
+            raise EditError(
+                f"config.toml has {where}.{others[0]}. Codex merges a profile over it and refuses to start "
+                f"with two exporters for one signal: {way_out}"
+            )
+        table = exporter.get("otlp-http")
+        table = table if isinstance(table, Mapping) else {}
+        headers = table.get("headers")
+        strangers = (
+            [name for name in headers if name.lower() != INGESTION_VERSION]
+            if isinstance(headers, Mapping)
+            else []
+        )
+        if _host(table.get("endpoint")) == _host(endpoint):
+            return
+        if strangers:
+            raise EditError(
+                f"config.toml has headers of {where} for {_host(table.get('endpoint')) or 'another address'} "
+                f"({', '.join(strangers)}). Codex merges a profile over it and would send them to "
+                f"{_host(endpoint)} too: {way_out}"
+            )
+        if "tls" in table:
+            self._note(f"the certificates that config.toml names for {where} hold for this profile, too")
+
     def _keep_headers(self, http: Names, headers: dict[str, str] | None, same_host: bool) -> None:
         given = self.draft.get((*http, "headers"))
         if not isinstance(given, dict):
@@ -176,7 +229,7 @@ class _Amendment:
                 self.draft.set((*http, "headers"), headers)
             return
         names = {name.lower(): name for name in given}
-        if not same_host or headers is None:
+        if not same_host:
             # What was meant for one address, a key perhaps, is not to be sent to another one.
             strangers = [name for lower, name in names.items() if lower not in (headers or {})]
             for name in strangers:
@@ -186,14 +239,31 @@ class _Amendment:
                     f"these headers are removed, as they were for another address: {', '.join(strangers)}"
                 )
         elif "authorization" in names:
-            self._note(
-                f"the file holds a key, which every command that Codex runs can read; {TRACES_HEADERS} "
-                "is the better place"
-            )
+            self._judge_authorization(http, names["authorization"])
         for name, value in (headers or {}).items():
             self.draft.set((*http, "headers", names.get(name, name)), value)
 
+    def _judge_authorization(self, http: Names, name: str) -> None:
+        value = self.draft.get((*http, "headers", name))
+        variable = VARIABLE.search(value) if isinstance(value, str) else None
+        if variable:
+            self.draft.remove((*http, "headers", name))
+            self._note(
+                f"the header {name} is removed: Codex sends {variable[0]} as it is written, and not what the "
+                f"variable holds. {TRACES_HEADERS} gives it the key"
+            )
+            return
+        self._note(
+            f"the file holds a key, which every command that Codex runs can read; {TRACES_HEADERS} "
+            "is the better place"
+        )
+
     def _drop_logs(self) -> None:
+        inherited = self._below(LOG_EXPORTER)
+        if inherited not in (None, "none"):
+            self.draft.set(LOG_EXPORTER, "none", _LOGS_COMMENT)
+            self._note("logs are off for this profile: else they would go where config.toml sends them")
+            return
         table = self.draft.get((*LOG_EXPORTER, "otlp-http"))
         if not isinstance(table, dict):
             return
@@ -241,7 +311,12 @@ class _Amendment:
         if policy is not None and not isinstance(policy, dict):
             raise EditError("`shell_environment_policy` is not a table in this file")
         if policy is None or "exclude" not in policy:
-            self.draft.set(EXCLUDE, list(EXCLUDED), _EXCLUDE_COMMENT)
+            # A list takes the place of the one below.
+            inherited = self._below(EXCLUDE)
+            kept = inherited if isinstance(inherited, list) else []
+            if not set(EXCLUDED) <= set(kept):
+                added = [name for name in EXCLUDED if name not in kept]
+                self.draft.set(EXCLUDE, [*kept, *added], _EXCLUDE_COMMENT)
         else:
             self.draft.add_to_array(EXCLUDE, EXCLUDED)
         if self.version and versions.snapshot_undoes_policy(self.version):

@@ -17,6 +17,9 @@ from codex_langfuse.pages import page_url
 TRACES_HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
 TRACES_PATH = "/api/public/otel/v1/traces"
 
+#: What people write in a header for it to be filled in; Codex sends it as it is (0.47 to 0.169).
+VARIABLE = re.compile(r"\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%[A-Za-z_]+%|\$\(")
+
 KeyKind = Literal["public key", "secret key"]
 PREFIXES: dict[KeyKind, str] = {"public key": "pk-lf-", "secret key": "sk-lf-"}
 
