@@ -14,15 +14,18 @@ import trustme
 
 import recordings
 from codex_langfuse.check.catalogue import Mistake, catalogue
+from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.overrides import with_overrides
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.langfuse.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
 from codex_langfuse.mock.faults import Fault
 from harness.fences.placeholders import filled_in
+from harness.no_langfuse import web_server
 from harness.otlp import spans_in
 from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, tls_proxy
+from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
 
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
@@ -122,7 +125,7 @@ def test_the_mistake_shows_as_it_is_told(surroundings, shared_codex, tmp_path, m
 @pytest.mark.codex
 @pytest.mark.parametrize(
     "mistake",
-    [m for m in catalogue().values() if m.shows.startswith("Status(")],
+    [m for m in catalogue().values() if m.shows.startswith("Status(") and "answers" in m.proof],
     ids=lambda mistake: mistake.id,
 )
 def test_the_debug_log_shows_the_status(surroundings, shared_codex, mistake) -> None:
@@ -422,6 +425,67 @@ def test_without_a_client_certificate_nothing_arrives(surroundings, tmp_path) ->
     assert mistake.shows in run.stderr
     assert proxy.connected_hosts == {"cloud.langfuse.com"}
     assert proxy.requests == []
+
+
+@pytest.mark.codex
+@proves("proxy-refuses")
+def test_nothing_arrives_through_a_proxy_that_refuses(surroundings, shared_codex, tmp_path) -> None:
+    mistake = catalogue()["proxy-refuses"]
+    with web_server(tmp_path) as no_proxy:  # it answers CONNECT with 501
+        environment = {
+            "HTTPS_PROXY": no_proxy,
+            "https_proxy": no_proxy,
+            "RUST_LOG": "opentelemetry_sdk=debug",
+        }
+        outcome = make(surroundings, shared_codex, mistake, environment=environment)
+    assert list(outcome.langfuse) == []
+    assert mistake.shows in outcome.run.stderr
+
+
+@pytest.mark.codex
+@proves("refused-token")
+def test_a_relay_with_a_token_refuses_who_shows_none(surroundings, shared_codex, tmp_path) -> None:
+    mistake = catalogue()["refused-token"]
+    token = "the-token-of-this-relay"
+    debug = {"RUST_LOG": "opentelemetry_sdk=debug,opentelemetry_otlp=debug"}
+    with relay_for(surroundings.langfuse, tmp_path / "state", token=token) as url:
+        config = mistake.example.config.replace("http://127.0.0.1:4318", url)
+        without = surroundings.turn(shared_codex, config, environment=debug)
+        assert mistake.shows in without.run.stderr
+        header = {GENERIC_HEADERS: f"Authorization=Bearer%20{token}"}
+        shown = surroundings.turn(shared_codex, config, environment={**debug, **header})
+        assert mistake.shows not in shown.run.stderr
+
+
+@pytest.mark.codex
+@proves("profile-missing")
+def test_a_profile_that_is_not_there_goes_unnoticed(surroundings, shared_codex) -> None:
+    config = catalogue()["profile-missing"].example.config
+    outcome = surroundings.turn(shared_codex, config, "-p", "nosuch", environment=GOOD_KEYS)
+    assert outcome.run.returncode == 0
+    assert outcome.answers == {(TRACES_PATH, 200)}
+    assert "nosuch" not in outcome.run.stderr
+
+
+@pytest.mark.codex
+@proves("profile-mixed")
+def test_logs_of_a_profile_go_where_config_toml_says(surroundings, tmp_path) -> None:
+    example = catalogue()["profile-mixed"].example
+    codex = codex_with_files(surroundings, tmp_path, catalogue()["profile-mixed"])
+    config = example.config.replace("http://127.0.0.1:4318", "https://relay.example.com")
+    outcome = surroundings.turn(codex, config, "-p", "work", environment=GOOD_KEYS)
+    assert outcome.answers == {(TRACES_PATH, 200)}
+    assert {request.path for request in outcome.at("relay.example.com")} == {"/v1/logs"}
+
+
+@pytest.mark.codex
+def test_a_folder_in_the_place_of_the_file_is_refused(surroundings, tmp_path) -> None:
+    surroundings.clear()
+    codex = surroundings.codex(tmp_path)
+    (codex.codex_home / "config.toml").mkdir()
+    run = codex.run_exec()
+    assert run.returncode == 1
+    assert "is not a file" in run.stderr
 
 
 @proves("codex-too-old")

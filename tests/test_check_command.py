@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from codex_langfuse.check.catalogue import catalogue
+from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.langfuse.credentials import TRACES_HEADERS
 from codex_langfuse.mock.faults import Fault
 from harness.fences.placeholders import filled_in
+from harness.no_langfuse import closed_port, web_server
 from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, tls_proxy
+from harness.running_relay import relay_for
 from harness.surroundings import Surroundings
 
 pytestmark = pytest.mark.slow
@@ -127,6 +131,31 @@ def test_what_the_server_says_is_explained(
     assert finding["line"] == 8
 
 
+@pytest.mark.parametrize("proxy", ["refuses", "is not there"])
+def test_a_proxy_in_the_way_is_named(run, file, tmp_path, proxy) -> None:
+    file.write_text(DIRECT)
+    with web_server(tmp_path) as server:  # it answers CONNECT with 501
+        url = server if proxy == "refuses" else closed_port()
+        named = url.replace("http://", "http://ada:proxy-password@")
+        told = run("--json", environment={**GOOD_KEYS, "HTTPS_PROXY": named, "https_proxy": named})
+    [finding] = json.loads(told.stdout)["findings"]
+    assert finding["id"] == "proxy-refuses"
+    assert url.removeprefix("http://") in finding["detail"]
+    assert "proxy-password" not in told.stdout
+    assert "relay" not in finding["mend"]
+
+
+def test_a_relay_that_wants_a_token_is_not_taken_for_langfuse(run, file, surroundings, tmp_path) -> None:
+    with relay_for(surroundings.langfuse, tmp_path / "state", token="token-of-the-relay") as url:
+        config = catalogue()["refused-token"].example.config
+        file.write_text(config.replace("http://127.0.0.1:4318", url))
+        told = json.loads(run("--json", environment={}).stdout)
+        shown = run(environment={GENERIC_HEADERS: "Authorization=Bearer%20token-of-the-relay"})
+    assert {finding["id"] for finding in told["findings"]} == {"refused-token"}
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in told["findings"][0]["mend"]
+    assert "200, address and keys are accepted" in shown.stdout
+
+
 def test_a_certificate_authority_of_ones_own_is_used(run, file, surroundings) -> None:
     authority = json.dumps(str(surroundings.proxy.ca_bundle))
     config = DIRECT.replace(
@@ -232,10 +261,48 @@ class TestFix:
         assert "Add --yes" in told.stderr
         assert file.read_text() == self.CONFIG
 
+    @pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
+    def test_takes_the_file_with_a_key_away_from_others(self, run, file) -> None:
+        file.write_text(filled_in(catalogue()["readable-file"].example.config))
+        file.chmod(0o644)
+        assert "warning*: Others can read the file" in run("--offline", environment={}).stdout
+        assert run("--offline", "--fix", environment={}).returncode == 1
+        assert stat.S_IMODE(file.stat().st_mode) == 0o644
+        told = run("--offline", "--fix", "--yes", "--json", environment={})
+        assert json.loads(told.stdout)["fixed"] == ["readable-file"]
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    def test_keeps_the_logs_of_a_profile_where_its_traces_go(self, run, file) -> None:
+        example = catalogue()["profile-mixed"].example
+        file.write_text(example.config)
+        profile = file.with_name("work.config.toml")
+        profile.write_text(example.files["~/.codex/work.config.toml"])
+        options = ("--profile", "work", "--offline")
+        assert "Logs go to 127.0.0.1:4318" in run(*options).stdout
+        told = json.loads(run(*options, "--fix", "--yes", "--json").stdout)
+        assert "profile-mixed" in told["fixed"]
+        assert 'exporter = "none"' in profile.read_text()
+        assert told["findings"] == []
+
+
+def test_a_profile_that_is_not_there_is_told(run, file) -> None:
+    file.write_text(DIRECT)
+    told = run("--offline", "--profile", "nosuch")
+    assert told.returncode == 1
+    assert "~/.codex/nosuch.config.toml is not there." in told.stdout
+
+
+def test_a_codex_home_that_is_not_there_is_told(run, file, tmp_path) -> None:
+    told = run("--offline", environment={"CODEX_HOME": str(tmp_path / "nope")})
+    assert told.returncode == 2
+    assert "CODEX_HOME: error" in told.stdout
+    assert "that path does not exist" in told.stdout
+
 
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--profile", "../../x"],
         ["--yes"],
         ["--fix", "--json"],
         ["--file", "not-there.toml"],

@@ -167,6 +167,19 @@ def test_mending_leaves_an_administrators_file_alone(tmp_path) -> None:
 class TestLayers:
     DIRECT = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")
 
+    def test_a_folder_in_the_place_of_the_file_is_told(self, tmp_path) -> None:
+        (tmp_path / "home/.codex/config.toml").mkdir(parents=True)
+        [finding] = findings(setup_in(tmp_path))
+        assert finding.id == "codex-home"
+        assert finding.detail.endswith("config.toml is not a file.")
+
+    def test_two_exporters_of_two_files_are_told(self, tmp_path) -> None:
+        below = '[otel]\nmetrics_exporter = "none"\n[otel.trace_exporter.otlp-grpc]\nendpoint = "http://127.0.0.1"\n'
+        profile = {"~/.codex/lf.config.toml": catalogue()["json-protocol"].example.config}
+        write(tmp_path, below, {**profile, "/etc/codex/config.toml": HIDING})
+        found = {finding.id: finding for finding in findings(setup_in(tmp_path, profile="lf"))}
+        assert found["two-exporters"].place.path.name == "lf.config.toml"
+
     def test_a_profile_is_read(self, tmp_path) -> None:
         broken = catalogue()["endpoint-path"].example.config
         write(tmp_path, self.DIRECT, {"~/.codex/lf.config.toml": broken})

@@ -34,7 +34,8 @@ class Finding:
     """One mistake at one place.
 
     ``detail`` says what of the catalogue's general words is the case here. ``mended`` is what to write
-    instead. ``mending`` does it, where that is safe without asking what was meant.
+    instead. ``mending`` does it, where that is safe without asking what was meant; ``private`` says that
+    taking the permission to read the file away from others does it.
     """
 
     id: str
@@ -42,11 +43,17 @@ class Finding:
     detail: str = ""
     mended: str = ""
     mending: Mending | None = None
+    private: bool = False
 
     @property
     def mistake(self) -> Mistake:
         """The entry of the catalogue."""
         return catalogue()[self.id]
+
+    @property
+    def is_fixable(self) -> bool:
+        """Tell whether ``--fix`` can mend it."""
+        return self.place.path is not None and (self.mending is not None or self.private)
 
     @property
     def severity(self) -> Severity:

@@ -48,7 +48,7 @@ def _finding_as_data(finding: Finding) -> dict[str, Any]:
         "cause": words.cause,
         "mend": words.mend,
         "mended": masked(finding.mended) or None,
-        "fixable": finding.mending is not None and place.path is not None,
+        "fixable": finding.is_fixable,
         "page": finding.mistake.page,
     }
 
@@ -64,14 +64,14 @@ def show(setup: Setup, checked: Checked, out: Console, *, home: str = "") -> Non
         out.print(Text("The server was not asked: mend the errors first."))
     codex = f"Codex {setup.version}" if setup.version else "Codex not found, taken for the newest"
     out.print(Text(f"{_counted(checked)} ({_files(setup)}, {codex})"))
-    if any(finding.mending and finding.place.path for finding in checked.findings):
+    if any(finding.is_fixable for finding in checked.findings):
         out.print(Text("`codex-langfuse check --fix` mends those marked with *."))
 
 
 def _show(finding: Finding, out: Console, home: str) -> None:
     words = finding.mistake.words["en"]
     place = _short(str(finding.place), home)
-    mark = "*" if finding.mending and finding.place.path else ""
+    mark = "*" if finding.is_fixable else ""
     head = Text()
     head.append(f"{place}: ", style="bold")
     head.append(f"{finding.severity}{mark}", style=_STYLES[finding.severity])

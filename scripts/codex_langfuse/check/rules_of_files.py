@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from codex_langfuse.check.findings import Finding, Place, edit
-from codex_langfuse.check.setup import SIGNALS, Setup, place_in
+from codex_langfuse.check.setup import SIGNALS, Setup, place_in, split_address
 from codex_langfuse.codex import versions
 from codex_langfuse.codex.config_files import ConfigFile
 from codex_langfuse.configuration.edit import Names, dotted, key_literal, literal, value_at
@@ -30,7 +30,11 @@ def find(setup: Setup) -> Iterator[Finding]:
     for file in setup.layers:
         yield from _in_file(setup, file)
     yield from _missing_fields(setup)
+    yield from _home(setup)
     yield from _legacy_profile(setup)
+    yield from _missing_profile(setup)
+    yield from _mixed_profile(setup)
+    yield from _two_exporters_merged(setup)
     yield from _unread_files(setup)
     yield from _overridden(setup)
 
@@ -275,6 +279,63 @@ def _legacy_profile(setup: Setup) -> Iterator[Finding]:
                 f"`[profiles.{name}]` belongs in {target}.",
             )
             return
+
+
+def _home(setup: Setup) -> Iterator[Finding]:
+    if setup.home_problem:
+        named = setup.home_problem.startswith("CODEX_HOME")
+        place = Place(name="CODEX_HOME") if named else Place(setup.files.user_path)
+        yield Finding("codex-home", place, setup.home_problem)
+
+
+def _missing_profile(setup: Setup) -> Iterator[Finding]:
+    if not setup.profile or setup.home_problem or setup.get(("profiles", setup.profile)) is not None:
+        return  # What `_legacy_profile` says is enough.
+    if setup.files.of("profile") is None:
+        path = setup.files.user_path.with_name(f"{setup.profile}.config.toml")
+        yield Finding("profile-missing", Place(path), f"{path} is not there.")
+
+
+def _mixed_profile(setup: Setup) -> Iterator[Finding]:
+    """Traces go where the profile says, and logs where config.toml says, or the other way round."""
+    profile = setup.files.of("profile")
+    for mine, other in (("trace_exporter", "exporter"), ("exporter", "trace_exporter")):
+        inherited = setup.exporter(other)
+        file = setup.file_of(("otel", other))
+        if profile is None or inherited is None or file is None or file.kind != "user":
+            continue
+        if value_at(profile.data, ("otel", mine)) is None:
+            continue
+        own = setup.exporter(mine)
+        if own is None or _host(own.endpoint) != _host(inherited.endpoint):
+            signal = {"exporter": "Logs", "trace_exporter": "Traces"}[other]
+            where = _host(inherited.endpoint) or inherited.kind
+            yield Finding(
+                "profile-mixed",
+                place_in(profile, ("otel", mine)),
+                f"{signal} go to {where}, as {file.path} says.",
+                f'{other} = "none"',
+                edit(lambda draft, other=other: draft.set(("otel", other), "none")),
+            )
+
+
+def _two_exporters_merged(setup: Setup) -> Iterator[Finding]:
+    """One exporter in config.toml and another one in the profile are two for Codex."""
+    for key in SIGNALS:
+        path = ("otel", key)
+        kinds = setup.get(path)
+        if not isinstance(kinds, Mapping) or len(kinds) < 2:
+            continue
+        holders = [(file, value_at(file.data, path)) for file in setup.layers]
+        holders = [(file, value) for file, value in holders if isinstance(value, Mapping) and value]
+        if all(len(value) == 1 for _, value in holders):
+            where = " and ".join(f"`{next(iter(value))}` in {file.path}" for file, value in holders)
+            yield Finding("two-exporters", place_in(holders[-1][0], path), f"There are {where}.")
+
+
+def _host(endpoint: str) -> str:
+    parts = split_address(endpoint)
+    return parts.netloc.rpartition("@")[2] if parts else ""
 
 
 def _unread_files(setup: Setup) -> Iterator[Finding]:

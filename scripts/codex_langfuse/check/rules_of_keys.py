@@ -172,8 +172,13 @@ def _readable_file(setup: Setup) -> Iterator[Finding]:
             except OSError:
                 continue
             if file and mode & 0o044:
+                own = file.kind in ("user", "profile")
                 yield Finding(
-                    "readable-file", Place(file.path), f"Its mode is {mode:o}.", f"chmod 600 {file.path}"
+                    "readable-file",
+                    Place(file.path),
+                    f"Its mode is {mode:o}.",
+                    f"chmod 600 {file.path}",
+                    private=own,
                 )
                 return
 

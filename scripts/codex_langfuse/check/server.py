@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -75,7 +76,13 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
             return wrong("client-certificate-refused", _certificate_problem(error))
         if _is_about_certificate(error):
             return wrong("untrusted-certificate", _certificate_problem(error))
-        return wrong("unreachable", masked(str(error)) or type(error).__name__)
+        trouble = masked(str(error)) or type(error).__name__
+        proxy = (
+            _proxy_for(exporter.endpoint) if isinstance(error, httpx.ProxyError | httpx.ConnectError) else ""
+        )
+        if proxy:
+            return wrong("proxy-refuses", f"{trouble}, by way of the proxy {proxy}")
+        return wrong("unreachable", trouble)
     except (httpx.InvalidURL, EditError, OSError, ValueError) as error:
         return wrong("unreachable", masked(str(error)) or type(error).__name__)
     if response.is_success:
@@ -85,7 +92,20 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
     if response.status_code == 400 and _NGINX_WANTS_CERTIFICATE in response.text:
         return wrong("client-certificate-refused", f"400 {_NGINX_WANTS_CERTIFICATE}")
     said = f"{response.status_code} {_message(response)}".strip()
+    if response.status_code == 401 and not setup.is_langfuse(exporter.endpoint):
+        return wrong("refused-token", said)
     return wrong(_BY_STATUS.get(response.status_code, "server-refuses"), said)
+
+
+def _proxy_for(endpoint: str) -> str:
+    """Name the proxy by which this process reaches an address, without what it is logged in with."""
+    parts = split_address(endpoint)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return ""
+    named = split_address(proxy if "://" in proxy else f"http://{proxy}")
+    return named.netloc.rpartition("@")[2] if named else "that is set"
 
 
 def _trust(setup: Setup, exporter: Exporter) -> ssl.SSLContext | bool:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -90,7 +91,17 @@ class Setup:
     @property
     def is_incomplete(self) -> bool:
         """Tell whether a file that counts could not be read, so that what is missing may stand in it."""
-        return any(file.error is not None for file in self.files.precedence(requirements=False))
+        unread = any(file.error is not None for file in self.files.precedence(requirements=False))
+        return unread or bool(self.home_problem)
+
+    @cached_property
+    def home_problem(self) -> str:
+        """What Codex says when its folder is not one, or its file is: then it does not start."""
+        given, user = self.environment.get("CODEX_HOME"), self.files.user_path
+        if given and not Path(given).is_dir():
+            why = "is not a directory" if Path(given).exists() else "does not exist"
+            return f"CODEX_HOME points to {given!r}, but that path {why}."
+        return f"{user} is not a file." if user.is_dir() else ""
 
     def get(self, path: Names, default: Any = None) -> Any:
         """Return the value of a setting."""

@@ -86,16 +86,36 @@ def apply_change(change: Change, *, yes: bool, quiet: bool) -> bool:
         show_difference(_difference(change.path, change.old.text, change.new_text))
         for text in change.notes:
             note(masked(text))
-    if not yes and not sys.stdin.isatty():
-        error("Nothing was changed: there is nobody to ask. Add --yes to change the file.")
-        return False
-    if not yes and not typer.confirm(f"Change {change.path}?"):
-        tell("Nothing was changed.")
+    if not _agreed(f"Change {change.path}?", yes):
         return False
     try:
         write_with_backup(change.path, change.old.with_text(change.new_text))
     except OSError as trouble:
         error(f"{change.path} cannot be written: {trouble.strerror or trouble}")
+        return False
+    return True
+
+
+def make_private(path: Path, *, yes: bool, quiet: bool) -> bool:
+    """Ask, and take a file's mode away from other users; tell whether it was done. ``quiet`` says nothing."""
+    if not quiet:
+        tell(f"chmod 600 {path}")
+    if not _agreed(f"Let nobody else read {path}?", yes):
+        return False
+    try:
+        path.chmod(0o600)
+    except OSError as trouble:
+        error(f"the mode of {path} cannot be changed: {trouble.strerror or trouble}")
+        return False
+    return True
+
+
+def _agreed(question: str, yes: bool) -> bool:
+    if not yes and not sys.stdin.isatty():
+        error("Nothing was changed: there is nobody to ask. Add --yes to change the file.")
+        return False
+    if not yes and not typer.confirm(question):
+        tell("Nothing was changed.")
         return False
     return True
 

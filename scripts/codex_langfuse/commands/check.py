@@ -64,10 +64,12 @@ def check(
     from codex_langfuse.check.checking import check as look
     from codex_langfuse.check.daemons import running_daemons
     from codex_langfuse.check.setup import Setup
-    from codex_langfuse.codex.config_files import read_config_files
+    from codex_langfuse.codex.config_files import is_profile_name, read_config_files
     from codex_langfuse.codex.versions import Version, installed_version
     from codex_langfuse.commands.changing import console
 
+    if profile is not None and not is_profile_name(profile):
+        wrong_usage("--profile takes a name, not a path")
     if file is not None and not file.is_file():
         wrong_usage(f"{file} is not there")
     if yes and not fix:
@@ -97,8 +99,9 @@ def check(
 
 
 def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
+    from codex_langfuse.check.checking import check
     from codex_langfuse.check.fixing import fixes
-    from codex_langfuse.commands.changing import Change, apply_change
+    from codex_langfuse.commands.changing import Change, apply_change, make_private
 
     fixed = []
     found = list(fixes(setup))
@@ -106,6 +109,9 @@ def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
         notes = tuple(f"mends: {finding.mistake.words['en'].title}" for finding in fix.mended)
         if apply_change(Change(fix.file.path, fix.file.encoded, fix.text, notes), yes=yes, quiet=quiet):
             fixed += fix.mended
-    if not found and not quiet:
+    for finding in check(setup, offline=True).findings:
+        if finding.private and finding.place.path and make_private(finding.place.path, yes=yes, quiet=quiet):
+            fixed.append(finding)
+    if not found and not fixed and not quiet:
         tell("Nothing that is safe to mend by itself was found.")
     return fixed
