@@ -155,6 +155,18 @@ def test_the_line_for_each_shell(
         assert shown.stdout.strip() == value
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SHELL: there it is PowerShell")
+@pytest.mark.parametrize(
+    ("login_shell", "line"),
+    [("/usr/bin/fish", "set -gx "), ("/bin/zsh", "export "), ("/bin/ksh", "export "), ("", "export ")],
+)
+def test_the_shell_in_use_is_the_one_that_shell_names(
+    login_shell: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = run_auth(monkeypatch, "--region", "eu", SHELL=login_shell, **BOTH).stdout
+    assert f"\n{line}OTEL_EXPORTER_OTLP_TRACES_HEADERS" in printed
+
+
 def test_powershell_would_not_load_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "env"
     result = run_auth(monkeypatch, "--region", "eu", "--shell", "powershell", "--write", str(file), **BOTH)

@@ -22,7 +22,7 @@ _RELAY = {"en": "**Relay**: {}", "zh": "**中继**：{}"}
 _REFUSED = {"en": "**Refused**: {}: {}", "zh": "**拒绝加载**：{}：{}"}
 _BY_HAND = {
     "en": "**Measured by hand** with real releases; the tests do not run all of this again.",
-    "zh": "**人工实测**：用真实发布版测得，测试不会全部重跑。",
+    "zh": "**人工实测**：用正式发布的版本测得，测试不会全部重跑。",
 }
 
 Text = str | Mapping[str, str]

@@ -59,7 +59,8 @@ def _definition(variable: Variable, language: str) -> str:
     of_commands = variable.group == "commands"
     # The same name stands under Codex too, and an id is there once.
     names = (f"`{name}`" if of_commands else f"`{name}`{{ #{name} }}" for name in variable.names)
-    facts = [(_READ_BY if of_commands else _ACTS_ON)[language].format(_in(variable.signal, language))]
+    signal = _in(variable.signal, language).replace("`, `", f"`{_COMMA[language]}`")
+    facts = [(_READ_BY if of_commands else _ACTS_ON)[language].format(signal)]
     if variable.default != "–":
         facts.append(_DEFAULT[language].format(_in(variable.default, language)))
     if variable.measured:

@@ -561,9 +561,9 @@ _UNMAPPED: Sequence[tuple[Mapping[str, str], str, Attributes, Attributes, Callab
     ),
     ({}, "env", {}, {"env": "prod"}, None),
     ({}, "host.name", {}, {"host.name": "laptop"}, None),
-    ({"en": "the kind of the span", "zh": "span 的种类"}, "", {}, {}, _kind),
+    ({"en": "the kind of the span", "zh": "span 的种类（kind）"}, "", {}, {}, _kind),
     ({"en": "trace state and flags", "zh": "trace state 和标志位"}, "", {}, {}, _state),
-    ({"en": "links", "zh": "链接"}, "", {}, {}, _link),
+    ({"en": "links", "zh": "span 之间的链接（link）"}, "", {}, {}, _link),
     (
         {"en": "events on the span, `exception` included", "zh": "span 上的事件，包括 `exception`"},
         "",
@@ -593,7 +593,8 @@ def unmapped(language: str) -> str:
         _demand(
             changed <= {"metadata"} and len(added) <= 1, f"{key or words['en']} changes {changed}, {added}"
         )
-        left = f"`metadata`: `{next(iter(added))}`" if added else {"en": "nowhere", "zh": "不保留"}[language]
+        colon, nowhere = {"en": (": ", "nowhere"), "zh": ("：", "不保留")}[language]
+        left = f"`metadata`{colon}`{next(iter(added))}`" if added else nowhere
         rows.append([f"`{key}`" if key else words[language], left])
     return table(head, rows)
 
@@ -763,7 +764,7 @@ def relay_fields(kind: str, language: str) -> str:
     for field, by_signal in sorted(_sources().items()):
         shared = field.path in _FOR_ALL
         if (kind == "all" and shared and field.kind == "AGENT") or (kind == field.kind and not shared):
-            path = f"`{field.path}`" if field.path else {"en": "that it is there", "zh": "它的存在"}[language]
+            path = f"`{field.path}`" if field.path else {"en": "that it is there", "zh": "是否存在"}[language]
             rows.append(
                 [path, *(_records(by_signal.get(signal, {}), language) for signal in ("log", "span"))]
             )

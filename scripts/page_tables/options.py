@@ -27,6 +27,7 @@ _KINDS = {
     "<float range>": {"en": "number", "zh": "数字"},
     "": {"en": "–", "zh": "–"},
 }
+_COMMA = {"en": ", ", "zh": "、"}
 _DEFAULT = {"en": " Default: `{}`.", "zh": "默认：`{}`。"}
 
 
@@ -57,7 +58,7 @@ def options(command: str, language: str) -> str:
 def _value(text: str, language: str) -> str:
     if text in _KINDS:
         return _KINDS[text][language]
-    return ", ".join(f"`{choice}`" for choice in text.strip("<>").split("|"))
+    return _COMMA[language].join(f"`{choice}`" for choice in text.strip("<>").split("|"))
 
 
 def _escaped(text: str) -> str:

@@ -51,8 +51,8 @@ _WORDS = {
     "event": {"en": "the event itself", "zh": "事件本身"},
     "on span": {"en": " (on a span)", "zh": "（span 上）"},
     "resource": {"en": " (resource)", "zh": "（资源）"},
-    "no recording": {"en": "in no recording", "zh": "没有录制"},
-    "recorded": {"en": "; recorded: ", "zh": "；录制：从 "},
+    "no recording": {"en": "in no recording", "zh": "录制中没有"},
+    "recorded": {"en": "; recorded: ", "zh": "；录制中从 "},
     "recorded end": {"en": "", "zh": " 起"},
 }
 
@@ -142,7 +142,7 @@ def tracked_events(language: str) -> str:
                 since,
                 since_recorded(("event", event), language),
                 setting or "–",
-                ", ".join(kinds) or _word("nowhere", language),
+                {"en": ", ", "zh": "、"}[language].join(kinds) or _word("nowhere", language),
             ]
         )
     return table(head, rows)
