@@ -51,7 +51,7 @@ def delay(language: str) -> str:
     """Return how long ``codex exec`` takes on each route, and what that is more than without export."""
     head = {
         "en": ["Export", "`codex exec`", "Without export", "Difference", "Rounds"],
-        "zh": ["导出方式", "`codex exec` 用时", "不导出", "相差", "轮数"],
+        "zh": ["导出方式", "`codex exec` 用时", "不导出", "相差", "测量次数"],
     }[language]
     measured = bench_results.read()["codex"]
     rows = [

@@ -64,7 +64,7 @@ def recorded_bounds(change: dict[str, Any]) -> tuple[str, str] | None:
 def verified_versions(language: str) -> str:
     """Return the versions that this documentation was run with."""
     codex, langfuse = verified()["codex"], verified()["langfuse"]
-    recorded = ", ".join(recordings.simple_turns())
+    recorded = {"en": ", ", "zh": "、"}[language].join(recordings.simple_turns())
     head, rows = {
         "en": (
             ["What", "Version", "How"],
@@ -106,7 +106,7 @@ def codex_changes(language: str) -> str:
     """Return where Codex changed: on which releases that was measured, and what the recordings show."""
     head = {
         "en": ["Codex", "Change", "Last release without it", "In the recordings"],
-        "zh": ["Codex", "变化", "最后一个没有它的版本", "录制中"],
+        "zh": ["Codex", "变化", "变化前最后测过的版本", "录制中"],
     }[language]
     rows = []
     for change in verified()["codex"]["change"]:
