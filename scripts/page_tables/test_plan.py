@@ -5,7 +5,7 @@ from page_tables.markdown import table
 
 _HEAD = {
     "en": ["No.", "Case", "Group", "With `--langfuse-url` it runs against"],
-    "zh": ["编号", "用例", "分组", "使用 `--langfuse-url` 时的对象"],
+    "zh": ["编号", "用例", "分组", "使用 `--langfuse-url` 时，测试对象是"],
 }
 _AGAINST = {
     Against.LANGFUSE: {"en": "your Langfuse", "zh": "你的 Langfuse"},
@@ -18,7 +18,7 @@ _AGAINST = {
 }
 _LABELS = {
     "en": {"steps": "By hand:", "expected": "Expected:", "automated": "**By the command**: "},
-    "zh": {"steps": "手工步骤：", "expected": "预期结果：", "automated": "**命令的做法**："},
+    "zh": {"steps": "手工步骤：", "expected": "预期结果：", "automated": "**自动执行**："},
 }
 
 

@@ -66,7 +66,7 @@ _PHRASES: Mapping[Language, _Phrases] = {
         title="错误一览",
         introduction=(
             "`codex-langfuse check` 能发现的每一个错误都列在这里，并且都用真实的 Codex 重现过，"
-            "让你看到它的结果。用你看到的文字在本页搜索即可。"
+            "结果一目了然。用你看到的文字在本页搜索即可。"
         ),
         run_with="*以 Codex {codex} 实际运行；应答与 Langfuse {langfuse} 一致。*",
         keys="除非示例另有说明，密钥都在环境变量里：",
@@ -79,8 +79,8 @@ _PHRASES: Mapping[Language, _Phrases] = {
             "refused": "发错了，或者没有发送",
             "keys": "认证信息不对",
             "ignored": "设置被忽略",
-            "langfuse": "Langfuse 的理解不一样",
-            "secret": "有东西去了不该去的地方",
+            "langfuse": "Langfuse 的处理与预期不同",
+            "secret": "数据或密钥去了不该去的地方",
             "server": "服务器的应答",
         },
         colon="：",
