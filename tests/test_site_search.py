@@ -1,10 +1,13 @@
 """The search: finds Chinese words, and pages in the reader's language alone."""
 
+import json
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from harness.site import BuiltSite
-from site_hooks.search_index import split_long_words
+from site_hooks.search_index import split_long_words, without_chinese
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
@@ -56,6 +59,33 @@ def test_the_real_site_is_searched_in_one_language(site: BuiltSite, open_page, l
     found = search(open_page(site.address("index.md", language)), "Langfuse")
     assert found
     assert {address.startswith(site.url + "zh/") for address in found} == {language == "zh"}
+
+
+def test_chinese_that_english_pages_quote_is_not_found_in_english(site: BuiltSite, open_page):
+    page = open_page(site.address("contributing/translating.md"))
+    quoted = "心跳"
+    assert quoted in page.locator("article").inner_text()
+    assert search(page, quoted) == []
+    index = json.loads((site.folder / "search/search_index.json").read_text(encoding="utf-8"))
+    assert not [entry["location"] for entry in index["docs"] if re.search(r"[\u4e00-\u9fff]", str(entry))]
+
+
+@pytest.mark.parametrize(
+    ("quoting", "left"),
+    [
+        (
+            "<code>printf '再\u200b加\u200b一句\u200b。' >> page.md</code>",
+            "<code>printf '…' >> page.md</code>",
+        ),
+        ("a turn’s end – “here” … × → ≥", "a turn’s end – “here” … × → ≥"),
+    ],
+)
+def test_only_chinese_is_left_out(quoting: str, left: str):
+    entry = {"location": "page/", "title": quoting, "text": quoting}
+    assert without_chinese({"docs": [entry], "config": {}}) == {
+        "docs": [{"location": "page/", "title": left, "text": left}],
+        "config": {},
+    }
 
 
 @pytest.mark.parametrize(

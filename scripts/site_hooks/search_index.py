@@ -2,7 +2,8 @@
 
 The plugin i18n writes one index for all languages, so that every reader would find pages in a language
 they may not read. Material has Chinese text cut into words by jieba while it builds, with U+200B between
-them; a search finds whole words alone, and jieba keeps compounds such as 常见问题 whole.
+them; a search finds whole words alone, and jieba keeps compounds such as 常见问题 whole. English pages quote
+Chinese here and there, as the one on translating does; it is not looked for in English.
 """
 
 import json
@@ -18,6 +19,8 @@ from mkdocs.plugins import event_priority
 
 WORD_BREAK = "\u200b"
 LONG_WORD = re.compile(r"[\u4e00-\u9fff]{4,}")
+# Han characters and full-width punctuation, with the breaks between words among them.
+CHINESE = re.compile(rf"{WORD_BREAK}*[\u3000-\u9fff\uff00-\uffef][\u3000-\u9fff\uff00-\uffef{WORD_BREAK}]*")
 
 jieba.setLogLevel(logging.WARNING)
 
@@ -30,6 +33,16 @@ def split_long_words(text: str) -> str:
 def _shorter_words(word: str) -> list[str]:
     parts = [part for part in jieba.cut_for_search(word) if part != word]
     return parts if "".join(parts) == word else [word]
+
+
+def without_chinese(index: dict[str, Any]) -> dict[str, Any]:
+    """Leave Chinese words out of an index: an ellipsis stands for them where a result is shown."""
+    return index | {
+        "docs": [
+            entry | {key: CHINESE.sub("…", entry[key]) for key in ("title", "text")}
+            for entry in index["docs"]
+        ]
+    }
 
 
 def divide(index: dict[str, Any], folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -51,7 +64,7 @@ def divide(index: dict[str, Any], folder: str) -> tuple[dict[str, Any], dict[str
 # After i18n (-100), which writes the index of all languages when it has built the last one.
 @event_priority(-200)
 def on_post_build(config: MkDocsConfig) -> None:
-    """Give each language but the default one an index of its own, and the sitemap that Material reads."""
+    """Give each language an index of its own, and all but the default one the sitemap Material reads."""
     i18n = config.plugins["i18n"]
     if i18n.building:
         return
@@ -65,7 +78,7 @@ def on_post_build(config: MkDocsConfig) -> None:
         _write_index(site / language / "search/search_index.json", own_index)
         # overrides/main.html makes the language's folder Material's base, where it looks for a sitemap.
         shutil.copyfile(site / "sitemap.xml", site / language / "sitemap.xml")
-    _write_index(index_file, index)
+    _write_index(index_file, without_chinese(index))
 
 
 def _write_index(path: Path, index: dict[str, Any]) -> None:
