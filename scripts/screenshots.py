@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Take the screenshots of the mock's own page that the documentation shows, in both languages.
 
-    .venv/bin/python scripts/screenshots.py
+    .venv/bin/python scripts/screenshots.py [FOLDER]
 
 What the mock is shown is recorded: one turn of Codex 0.163.0 (tests/recordings). Files go to
 docs/assets/images/. Those of the real Langfuse there are not made by this.
@@ -56,8 +56,8 @@ def relay(mock: RunningMock) -> str:
     return f"/-/traces/{next(iter(mock.store.traces))}"
 
 
-def main() -> None:
-    """Take all of them."""
+def main(folder: Path) -> None:
+    """Take all of them, into ``folder``."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
@@ -70,10 +70,10 @@ def main() -> None:
                 context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 800})
                 page = context.new_page()
                 page.goto(f"{address}?lang={language}", wait_until="load")
-                page.screenshot(path=IMAGES / f"{name}.{language}.png")
+                page.screenshot(path=folder / f"{name}.{language}.png")
                 context.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)

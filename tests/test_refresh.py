@@ -81,7 +81,7 @@ def test_drift_ends_the_check_with_one(
     assert refreshing.main(["--check"]) == 1
     said = capsys.readouterr().out
     assert "does not send what 0.150.0-simple has" in said
-    assert "+ span codex.turn_input (" in said
+    assert "+ span codex.sampling (" in said
 
 
 def test_a_version_is_compared_with_itself_or_the_newest_before_it() -> None:
