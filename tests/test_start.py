@@ -33,7 +33,7 @@ def words(target: str) -> int:
 def test_a_path_takes_the_time_it_says(section: str, text: str) -> None:
     promised = minutes(text)
     if promised is None:
-        assert section == "chinese"
+        assert section in {"look-up", "chinese"}  # no path to walk
         return
     steps = re.sub(r"^(?!\d\.|   ).*$", "", text, flags=re.M)
     count = sum(words(target) for target in re.findall(r"\]\(([\w/#.-]+)\)", steps))
