@@ -31,4 +31,4 @@ def test_pipx_installs_a_working_command(tmp_path: Path) -> None:
         assert mock.stdout.readline().startswith("http://127.0.0.1:")
     finally:
         mock.terminate()
-        assert mock.wait(timeout=20) == 0
+        assert mock.wait(timeout=60) == 0

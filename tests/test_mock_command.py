@@ -36,7 +36,7 @@ def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def run(*options: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     return subprocess.run(
-        [*COMMAND, *options], capture_output=True, text=True, timeout=20, check=False, env=environment
+        [*COMMAND, *options], capture_output=True, text=True, timeout=60, check=False, env=environment
     )
 
 
@@ -46,7 +46,7 @@ def test_says_where_it_is_and_ends_in_peace(number: signal.Signals) -> None:
         assert url.startswith("http://127.0.0.1:")
         assert httpx.get(f"{url}/api/public/projects", auth=PAIR).status_code == 200
         process.send_signal(number)
-        rest, complaints = process.communicate(timeout=10)
+        rest, complaints = process.communicate(timeout=30)
         assert (process.returncode, rest, complaints) == (0, "", "")
 
 
@@ -62,7 +62,7 @@ def test_its_options(tmp_path: Path) -> None:
         assert [answer.status_code for answer in answers] == [503, 429, 200]
         assert httpx.post(url + TRACES, auth=PAIR).status_code == 401
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=30)
     with serving("--port", "0", "--langfuse", "3", "--store", str(file), *keys) as (_process, url):
         (trace,) = httpx.get(f"{url}/api/public/traces", auth=mine).json()["data"]
         assert trace["name"] == "turn"

@@ -303,7 +303,7 @@ def test_raw_requests(
     lines = [f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers]
     with socket.create_connection(
-        tuple(shared.url.removeprefix("http://").split(":")), timeout=5
+        tuple(shared.url.removeprefix("http://").split(":")), timeout=30
     ) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -316,7 +316,7 @@ def test_raw_requests(
 @given(st.binary(max_size=60))
 def test_what_is_no_http(shared: RunningMock, http: httpx.Client, noise: bytes) -> None:
     with socket.create_connection(
-        tuple(shared.url.removeprefix("http://").split(":")), timeout=5
+        tuple(shared.url.removeprefix("http://").split(":")), timeout=30
     ) as connection:
         connection.sendall(noise)
         connection.shutdown(socket.SHUT_WR)

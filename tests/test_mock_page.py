@@ -25,6 +25,7 @@ from codex_langfuse.mock.page.language import LANGUAGES, Words, _texts, chosen
 from codex_langfuse.mock.page.traces import traces_of, tree_of
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
+from harness.running_relay import wait_until
 from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded, simple_export, text
 
 pytestmark = pytest.mark.slow
@@ -260,11 +261,10 @@ def test_a_day_kept_in_a_file_is_shown_again(tmp_path: Path) -> None:
 def test_what_was_never_answered_has_left_too(mock: RunningMock) -> None:
     mock.faults.add(Fault(hang=True, times=1))
     with client(mock) as http, pytest.raises(httpx.ReadTimeout):
-        http.post(TRACES, headers=JSON, content=simple_export(text("prompt", "into the void")), timeout=0.2)
-    deadline = time.monotonic() + 5
-    while not (shown := page(mock, "/-/sent").text).count("into the void") and time.monotonic() < deadline:
-        pass
-    assert "into the void" in shown
+        impatient = httpx.Timeout(60, read=0.2)
+        lost = simple_export(text("prompt", "into the void"))
+        http.post(TRACES, headers=JSON, content=lost, timeout=impatient)
+    wait_until(lambda: "into the void" in page(mock, "/-/sent").text)
     assert "not-taken" in told(mock)
 
 
@@ -275,7 +275,10 @@ def test_views_of_thousands_of_spans_are_quick(mock: RunningMock) -> None:
     with client(mock) as http:
         http.post(TRACES, headers=JSON, content=simple_export(traceId=f"{number:032x}"))
         for path in VIEWS:
-            assert http.get(path).elapsed.total_seconds() < 0.5
+            # The mock works in this process; what else the machine does is no concern of its.
+            started = time.process_time()
+            http.get(path)
+            assert time.process_time() - started < 0.5
 
 
 # --- traces ---------------------------------------------------------------------------------------------
@@ -343,9 +346,9 @@ def test_many_alike_share_a_line_and_a_huge_trace_has_pages(mock: RunningMock) -
     with client(mock) as http:
         http.post(TRACES, headers=JSON, content=spans(("f" * 16, "", "turn/start"), *alike, *different))
     address = f"/-/traces/{'ab' * 16}"
-    started = time.monotonic()
+    started = time.process_time()
     first = page(mock, address)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
     assert re.search(r"fs\.read_file\s*×\s*12", first.text)
     assert "of 3,002" in first.text
     (following,) = [link for link in first.links if link.endswith("page=2")]

@@ -81,4 +81,4 @@ def test_a_langfuse_that_hangs_does_not_keep_codex(stage: Stage, tmp_path: Path)
                 seconds["hangs"].append(stage.turn(hangs))
         assert any(request.status is None for request in hanging.store.requests)
     # Pointed straight at it, Codex would wait for 20 seconds, some 50 times as long as its turn.
-    assert statistics.median(seconds["hangs"]) < 2 * statistics.median(seconds["answers"])
+    assert statistics.median(seconds["hangs"]) < 5 * statistics.median(seconds["answers"])

@@ -217,7 +217,7 @@ def test_codex_is_answered_while_langfuse_hangs(tmp_path: Path) -> None:
             assert [each.status for each in langfuse.store.requests] == [None]
             stopping = time.monotonic()
         # Not the 30 seconds that a request may take.
-        assert time.monotonic() - stopping < 5
+        assert time.monotonic() - stopping < 15
         assert figures(state).waiting == 20
         langfuse.faults.clear()
         with relay_for(langfuse, state):

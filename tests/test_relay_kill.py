@@ -110,7 +110,7 @@ class Codexes:
             self._up.set()
 
     def _send(self) -> None:
-        with httpx.Client(headers=PROTOBUF, timeout=10) as client:
+        with httpx.Client(headers=PROTOBUF, timeout=60) as client:
             while not self._done:
                 with self._lock:
                     self.sent += 1
@@ -205,7 +205,7 @@ def test_turns_of_codex_survive(tmp_path: Path) -> None:
     turns = [another_turn(number) for number in range(15)]
     with running_mock() as langfuse:
         settings = settings_for(langfuse, state)
-        with running_relay(settings, real()) as url, httpx.Client(headers=PROTOBUF, timeout=10) as client:
+        with running_relay(settings, real()) as url, httpx.Client(headers=PROTOBUF, timeout=60) as client:
             for signal, body in another_turn(-1):
                 client.post(f"{url}/v1/{signal}", content=body)
         (undisturbed,) = langfuse.store.traces.values()
@@ -213,7 +213,7 @@ def test_turns_of_codex_survive(tmp_path: Path) -> None:
         for exports in turns:
             answered = 0
             while answered < len(exports):
-                with living(settings, real) as url, httpx.Client(headers=PROTOBUF, timeout=10) as client:
+                with living(settings, real) as url, httpx.Client(headers=PROTOBUF, timeout=60) as client:
                     # Killed between two exports, or while the last one is worked on.
                     for signal, body in exports[answered : answered + chance.randint(1, 3)]:
                         assert client.post(f"{url}/v1/{signal}", content=body).status_code == 200

@@ -109,7 +109,7 @@ def test_a_body_without_end(relay: str) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_a_sender_that_takes_its_time(relay: str) -> None:
     host, port = relay.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(
             b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
             b"content-length: 100\r\n\r\nhalf"
@@ -121,7 +121,7 @@ def test_a_sender_that_takes_its_time(relay: str) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_a_sender_that_leaves(relay: str) -> None:
     host, port = relay.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(
             b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
             b"content-length: 100\r\n\r\nhalf"
@@ -282,7 +282,7 @@ def test_says_where_it_is_and_what_it_leaves(
         assert (second.returncode, second.stdout) == (1, "")
         assert f"another relay (process {process.pid}, {url}) works in {state}" in second.stderr
         process.send_signal(number)
-        rest, said = process.communicate(timeout=20)
+        rest, said = process.communicate(timeout=30)
     assert (process.returncode, rest) == (0, "")
     assert "0 kept on disk for the next start" in said
     assert langfuse.secret_key not in said
@@ -303,7 +303,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: _refuses_connections(url))
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=5)
+        _, said = process.communicate(timeout=30)
         assert process.returncode == 1
         assert "Traceback" not in said
 
@@ -311,7 +311,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 def test_waits_for_no_sender_when_told_to_stop(tmp_path: Path, langfuse: RunningMock) -> None:
     with running(environment_for(langfuse), tmp_path / "state") as (process, url):
         host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
             connection.sendall(
                 b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
                 b"expect: 100-continue\r\ncontent-length: 100\r\n\r\n"
@@ -319,7 +319,7 @@ def test_waits_for_no_sender_when_told_to_stop(tmp_path: Path, langfuse: Running
             # It has begun to read.
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=10)
+            _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "Traceback" not in said
 
@@ -342,7 +342,7 @@ def test_tells_what_is_refused_and_how_to_go_on(tmp_path: Path, langfuse: Runnin
         for body in recordings.bodies("0.44.0-simple", "logs"):
             CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=30)
     assert "401: Invalid credentials" in said
     assert page_url("guide/troubleshooting", "refused-keys") in said
     assert "wrong-secret" not in said
@@ -377,7 +377,7 @@ def test_a_full_disk(tmp_path: Path, langfuse: RunningMock) -> None:
             assert CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF).status_code == 200
         assert CLIENT.get(f"{url}/readyz").status_code == 200
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert said.count("no room for more") == 1
     assert len(langfuse.store.traces) == 1

@@ -52,14 +52,35 @@ def test_serve_serves_the_site() -> None:
             assert word in _get(f"http://127.0.0.1:{port}{path}", serving)
     finally:
         os.killpg(serving.pid, signal.SIGINT)
-        serving.wait(timeout=20)
+        serving.wait(timeout=60)
+
+
+@pytest.mark.site
+def test_serve_shows_a_page_with_a_broken_link(tmp_path: Path) -> None:
+    """A writer looks at a page before what it links to is there, though the build is strict."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# Broken\n\n[Where?](not-there.md)\n", encoding="utf-8")
+    (tmp_path / "mkdocs.yml").write_text("site_name: Test\nstrict: true\n", encoding="utf-8")
+    port = free_port()
+    serving = subprocess.Popen(
+        ["./scripts/serve", "--dev-addr", f"127.0.0.1:{port}", "--config-file", tmp_path / "mkdocs.yml"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert "Where?" in _get(f"http://127.0.0.1:{port}/", serving)
+    finally:
+        os.killpg(serving.pid, signal.SIGINT)
+        serving.wait(timeout=60)
 
 
 def _get(address: str, serving: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and serving.poll() is None:
         try:
-            with urllib.request.urlopen(address, timeout=5) as response:
+            with urllib.request.urlopen(address, timeout=60) as response:
                 return response.read().decode()
         except OSError:
             time.sleep(0.2)

@@ -122,7 +122,7 @@ def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> Visit:
 
     expected = number_of_diagrams(seen.source)
     with suppress(NotInTime):  # the test of diagrams tells how many there are
-        page.wait_for_function(f"count => {DRAWN_DIAGRAMS}.length === count", arg=expected, timeout=5_000)
+        page.wait_for_function(f"count => {DRAWN_DIAGRAMS}.length === count", arg=expected, timeout=30_000)
     seen.diagrams = page.evaluate(f"{DRAWN_DIAGRAMS}.map((svg) => svg.getAttribute('aria-labelledby') ?? '')")
     seen.undrawn = page.locator("pre.mermaid").count()
     seen.violations += violations(page, "light, desktop")

@@ -112,7 +112,7 @@ def relay_for(langfuse: RunningMock | str, state: Path, **changes: object) -> It
         yield url
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait until ``condition`` holds; what it is about happens in another process or thread."""
     deadline = time.monotonic() + seconds
     while not condition():

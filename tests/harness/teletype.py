@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-_SECONDS = 20
+_SECONDS = 60
 
 
 @dataclass
