@@ -424,8 +424,10 @@ def _optional_number(checks: Checks, name: str, value: Any) -> float | None:
 
 
 def _optional_date(checks: Checks, name: str, value: Any) -> str | None:
-    if value is None or value == "":
-        return None
+    return None if value is None or value == "" else _date(checks, [name], value)
+
+
+def _date(checks: Checks, path: list[str], value: Any) -> str | None:
     moment = read_date(value)
     if moment is not None:
         return iso_time(moment)
@@ -434,7 +436,7 @@ def _optional_date(checks: Checks, name: str, value: Any) -> str | None:
             "expected": "date",
             "code": "invalid_type",
             "received": "Invalid Date",
-            "path": [name],
+            "path": path,
             "message": "Invalid input: expected date, received Date",
         }
     )
@@ -472,27 +474,11 @@ def _v3_cursor(checks: Checks, value: Any) -> tuple[str, bytes] | None:
             }
         )
         return None
-    moment = _cursor_date(checks, place.get("lastTimestamp"))
+    moment = _date(checks, ["cursor", "lastTimestamp"], place.get("lastTimestamp"))
     last = checks.text(["cursor", "lastId"], place.get("lastId"), required=True)
     return (
         (moment, last.encode("utf-8", "surrogatepass")) if moment is not None and last is not None else None
     )
-
-
-def _cursor_date(checks: Checks, value: Any) -> str | None:
-    moment = read_date(value)
-    if moment is not None:
-        return iso_time(moment)
-    checks.issues.append(
-        {
-            "expected": "date",
-            "code": "invalid_type",
-            "received": "Invalid Date",
-            "path": ["cursor", "lastTimestamp"],
-            "message": "Invalid input: expected date, received Date",
-        }
-    )
-    return None
 
 
 def _check_v3_whole(
