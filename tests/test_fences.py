@@ -1,6 +1,7 @@
 """The runner of fences itself: it finds every fence, and a page that is wrong does fail."""
 
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.fences.following import Following, fences_before
 from harness.fences.outputs import matches, renewed
 from harness.fences.pages import DOCS, chinese_pages, english_pages
 from harness.fences.placeholders import PLACEHOLDERS
+from harness.fences.ports import ports_of
 from harness.fences.rendered import count_fences
 from harness.fences.scanner import ROOT, Fence, FenceError, scan
 
@@ -226,6 +228,37 @@ def test_recorded_output_is_renewed_and_keeps_its_ellipses() -> None:
     assert not matches(shown, printed)
     assert renewed(shown, printed) == "start\nid: …\nnew\nend\n"
     assert matches(renewed(shown, printed), printed)
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("```bash\ncodex-langfuse relay > ~/relay.log 2>&1 &\n```\n", {4318}),
+        ("```bash\ncodex-langfuse relay --listen 127.0.0.1:4320 \\\n  --content full &\n```\n", {4320}),
+        ("```bash\ncodex-langfuse relay --status\n```\n", set()),
+        ("```bash\ncodex-langfuse mock --port 4319 > mock.log &\n```\n", {4319}),
+        ('```toml {title="x.toml"}\nendpoint = "http://127.0.0.1:9/v1/traces"\n```\n', {9}),
+        ("```text\nhttp://127.0.0.1:4318\n```\n", set()),
+        ('```bash {ran_by="tests/test_scripts.py"}\ncurl http://127.0.0.1:8000\n```\n', set()),
+    ],
+)
+def test_the_ports_that_a_page_needs_are_known(page: Callable[[str], Path], text: str, ports: set) -> None:
+    assert ports_of(scan(page(text))) == ports
+
+
+def test_a_page_does_not_speak_to_somebody_elses_relay(
+    page: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.fences.following._PATIENCE", 0)
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        port = mine.getsockname()[1]
+        fences = scan(page(f"```bash\necho one\n```\n\n```bash\ncurl http://127.0.0.1:{port}/healthz\n```\n"))
+        following = Following(lambda: tmp_path / "reader")
+        for fence in fences:
+            with pytest.raises(FenceFailedError, match=f"127.0.0.1:{port} is in use .*Stop it"):
+                following.reach(fence, {})
+        assert not (tmp_path / "reader").exists()
+    following.close()
 
 
 def test_a_page_follows_what_the_page_before_it_follows(page: Callable[[str], Path]) -> None:

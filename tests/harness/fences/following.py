@@ -9,6 +9,7 @@ from pytest_examples import CodeExample
 
 from harness.fences.executors import EXECUTORS, FenceFailedError
 from harness.fences.pages import DOCS, needs_codex
+from harness.fences.ports import ports_of, require_free
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import Fence, scan
 
@@ -19,6 +20,9 @@ _FOLLOWS = re.compile(r"---\n(?:(?!---).*\n)*?follows: (?P<page>[^#\s]+)#(?P<sec
 
 # For a page on which nothing runs Codex.
 _NO_CODEX = Path("/no/codex/is/needed/on/this/page")
+
+# Seconds for what the page before started to let go of its ports.
+_PATIENCE = 10
 
 
 class Following:
@@ -35,6 +39,7 @@ class Following:
         self._page: Path | None = None
         self._stack = ExitStack()
         self._left: list[Fence] = []
+        self._in_the_way: Path | None = None
         self.reader: Reader
 
     def reach(self, fence: Fence, special: dict[str, Execute]) -> None:
@@ -45,7 +50,8 @@ class Following:
             special: executors for languages that need something of the running test.
 
         Raises:
-            FenceFailedError: it does not do what its page says, or its language has no executor.
+            FenceFailedError: it does not do what its page says, its language has no executor, or a port that
+                the page needs is in use.
         """
         if fence not in self._left:
             self._open(fence.page)
@@ -67,13 +73,18 @@ class Following:
     def close(self) -> None:
         """Leave the page: stop all that runs for it."""
         self._stack.close()
-        self._page = None
+        self._page, self._left = None, []
 
     def _open(self, page: Path) -> None:
         self.close()
-        self._page, self._left = page, [*fences_before(page), *scan(page)]
-        binary = None if needs_codex(self._left) else _NO_CODEX
+        fences = [*fences_before(page), *scan(page)]
+        # What held a port a moment ago, for the fence before this one, holds it still.
+        waited, self._in_the_way = self._in_the_way == page, page
+        require_free(ports_of(fences), 0 if waited else _PATIENCE)
+        self._in_the_way = None
+        binary = None if needs_codex(fences) else _NO_CODEX
         self.reader = self._stack.enter_context(a_reader(self._folder(), binary))
+        self._page, self._left = page, fences
         self.reader.renewals = [] if self._renew else None
 
     def _run(self, fence: Fence, special: dict[str, Execute]) -> None:
