@@ -99,7 +99,7 @@ _PHRASES: Mapping[Language, Mapping[str, str]] = {
         "deleted": "已请求 Langfuse 删除发送的 {deleted} 个 trace，请求已受理。",
         "not_deleted": "{sent} 个 trace 中有 {left} 个保留：Langfuse 没有受理删除请求（{problem}）。",
         "none_sent": "没有向它发送任何数据。",
-        "masked": "密钥已打码。",
+        "masked": "密钥已脱敏。",
     },
 }
 
