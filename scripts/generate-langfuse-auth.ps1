@@ -144,6 +144,18 @@ function Test-Local([string]$name) {
         ($name -cmatch '^127\.')
 }
 
+# Says what an address without its scheme was to be. A number or a name without a dot is of the reader's own
+# network, where no certificate is to be expected.
+function Get-AddressGuess([string]$text) {
+    if ($text -cnotmatch '^[A-Za-z0-9._-]+(:[0-9]{1,5})?\z') { return '' }
+    $name = $text.Split(':')[0]
+    $own = ($name -ceq 'localhost') -or ($name -cmatch '\.localhost\z')
+    if (-not ($own -or $text.Contains('.') -or $text.Contains(':'))) { return '' }
+    $scheme = 'http'
+    if (-not $own -and $name.Contains('.') -and ($name -cmatch '[A-Za-z]')) { $scheme = 'https' }
+    return '. Did you mean ' + $scheme + '://' + $text + '?'
+}
+
 # Reads a region's name or an address into $script:address, or prints what is wrong. Says whether it could.
 function Read-Address([string]$text) {
     $trimmed = Get-TrimmedWithNote 'address' $text
@@ -159,9 +171,12 @@ function Read-Address([string]$text) {
     elseif ($trimmed -cnotmatch '^[\]\[A-Za-z0-9._~:/?#@%=&+-]*\z') {
         $problem = 'the address contains a character that does not belong there'
     }
+    elseif (($trimmed -cnotmatch '^https?://') -and $trimmed.Contains('@')) {
+        $problem = 'the address contains a user name or a password; the keys go elsewhere'
+    }
     elseif ($trimmed -cnotmatch '^https?://') {
         $problem = '"' + $trimmed + '" is neither a region (eu, us, jp, hipaa) nor an address with http:// or https://'
-        if ($trimmed -cmatch '^[^:/]+\.[^:/]+\z') { $problem += '. Did you mean https://' + $trimmed + '?' }
+        $problem += Get-AddressGuess $trimmed
     }
     else { $problem = Read-Url $trimmed }
     if ($problem) {

@@ -94,6 +94,19 @@ trim_and_note() {
   if [ "$trimmed" != "$2" ]; then note "left out spaces, line breaks or quotes around the $1"; fi
 }
 
+# Guesses what an address without its scheme was to be; $trimmed is one. A number or a name without a dot is
+# of the reader's own network, where no certificate is to be expected. Result: guess, to follow a message.
+guess_address() {
+  local valid='^[A-Za-z0-9._-]+(:[0-9]{1,5})?$' scheme=http
+  [[ $trimmed =~ $valid ]] || return 0
+  case ${trimmed%%:*} in
+    localhost | *.localhost) ;;
+    *.*[A-Za-z]* | *[A-Za-z]*.*) scheme=https ;;
+    *) case $trimmed in *[.:]*) ;; *) return 0 ;; esac ;;
+  esac
+  guess=". Did you mean $scheme://$trimmed?"
+}
+
 # Reads a region's name or an address. Results: base_url, place. Fails with the error printed.
 read_base_url() {
   local scheme rest before authority host port path root mended name valid guess=''
@@ -114,9 +127,9 @@ read_base_url() {
     fi
     case $trimmed in
       http://* | https://*) ;;
+      *@*) refuse_address 'the address contains a user name or a password; the keys go elsewhere' || return 1 ;;
       *)
-        valid='^[^:/]+\.[^:/]+$'
-        if [[ $trimmed =~ $valid ]]; then guess=". Did you mean https://$trimmed?"; fi
+        guess_address
         refuse_address "\"$trimmed\" is neither a region (eu, us, jp, hipaa) nor an address with http:// or https://$guess" ||
           return 1
         ;;

@@ -66,6 +66,13 @@ REFUSED_KEYS = {
 REFUSED_ADDRESSES = {
     " ": "the address is empty",
     "langfuse.example.com": "Did you mean https://langfuse.example.com?",
+    "langfuse.example.com:8443": "Did you mean https://langfuse.example.com:8443?",
+    "localhost:3000": "Did you mean http://localhost:3000?",
+    "localhost": "Did you mean http://localhost?",
+    "10.0.0.5:3000": "Did you mean http://10.0.0.5:3000?",
+    "10.0.0.5": "Did you mean http://10.0.0.5?",
+    "langfuse:3000": "Did you mean http://langfuse:3000?",
+    "pk:secret@example.com": "contains a user name or a password",
     "europe": '"europe" is neither a region (eu, us, jp, hipaa) nor an address',
     "ftp://example.com": "nor an address with http:// or https://",
     "https://": "the address has no valid host or port",

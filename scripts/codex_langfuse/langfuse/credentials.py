@@ -74,6 +74,7 @@ class BaseUrl:
 _WHITESPACE = " \t\r\n\v\f"
 _ADDRESS = re.compile(r"[][A-Za-z0-9._~:/?#@%=&+-]*")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_USER_INFO = "the address contains a user name or a password; the keys go elsewhere"
 #: First parts of paths that Langfuse itself has: pasted from a browser or from an OTLP endpoint.
 _LANGFUSE_PATHS = ("api", "otel", "v1", "project", "organization", "auth", "setup", "account")
 
@@ -97,13 +98,15 @@ def read_base_url(text: str) -> BaseUrl:
         raise CredentialsError("the address contains a character that does not belong there")
     scheme, separator, rest = trimmed.partition("://")
     if not separator or scheme not in ("http", "https"):
-        guess = f". Did you mean https://{trimmed}?" if re.fullmatch(r"[^:/]+\.[^:/]+", trimmed) else ""
+        if "@" in trimmed:
+            raise CredentialsError(_USER_INFO)
         raise CredentialsError(
-            f'"{trimmed}" is neither a region ({_REGION_NAMES}) nor an address with http:// or https://{guess}'
+            f'"{trimmed}" is neither a region ({_REGION_NAMES}) nor an address with http:// or https://'
+            f"{_guess(trimmed)}"
         )
     authority, path, beyond = _split(rest)
     if "@" in authority:
-        raise CredentialsError("the address contains a user name or a password; the keys go elsewhere")
+        raise CredentialsError(_USER_INFO)
     valid = _AUTHORITY.fullmatch(authority)
     if not valid or int((valid[2] or ":0")[1:]) > 65535:
         raise CredentialsError("the address has no valid host or port")
@@ -123,6 +126,22 @@ def read_base_url(text: str) -> BaseUrl:
     if scheme == "http" and not _is_local(authority):
         notes.append(f"{mended} is not encrypted; whoever is on the way can read your keys")
     return BaseUrl(mended, tuple(notes))
+
+
+def _guess(address: str) -> str:
+    """Say what an address without its scheme was to be.
+
+    A number or a name without a dot is of the reader's own network, where no certificate is to be expected.
+    """
+    found = re.fullmatch(r"([A-Za-z0-9._-]+)(:[0-9]{1,5})?", address)
+    if not found:
+        return ""
+    host, port = found.groups()
+    own = host == "localhost" or host.endswith(".localhost")
+    public = not own and "." in host and re.search(r"[A-Za-z]", host)
+    if not (own or "." in host or port):
+        return ""
+    return f". Did you mean http{'s' if public else ''}://{address}?"
 
 
 def _split(rest: str) -> tuple[str, str, bool]:
