@@ -382,7 +382,7 @@ def test_a_full_disk(tmp_path: Path, langfuse: RunningMock) -> None:
     assert said.count("no room for more") == 1
     assert len(langfuse.store.traces) == 1
     status = run(environment_for(langfuse), "--status", "--state", str(state)).stdout
-    assert "1 exports found no room" in status
+    assert "1 export lost, as there was no room" in status
     assert "no room for more: exports were turned away, and are lost" in status
 
 
@@ -411,7 +411,7 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
     [
         (("--listen", "4318"), '"4318" is not HOST:PORT'),
         (("--listen", "0.0.0.0:0"), "can be reached from other machines: give --token-file"),
-        (("--content", "some"), "--content must be none, prompts or full"),
+        (("--content", "some"), "Invalid value for '--content': 'some' is not one of"),
         (("--status", "--install"), "give one of --status"),
         (("--forward", "collector:4318"), "--forward must be an address with http://"),
         (("--forward", "http://127.0.0.1:9", "--forward-header", "authorization=x"), "authorization=@FILE"),
@@ -437,6 +437,26 @@ def test_refuses_options_that_make_no_sense(
     assert "Traceback" not in ended.stderr
     assert "hidden" not in ended.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_beyond_loopback_the_token_is_long_and_the_reader_knows_that_it_is_readable(
+    tmp_path: Path, langfuse: RunningMock
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("guessable\n")
+    token.chmod(0o600)
+    options = ("--listen", "0.0.0.0:0", "--token-file", str(token))
+    short = run(environment_for(langfuse), "--state", str(tmp_path / "state"), *options)
+    assert (short.returncode, short.stdout) == (2, "")
+    assert "fewer than 16 characters can be guessed" in " ".join(short.stderr.split())
+    assert "guessable" not in short.stderr
+    token.write_text("8d0b6c35e1f24a97\n")
+    with running(environment_for(langfuse), tmp_path / "state", *options) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "0.0.0.0 is no loopback address" in said
+    assert "cross the network unencrypted" in said
 
 
 def test_refuses_credentials_that_hold_none(tmp_path: Path, langfuse: RunningMock) -> None:

@@ -108,11 +108,11 @@ def auth(
         Shell | None, typer.Option(help="Shell to write the line for; by default the one in use.")
     ] = None,
 ) -> None:
-    """Make the header that Codex sends to Langfuse, and the TOML that goes with it.
+    r"""Make the header that Codex sends to Langfuse, and the TOML that goes with it.
 
-    Asks for what is neither given nor in the environment:
-    LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST).
-    --check uses HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
+    Asks for what is neither given nor in the environment: LANGFUSE_PUBLIC_KEY,
+    LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). --check uses
+    HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
 
     Exit status: 0 done, 1 refused or failed, 2 wrong usage.
 
@@ -120,7 +120,8 @@ def auth(
       codex-langfuse auth
       codex-langfuse auth --region eu --check --write ~/.config/codex-langfuse/env
       pass show langfuse |
-        codex-langfuse auth --region us --public-key pk-lf-... --secret-stdin --quiet
+        codex-langfuse auth --region us --public-key pk-lf-... \
+            --secret-stdin --quiet
     """
     from codex_langfuse.langfuse.credentials import base_url_in, basic_authorization
 

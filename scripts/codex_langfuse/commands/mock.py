@@ -31,8 +31,9 @@ def mock(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="Trouble to play, as often as needed: 'status=429,retry-after=17,times=2', 'delay=3', "
-            "'hang'; also after=N (let N requests pass first) and path=/… (default: the OTLP endpoints)."
+            help="Trouble to play, as often as needed: status=N, retry-after=N, delay=SECONDS or hang, "
+            "joined by commas; also times=N, after=N (let N requests pass first) and path=/… "
+            "(default: the OTLP endpoints)."
         ),
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate, PEM.")] = None,
@@ -41,23 +42,26 @@ def mock(
         Path | None, typer.Option(metavar="FILE", help="Let in only clients with a certificate of this CA.")
     ] = None,
 ) -> None:
-    """Run a Langfuse on this machine that takes telemetry and shows what became of it.
+    r"""Run a Langfuse on this machine that shows what became of your telemetry.
 
-    It answers as Langfuse does, keeps everything in memory, and prints its address when it is ready. Open
-    that address in a browser: traces as Langfuse will show them, what left your machine, and warnings.
+    It answers as Langfuse does, keeps everything in memory, and prints its
+    address when it is ready. Open that address in a browser: traces as Langfuse
+    will show them, what left your machine, and warnings.
 
-    Without keys it accepts pk-lf-1234567890 / sk-lf-1234567890. For trying refusals there are also an
-    organization's pair, pk-lf-organization / sk-lf-organization, and an in-app agent's, pk-lf-in-app-agent /
+    Without keys it accepts pk-lf-1234567890 / sk-lf-1234567890. For trying
+    refusals there are also an organization's pair, pk-lf-organization /
+    sk-lf-organization, and an in-app agent's, pk-lf-in-app-agent /
     sk-lf-in-app-agent. The page needs no keys.
 
-    Unlike Langfuse it answers 413 to bodies of more than 256 MiB, and forgets the oldest of more than 10,000
-    requests, 256 MiB or 100,000 observations.
+    Unlike Langfuse it answers 413 to bodies of more than 256 MiB, and forgets the
+    oldest of more than 10,000 requests, 256 MiB or 100,000 observations.
 
     Examples:
       codex-langfuse mock
       codex-langfuse mock --port 0 --store day.jsonl
       codex-langfuse mock --fault status=429,retry-after=17,times=2
-      codex-langfuse mock --tls-cert server.pem --tls-key server.key --tls-client-ca ca.pem
+      codex-langfuse mock --tls-cert server.pem --tls-key server.key \
+        --tls-client-ca ca.pem
     """
     from codex_langfuse.listening import Tls
     from codex_langfuse.mock.command import is_loopback, serve

@@ -14,6 +14,7 @@ import typer
 
 from codex_langfuse.commands.messages import error, note, refuse, tell, wrong_usage
 from codex_langfuse.pages import page_url
+from codex_langfuse.relay.policy import Content
 
 if TYPE_CHECKING:
     from codex_langfuse.relay.assembly import Assembly
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from codex_langfuse.relay.server import Settings
 
 _MEBIBYTE = 1024 * 1024
+#: Characters. What can be tried out over the network in a reasonable time is shorter.
+_SHORTEST_TOKEN = 16
 #: Seconds between looks with ``--wait``.
 _LOOK_AGAIN = 0.25
 
@@ -30,12 +33,11 @@ def relay(
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
     ] = "127.0.0.1:4318",
     content: Annotated[
-        str,
+        Content,
         typer.Option(
-            metavar="none|prompts|full",
             help="What of the words may leave: nothing, prompts and answers, or tool input and output too.",
         ),
-    ] = "none",
+    ] = Content.NONE,
     user: Annotated[
         str,
         typer.Option(
@@ -103,28 +105,36 @@ def relay(
         bool, typer.Option("--discard-failed", help="Delete the turns set aside, and end.")
     ] = False,
     install: Annotated[
-        bool, typer.Option("--install", help="Make it a service of this user (systemd, launchd), and end.")
+        bool,
+        typer.Option(
+            "--install",
+            help="Write the file of a service (systemd, launchd), tell the commands that start it, and end.",
+        ),
     ] = False,
     uninstall: Annotated[bool, typer.Option("--uninstall", help="Take that back, and end.")] = False,
 ) -> None:
-    """Turn Codex's logs and traces into one clean trace a turn, and deliver it to Langfuse.
+    r"""Turn Codex's telemetry into one clean trace a turn, delivered to Langfuse.
 
-    The credentials come from LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL
-    (or LANGFUSE_HOST), or from a file. The address is printed when the relay listens. In Codex's
-    table otel, exporter gets ADDRESS/v1/logs and trace_exporter ADDRESS/v1/traces.
+    The credentials come from LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and
+    LANGFUSE_BASE_URL (or LANGFUSE_HOST), or from a file. The address is printed
+    when the relay listens. In Codex's table otel, exporter gets ADDRESS/v1/logs
+    and trace_exporter ADDRESS/v1/traces.
 
-    What Codex sends is on disk before it is answered. Turns that cannot be delivered wait there;
-    those that Langfuse refuses for good are set aside until --retry-failed. When --max-disk is
-    used up, new data is refused; nothing that was taken is dropped.
+    What Codex sends is on disk before it is answered. Turns that cannot be
+    delivered wait there; those that Langfuse refuses for good are set aside until
+    --retry-failed. When --max-disk is used up, new data is refused; nothing that
+    was taken is dropped.
 
-    Exit status: 0 ended as told (with --status: it runs, and with --wait nothing is left), 1 it
-    cannot run (with --status: it does not, or something is left), 2 wrong usage.
+    Exit status: 0 ended as told (with --status: it runs, and with --wait nothing
+    is left), 1 it cannot run (with --status: it does not, or something is left),
+    2 wrong usage.
 
     Examples:
       codex-langfuse relay
-      codex-langfuse relay --credentials relay.env --content prompts --user account-id
+      codex-langfuse relay --credentials relay.env --content prompts --user ada
       codex-langfuse relay --status
-      codex-langfuse relay --forward http://127.0.0.1:4319/v1/traces --forward-header authorization=@token
+      codex-langfuse relay --forward http://127.0.0.1:4319/v1/traces \
+        --forward-header authorization=@token
       codex-langfuse relay --credentials relay.env --install
     """
     from codex_langfuse.relay.secret_file import SecretFileError
@@ -177,7 +187,7 @@ class _Options:
     """The options of a relay that is to run, as typed."""
 
     listen: str
-    content: str
+    content: Content
     user: str
     environment: str | None
     tags: tuple[str, ...]
@@ -196,11 +206,12 @@ class _Options:
         """Read the files named and check the rest; ends the command when something is wrong."""
         from codex_langfuse.listening import Tls
         from codex_langfuse.relay.admission import Address
-        from codex_langfuse.relay.secret_file import read_secret, read_secret_file
+        from codex_langfuse.relay.secret_file import read_secret_file
         from codex_langfuse.relay.server import Settings, SettingsError, check
 
         if (self.tls_cert is None) != (self.tls_key is None) or (self.tls_client_ca and not self.tls_cert):
             wrong_usage("give --tls-cert and --tls-key together; --tls-client-ca needs both")
+        token = self._token()
         tls = None
         if self.tls_cert and self.tls_key:
             read_secret_file(self.tls_key)
@@ -211,7 +222,7 @@ class _Options:
                 state=self.state,
                 destination=self._destination(),
                 max_disk=self.max_disk * _MEBIBYTE,
-                token=read_secret(self.token_file) if self.token_file else None,
+                token=token,
                 tls=tls,
             )
             check(settings)
@@ -219,7 +230,24 @@ class _Options:
             wrong_usage(f"--listen: {wrong}")
         except SettingsError as wrong:
             wrong_usage(str(wrong), f"See {page_url('guide/relay')}")
+        if tls is None and not settings.listen.is_loopback:
+            note(
+                f"{settings.listen.host} is no loopback address, and there is no --tls-cert: the token and "
+                "all that Codex sends cross the network unencrypted: "
+                f"{page_url('guide/security', 'remote-relay')}"
+            )
         return settings
+
+    def _token(self) -> str | None:
+        from codex_langfuse.relay.secret_file import read_secret
+
+        token = read_secret(self.token_file) if self.token_file else None
+        if token is not None and len(token) < _SHORTEST_TOKEN:
+            wrong_usage(
+                f"--token-file: a token of fewer than {_SHORTEST_TOKEN} characters can be guessed. "
+                f"Make one: openssl rand -hex 32 > {self.token_file}"
+            )
+        return token
 
     def _destination(self) -> "Destination":
         from codex_langfuse.langfuse.credentials import CredentialsError, access_in
@@ -254,20 +282,16 @@ class _Options:
     def assembly(self) -> "Assembly":
         """Make the assembly with the policy that the options describe; ends the command if it is none."""
         from codex_langfuse.relay.assembly import Assembly
-        from codex_langfuse.relay.policy import Content, Policy, User
+        from codex_langfuse.relay.policy import Policy, User
         from codex_langfuse.relay.price_file import PriceFileError, read_price_file
 
-        try:
-            content = Content(self.content)
-        except ValueError:
-            wrong_usage("--content must be none, prompts or full")
         self._check_labels()
         try:
             prices = read_price_file(self.price_file) if self.price_file else {}
         except PriceFileError as wrong:
             wrong_usage(f"--price-file: {wrong}", f"See {page_url('guide/relay')}")
         policy = Policy(
-            content=content,
+            content=self.content,
             user=User.parse(self.user),
             environment=self.environment,
             tags=self.tags,

@@ -66,24 +66,27 @@ def test_plan(
     ] = ReportLanguage.EN,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Run the twenty cases of the test plan with the real Codex, and report.
+    r"""Run the twenty cases of the test plan with the real Codex, and report.
 
-    Codex gets a home of its own and a scripted model: your configuration is not touched,
-    and no model is paid. Everything runs against a mock of Langfuse, in about half a minute.
+    Codex gets a home of its own and a scripted model: your configuration is not
+    touched, and no model is paid. Everything runs against a mock of Langfuse, in
+    about half a minute.
 
-    With --langfuse-url the cases that can run against yours. The keys come from LANGFUSE_PUBLIC_KEY
-    and LANGFUSE_SECRET_KEY (or OTEL_EXPORTER_OTLP_TRACES_HEADERS). What will be made there is told
-    first, carries the tag codex-langfuse-test-plan, and is deleted at the end as far as Langfuse
-    permits it.
+    With --langfuse-url the cases that can run against yours. The keys come from
+    LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY (or
+    OTEL_EXPORTER_OTLP_TRACES_HEADERS). What will be made there is told first,
+    carries the tag codex-langfuse-test-plan, and is deleted at the end as far as
+    Langfuse permits it.
 
-    Exit status: 0 all passed, 1 some failed, 2 nothing was run: wrong usage, no Codex, no keys,
-    or a Langfuse that does not answer.
+    Exit status: 0 all passed, 1 some failed, 2 nothing was run: wrong usage, no
+    Codex, no keys, or a Langfuse that does not answer.
 
     Examples:
       codex-langfuse test-plan
       codex-langfuse test-plan --list
       codex-langfuse test-plan --only 3,7,privacy --report report
-      codex-langfuse test-plan --langfuse-url https://cloud.langfuse.com --report report
+      codex-langfuse test-plan --langfuse-url https://cloud.langfuse.com \
+        --report report
     """
     from codex_langfuse.testplan.definition import UnknownCaseError, plan
 

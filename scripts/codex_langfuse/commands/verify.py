@@ -31,12 +31,13 @@ def verify(
 ) -> None:
     """Send a small test trace to Langfuse and wait until it is shown.
 
-    The keys come from the environment: LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY,
-    or OTEL_EXPORTER_OTLP_TRACES_HEADERS; the address from LANGFUSE_BASE_URL (or LANGFUSE_HOST).
-    HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are used.
+    The keys come from the environment: LANGFUSE_PUBLIC_KEY and
+    LANGFUSE_SECRET_KEY, or OTEL_EXPORTER_OTLP_TRACES_HEADERS; the address from
+    LANGFUSE_BASE_URL (or LANGFUSE_HOST). HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE
+    are used.
 
-    The trace is named "codex-langfuse verify": an agent, a generation and a tool, with fixed words.
-    If it does not arrive, the layer that failed is named:
+    The trace is named "codex-langfuse verify": an agent, a generation and a tool,
+    with fixed words. If it does not arrive, the layer that failed is named:
     address, tls, path, keys, ingestion or read.
 
     Exit status: 0 it arrived, 1 it did not, 2 wrong usage.

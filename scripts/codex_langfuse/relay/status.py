@@ -68,7 +68,7 @@ class Status:
             f"{sum(figures.set_aside.values())} set aside"
         )
         if figures.batches:
-            lines.append(f"unfinished  {figures.batches} exports of turns in progress")
+            lines.append(f"unfinished  {_exports(figures.batches)} of turns in progress")
         if "newest turn" in notes:
             lines.append(f"newest      {_when(notes['newest turn'].at)}: {notes['newest turn'].text}")
         if "last delivery" in notes:
@@ -78,7 +78,7 @@ class Status:
         if figures.set_aside:
             lines.append(f"            After the mend: {retry_command(self.folder)}")
         if figures.turned_away:
-            lines.append(f"turned away {figures.turned_away} exports found no room and are lost")
+            lines.append(f"turned away {_exports(figures.turned_away)} lost, as there was no room")
         if self.holder and "refused" in notes:
             lines.append(f"refused now {notes['refused'].text}")
         if "last error" in notes:
@@ -168,3 +168,7 @@ class Metrics:
         )
         one("start_time_seconds", "gauge", "When this process began.", self.started)
         return "\n".join(lines) + "\n"
+
+
+def _exports(number: int) -> str:
+    return "1 export" if number == 1 else f"{number} exports"
