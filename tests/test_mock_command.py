@@ -22,9 +22,13 @@ PAIR = ("pk-lf-1234567890", "sk-lf-1234567890")
 
 
 @contextlib.contextmanager
-def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(*options: str, creationflags: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(
-        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        creationflags=creationflags,
     ) as process:
         assert process.stdout is not None
         try:
@@ -91,7 +95,24 @@ def test_says_that_the_file_is_no_store(tmp_path: Path) -> None:
     file.write_text("precious\n")
     ended = run("--port", "0", "--store", str(file))
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "line 1: not a line of a store" in ended.stderr
+    assert f"--store {file}, line 1: not a line of a store" in " ".join(ended.stderr.split())
+    assert "cannot serve on" not in ended.stderr
+
+
+def test_says_that_the_store_cannot_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere/store.jsonl"
+    ended = run("--port", "0", "--store", str(file))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"--store {file}: No such file or directory" in " ".join(ended.stderr.split())
+    assert ".new" not in ended.stderr
+
+
+@pytest.mark.skipif(os.name != "nt", reason="SIGBREAK is Windows' own")
+def test_ends_in_peace_on_ctrl_break() -> None:
+    with serving("--port", "0", creationflags=subprocess.CREATE_NEW_PROCESS_GROUP) as (process, _):
+        process.send_signal(signal.CTRL_BREAK_EVENT)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def mock(
     from codex_langfuse.listening import Tls
     from codex_langfuse.mock.command import is_loopback, serve
     from codex_langfuse.mock.faults import Fault
+    from codex_langfuse.mock.store import StoreFileError
     from codex_langfuse.relay.secret_file import SecretFileError, read_secret_file
 
     if (public_key is None) != (secret_key is None):
@@ -95,6 +96,9 @@ def mock(
             faults=faults,
             tls=tls,
         )
+    except StoreFileError as problem:
+        error(f"codex-langfuse mock: --store {problem}")
+        raise typer.Exit(1) from problem
     except (OSError, ValueError, TimeoutError, SecretFileError) as problem:
         error(f"codex-langfuse mock: cannot serve on {host}:{port}: {problem}")
         raise typer.Exit(1) from problem

@@ -205,6 +205,7 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
             )
         },
         "/api/public/otel/v1/metrics": {"POST": lambda: answer_metrics(headers, mock.keys)},
+        _ACCIDENT: {"POST": lambda: Answer(500, b"Internal Server Error", None)},
         "/api/public/projects": {"GET": lambda: answer_projects(headers, mock.keys)},
         "/api/public/v2/observations": {
             "GET": lambda: _authorized(mock, headers, lambda _: _v2_observations(mock, query, observations()))
@@ -251,6 +252,9 @@ def _of_project(
     )
     return partial(found.answer, request.method, call)
 
+
+#: Next.js takes a generated file of Langfuse's for a route.
+_ACCIDENT = "/api/public/otel/otlp-proto/generated/root"
 
 _LEGACY_READ = re.compile(
     r"/api/public/(?:traces(?:/[^/]+)?|observations(?:/[^/]+)?|sessions(?:/[^/]+)?|metrics(?:/daily)?)"

@@ -24,7 +24,7 @@ def serve(
     faults: Sequence[Fault],
     tls: Tls | None,
 ) -> None:
-    """Run the mock until SIGINT or SIGTERM; its address is the one line on standard output.
+    """Run the mock until SIGINT, SIGTERM or Windows' SIGBREAK; its address is the one line on standard output.
 
     Raises what ``running_mock`` raises when it cannot start.
     """
@@ -50,7 +50,8 @@ def is_loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def _stopped_by_signal(stop: threading.Event) -> Iterator[None]:
-    signals = (signal.SIGINT, signal.SIGTERM)
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Windows' own
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
     earlier = [signal.signal(number, lambda *_: stop.set()) for number in signals]
     try:
         yield

@@ -50,7 +50,7 @@ def running_mock(
     """Run the mock for the length of a ``with`` block.
 
     ``langfuse`` is the major version to answer as, 3 or 4; port 0 takes a free one. Raises ``OSError`` when
-    the address cannot be had or a file not be read, ``ValueError`` when the file is no store. Leaving the
+    the address cannot be had, ``StoreFileError`` when the file cannot be had or is no store. Leaving the
     block closes every connection, also those waiting for an answer.
     """
     if langfuse not in (3, 4):

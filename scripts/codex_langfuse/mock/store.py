@@ -152,6 +152,10 @@ class Follower(Protocol):
         """Take note that the store forgot everything."""
 
 
+class StoreFileError(ValueError):
+    """The file cannot be read or written, or is none of a store; the message begins with its path."""
+
+
 class Store:
     """The requests seen, oldest first, and what else is in the project; safe to use from any thread."""
 
@@ -168,8 +172,11 @@ class Store:
         self._file: TextIO | None = None
         self._written = 0
         if file is not None:
-            self._load(file)
-            self._rewrite()
+            try:
+                self._load(file)
+                self._rewrite()
+            except OSError as error:
+                raise StoreFileError(f"{file}: {error.strerror or error}") from error
 
     @property
     def requests(self) -> list[SeenRequest]:
@@ -292,7 +299,7 @@ class Store:
                 try:
                     request = _request(line)
                 except (ValueError, KeyError, TypeError) as error:
-                    raise ValueError(f"{path}, line {number}: not a line of a store ({error})") from error
+                    raise StoreFileError(f"{path}, line {number}: not a line of a store ({error})") from error
                 self.add(request)
                 self._accepted += request.project_id is not None
 
