@@ -171,11 +171,12 @@ def test_a_missing_client_certificate_is_named(run, file, surroundings, tmp_path
     (theirs if shown == "another authority's" else ours).hand_out(tmp_path)
     (tmp_path / "ca.pem").unlink()
     ours.hand_out(tmp_path / "ours")
-    tls = [f'ca-certificate = "{tmp_path}/ours/ca.pem"']
+    folder = tmp_path.as_posix()
+    tls = [f'ca-certificate = "{folder}/ours/ca.pem"']
     if shown != "none":
         tls += [
-            f'client-certificate = "{tmp_path}/client.pem"',
-            f'client-private-key = "{tmp_path}/client.key"',
+            f'client-certificate = "{folder}/client.pem"',
+            f'client-private-key = "{folder}/client.key"',
         ]
     file.write_text(DIRECT.replace("[otel.span", f"tls = {{ {', '.join(tls)} }}\n[otel.span"))
     routes = dict.fromkeys(LANGFUSE_HOSTS, surroundings.langfuse.url)
@@ -217,7 +218,8 @@ def test_the_exit_status_is_the_gravity(run, file, mistake, status) -> None:
 def test_a_finding_begins_with_its_place(run, file) -> None:
     file.write_text(catalogue()["protocol"].example.config)
     first = run("--offline").stdout.splitlines()[0]
-    assert first == "~/.codex/config.toml:6:1: error*: Another word for the protocol"
+    place = Path("~/.codex/config.toml")  # with backslashes on Windows
+    assert first == f"{place}:6:1: error*: Another word for the protocol"
 
 
 @pytest.mark.parametrize("secret", ["secret-in-file", "key-in-endpoint", "base64-twice", "swapped-keys"])
@@ -289,7 +291,7 @@ def test_a_profile_that_is_not_there_is_told(run, file) -> None:
     file.write_text(DIRECT)
     told = run("--offline", "--profile", "nosuch")
     assert told.returncode == 1
-    assert "~/.codex/nosuch.config.toml is not there." in told.stdout
+    assert f"{Path('~/.codex/nosuch.config.toml')} is not there." in told.stdout
 
 
 def test_a_codex_home_that_is_not_there_is_told(run, file, tmp_path) -> None:

@@ -44,6 +44,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process, and does not ask it to end")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_says_where_it_is_and_ends_in_peace(number: signal.Signals) -> None:
     with serving("--port", "0") as (process, url):

@@ -41,6 +41,8 @@ from harness.running_relay import (
 
 pytestmark = pytest.mark.slow
 
+asks_to_end = pytest.mark.skipif(os.name == "nt", reason="Windows ends a process, and does not ask it to end")
+
 COMMAND = [sys.executable, "-m", "codex_langfuse", "relay"]
 ZIPPED = {"content_encoding": "gzip"}
 
@@ -263,6 +265,7 @@ def run(environment: Mapping[str, str], *options: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@asks_to_end
 def test_says_where_it_is_and_what_it_leaves(
     langfuse: RunningMock, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -293,6 +296,7 @@ def test_says_where_it_is_and_what_it_leaves(
     assert document["turns"]["delivered"] == document["turns"]["seen"] == len(langfuse.store.traces)
 
 
+@asks_to_end
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with (
         running_mock(faults=[Fault(hang=True)]) as langfuse,
@@ -308,6 +312,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert "Traceback" not in said
 
 
+@asks_to_end
 def test_waits_for_no_sender_when_told_to_stop(tmp_path: Path, langfuse: RunningMock) -> None:
     with running(environment_for(langfuse), tmp_path / "state") as (process, url):
         host, port = url.removeprefix("http://").split(":")
@@ -333,6 +338,7 @@ def _refuses_connections(url: str) -> bool:
     return False
 
 
+@asks_to_end
 def test_tells_what_is_refused_and_how_to_go_on(tmp_path: Path, langfuse: RunningMock) -> None:
     state = tmp_path / "state"
     wrong = environment_for(langfuse, LANGFUSE_SECRET_KEY="sk-lf-wrong-secret-1234")
@@ -439,6 +445,7 @@ def test_refuses_options_that_make_no_sense(
     assert not (tmp_path / "state").exists()
 
 
+@asks_to_end
 def test_beyond_loopback_the_token_is_long_and_the_reader_knows_that_it_is_readable(
     tmp_path: Path, langfuse: RunningMock
 ) -> None:

@@ -24,7 +24,7 @@ def serve(
     faults: Sequence[Fault],
     tls: Tls | None,
 ) -> None:
-    """Run the mock until SIGINT, SIGTERM or Windows' SIGBREAK; its address is the one line on standard output.
+    """Run the mock until a signal ends it; its address is the one line on standard output.
 
     Raises what ``running_mock`` raises when it cannot start.
     """
