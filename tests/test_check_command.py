@@ -123,7 +123,7 @@ def test_what_the_server_says_is_explained(
     file.write_text(config.replace("MOCK", surroundings.langfuse.url))
     if fault:
         surroundings.langfuse.faults.add(Fault.parse(fault))
-    told = run("--json", "--timeout", "1", environment=dict(environment))
+    told = run("--json", "--timeout", "1" if fault == "hang" else "60", environment=dict(environment))
     assert told.returncode == 2
     [finding] = json.loads(told.stdout)["findings"]
     assert finding["id"] == mistake
