@@ -216,13 +216,14 @@ class SpanBatch:
     def parse(cls, body: bytes) -> SpanBatch:
         """Read a serialized ExportTraceServiceRequest; raises `DecodeError` if it is none."""
         groups = []
-        noise = _NOISE_BYTES
+        # Names of their own for what the loop, which sees every span, would else look up each time.
+        noise, parent_at, parent_tag, name_at = _NOISE_BYTES, _PARENT_AT, _PARENT_TAG, _NAME_AT
         for group in _UNREAD_TRACES.FromString(body).resource_spans:
             spans = []
             for scope in group.scope_spans:
                 for span in scope.spans:
                     try:
-                        at = _NAME_AT if span[_PARENT_AT] == _PARENT_TAG else _PARENT_AT
+                        at = name_at if span[parent_at] == parent_tag else parent_at
                         name = span[at + 2 : at + 2 + span[at + 1]]
                     except IndexError:
                         name = b""

@@ -45,23 +45,25 @@ def _any_value(value: Value) -> bytes:
     return _field(b"\x2a", b"".join(_field(b"\x0a", _any_value(item)) for item in value))
 
 
-def _key_value(key: str, value: Value) -> bytes:
-    return _field(b"\x0a", key.encode()) + _field(b"\x12", _any_value(value))
+def _key_value(tag: bytes, key: str, value: Value) -> bytes:
+    return _field(tag, _field(b"\x0a", key.encode()) + _field(b"\x12", _any_value(value)))
 
 
 # typed: 1, 1.0 and True are equal, and are not the same in protobuf.
 _remembered = lru_cache(16_384, typed=True)(_key_value)
 
 
-def _attribute(key: str, value: Value) -> bytes:
-    if isinstance(value, str) and len(value) > _LONGEST_REMEMBERED:
-        return _key_value(key, value)
-    return _remembered(key, value)
-
-
 def attributes(values: Mapping[str, Value | None], tag: bytes = b"\x4a") -> bytes:
     """Return `values` as the attributes of a span (by another tag, of a resource); None is left out."""
-    return b"".join(_field(tag, _attribute(key, value)) for key, value in values.items() if value is not None)
+    return b"".join(
+        [
+            (_key_value if value.__class__ is str and len(value) > _LONGEST_REMEMBERED else _remembered)(
+                tag, key, value
+            )
+            for key, value in values.items()
+            if value is not None
+        ]
+    )
 
 
 def span(
