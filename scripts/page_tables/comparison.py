@@ -1,4 +1,4 @@
-"""The table of the five routes, from ``scripts/comparison.toml`` and the recorded turn of Codex 0.163.0."""
+"""The table of the five routes, from ``comparison.toml`` and the recorded turn of Codex 0.163.0."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from codex_langfuse.langfuse.otlp import parse_protobuf
 from harness.relay import batches, relay
 from page_tables.markdown import table
 
-_FILE = Path(__file__).resolve().parents[1] / "comparison.toml"
+_FILE = Path(__file__).with_name("comparison.toml")
 
 #: One ``codex exec`` turn with one command and two model calls.
 TURN = "0.163.0-simple"

@@ -1,4 +1,4 @@
-"""The reference of Codex's configuration keys, made from ``scripts/configuration_keys.toml``."""
+"""The reference of Codex's configuration keys, made from ``configuration_keys.toml``."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from codex_langfuse.codex import versions
 from page_tables.markdown import table
 
-_FILE = Path(__file__).resolve().parents[1] / "configuration_keys.toml"
+_FILE = Path(__file__).with_name("configuration_keys.toml")
 
 #: The groups of keys, in the order of the page. Each is a generated part of it, ``configuration-GROUP``.
 GROUPS = ("signals", "content", "labels", "exporters", "neighbours")

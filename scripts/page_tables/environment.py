@@ -1,4 +1,4 @@
-"""The reference of environment variables, made from ``scripts/environment_variables.toml``."""
+"""The reference of environment variables, made from ``environment_variables.toml``."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-_FILE = Path(__file__).resolve().parents[1] / "environment_variables.toml"
+_FILE = Path(__file__).with_name("environment_variables.toml")
 
 #: The groups of variables, in the order of the page. Each is a generated list, ``environment-GROUP``.
 GROUPS = ("exporting", "batches", "sampling", "labels", "codex", "commands")

@@ -1,6 +1,6 @@
 """Tables of the options of ``codex-langfuse``, read from the program itself.
 
-English is what ``--help`` prints. Chinese is ``scripts/options.zh.toml``: a table for each command, with the
+English is what ``--help`` prints. Chinese is ``options.zh.toml``: a table for each command, with the
 meaning of each option.
 """
 
@@ -15,7 +15,7 @@ import typer
 from codex_langfuse.cli import app
 from page_tables.markdown import table
 
-_CHINESE = Path(__file__).resolve().parents[1] / "options.zh.toml"
+_CHINESE = Path(__file__).with_name("options.zh.toml")
 
 _HEAD = {"en": ["Option", "Value", "Meaning"], "zh": ["选项", "值", "含义"]}
 _KINDS = {
