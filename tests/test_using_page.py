@@ -119,7 +119,7 @@ def test_the_same_score_is_written_once(mock: RunningMock, run: Run) -> None:
 def test_a_turn_without_its_prompt_is_no_item(mock: RunningMock, run: Run, input_: str, kept: int) -> None:
     send(mock, 1, observation_type="agent", observation_input=input_)
     result = run("dataset_from_sessions.py", "turns")
-    assert result.stdout == f"{kept} turns are in the dataset; {1 - kept} have no prompt to put in\n"
+    assert result.stdout == f"{kept} turns are in the dataset; {1 - kept} without a prompt left out\n"
     assert len(list(mock.store.records.items)) == kept
 
 

@@ -45,7 +45,7 @@ def main() -> None:
         }
         call("POST", "dataset-items", item)
     withheld = len(turns) - len(with_text)
-    print(f"{len(with_text)} turns are in the dataset; {withheld} have no prompt to put in")
+    print(f"{len(with_text)} turns are in the dataset; {withheld} without a prompt left out")
 
 
 def is_text(value: str | None) -> bool:

@@ -95,7 +95,8 @@ def run_toml(fence: Fence, reader: Reader) -> None:
         return
     expect(strict.returncode == 0, "Codex does not accept this file", reader.last.text)
     config = tomllib.loads(file.read_text(encoding="utf-8"))
-    if exporters(config):
+    # What goes to a port of this machine is for the page's own next turn: one here would be seen with it.
+    if any("://127.0.0.1" not in table["endpoint"] for table in exporters(config).values()):
         _run_turn(fence, reader, config)
 
 
