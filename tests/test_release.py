@@ -27,7 +27,10 @@ def test_the_changelog_tells_version_day_and_status(docs, language: str) -> None
     assert datetime.date.fromisoformat(day) <= datetime.date.today()
 
 
-@pytest.mark.parametrize("name", ["lock", "refresh", "bench", "test", "screenshots.py", "generate_pages.py"])
+@pytest.mark.parametrize(
+    "name",
+    ["lock", "refresh", "bench", "test", "screenshots.py", "terminal_recording.py", "generate_pages.py"],
+)
 def test_the_page_about_releasing_names_commands_that_are_there(name: str) -> None:
     assert f"scripts/{name}" in (DOCS / "contributing/releasing.md").read_text(encoding="utf-8")
     assert (ROOT / "scripts" / name).is_file()

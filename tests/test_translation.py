@@ -92,8 +92,8 @@ def test_same_links(page: str) -> None:
         ]
 
     def twin(target: Path | str) -> Path | str:
-        if isinstance(target, Path) and target.name.endswith(".en.png"):
-            return target.with_name(target.name.removesuffix(".en.png") + ".zh.png")
+        if isinstance(target, Path) and target.name.endswith((".en.png", ".en.svg")):
+            return target.with_suffix("").with_suffix(f".zh{target.suffix}")
         return TWINS.get(target, target)
 
     ours, theirs = links(translations.chinese(page)), links(translations.english(page))
