@@ -59,7 +59,7 @@ ON = (
 
 # The direct route: a name, what is measured, in how many rounds, and what Langfuse does.
 DIRECT = (
-    ("direct-answers", "direct", 15, ()),
+    ("direct-answers", "direct", 31, ()),
     ("direct-refuses", "direct, Langfuse refuses", 7, (Fault(status=401),)),
     ("direct-slow", "direct, Langfuse answers after 1 s", 5, (Fault(delay=1),)),
     ("direct-hangs", "direct, Langfuse hangs", 1, (Fault(hang=True),)),
@@ -84,12 +84,16 @@ QUEUE = (
 def alternated(
     rounds: int, first: Callable[[], None], second: Callable[[], None]
 ) -> tuple[list[float], list[float]]:
-    """Run both ``rounds`` times in turns, after one of each to warm up; return their seconds."""
+    """Run both ``rounds`` times in turns, after one of each to warm up; return their seconds.
+
+    Which of them goes first changes from round to round.
+    """
     first()
     second()
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for action, seconds in zip((first, second), times, strict=True):
+    sides = [(first, times[0]), (second, times[1])]
+    for number in range(rounds):
+        for action, seconds in sides if number % 2 else reversed(sides):
             started = time.perf_counter()
             action()
             seconds.append(time.perf_counter() - started)
@@ -330,11 +334,23 @@ def main() -> None:
         "--file", type=Path, default=bench_results.FILE, help="where to keep it; scripts/bench-results.toml"
     )
     arguments = parser.parse_args()
-    for name in arguments.names or BENCHMARKS:
-        measured = Measured()
-        BENCHMARKS[name](measured)
-        if arguments.save:
-            bench_results.save(arguments.file, name, measured.pairs, measured.numbers)
+    names = arguments.names or list(BENCHMARKS)
+    if len(names) > 1:
+        _each_in_a_process_of_its_own(names)
+        return
+    measured = Measured()
+    BENCHMARKS[names[0]](measured)
+    if arguments.save:
+        bench_results.save(arguments.file, names[0], measured.pairs, measured.numbers)
+
+
+def _each_in_a_process_of_its_own(names: list[str]) -> None:
+    """Run this program once for each name: what one benchmark leaves in memory must not slow the next."""
+    options = [word for word in sys.argv[1:] if word not in names]
+    for name in names:
+        run = subprocess.run([sys.executable, __file__, name, *options], check=False)
+        if run.returncode:
+            sys.exit(run.returncode)
 
 
 if __name__ == "__main__":

@@ -369,7 +369,7 @@ def _attributes(attributes: Any, wanted: frozenset[str] | set[str]) -> dict[str,
             key = item.key
             if key in wanted:
                 value = item.value
-                found[key] = value.string_value or _number(value)
+                found[key] = value.string_value or value.int_value or _number(value)
     return found
 
 
@@ -384,7 +384,7 @@ def _span_attributes(attributes: Any, wanted: frozenset[str]) -> dict[str, Value
         key = item.key
         if key in wanted:
             value = item.value
-            found[key] = value.string_value or _number(value)
+            found[key] = value.string_value or value.int_value or _number(value)
         elif key == "thread.id" and item.value.string_value:
             found["conversation"] = item.value.string_value
     return found
