@@ -202,6 +202,10 @@ SABOTAGES = [
 ]
 
 
+# In a few runs of a hundred Codex loses the span that tells the prompt's length a second time.
+LOST_NOW_AND_THEN = {"events-conversation": {"prompt_shown"}}
+
+
 @pytest.mark.parametrize(("case_id", "sabotage", "expected"), SABOTAGES, ids=[each[0] for each in SABOTAGES])
 def test_fails(
     stage: Stage,
@@ -211,7 +215,8 @@ def test_fails(
     expected: set[str],
 ) -> None:
     sabotage(monkeypatch)
-    assert failing(stage, case_id) == expected
+    failed = failing(stage, case_id)
+    assert expected <= failed <= expected | LOST_NOW_AND_THEN.get(case_id, set())
 
 
 def test_a_case_that_looks_at_nothing_has_not_passed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

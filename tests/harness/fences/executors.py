@@ -43,6 +43,10 @@ SETTINGS = {
 }
 
 
+#: What only a turn of Codex can show.
+_OF_A_TURN = {"prints", "answers", "arrives", "drops", "leaks"}
+
+
 class FenceFailedError(AssertionError):
     """A fence does not do what its page says."""
 
@@ -95,8 +99,10 @@ def run_toml(fence: Fence, reader: Reader) -> None:
         return
     expect(strict.returncode == 0, "Codex does not accept this file", reader.last.text)
     config = tomllib.loads(file.read_text(encoding="utf-8"))
+    tables = exporters(config).values()
     # What goes to a port of this machine is for the page's own next turn: one here would be seen with it.
-    if any("://127.0.0.1" not in table["endpoint"] for table in exporters(config).values()):
+    leaves = any("://127.0.0.1" not in table["endpoint"] for table in tables)
+    if tables and (leaves or fence.settings.keys() & _OF_A_TURN):
         _run_turn(fence, reader, config)
 
 
