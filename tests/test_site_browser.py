@@ -125,7 +125,8 @@ def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> Visit:
         page.wait_for_function(f"count => {DRAWN_DIAGRAMS}.length === count", arg=expected, timeout=30_000)
     seen.diagrams = page.evaluate(f"{DRAWN_DIAGRAMS}.map((svg) => svg.getAttribute('aria-labelledby') ?? '')")
     seen.undrawn = page.locator("pre.mermaid").count()
-    seen.violations += violations(page, "light, desktop")
+    if which == "specimen" or language == "en":  # A Chinese page has its twin's structure and colours.
+        seen.violations += violations(page, "light, desktop")
 
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme="dark")
