@@ -13,7 +13,14 @@ from typing import Any
 from codex_langfuse.langfuse.answer import message
 from codex_langfuse.langfuse.javascript import parse_json
 from codex_langfuse.langfuse.observations import flat_metadata, read_date
-from codex_langfuse.langfuse.query_parameters import Checks, InvalidQueryError, Path, kind_of, literal_issue
+from codex_langfuse.langfuse.query_parameters import (
+    Checks,
+    InvalidQueryError,
+    Path,
+    kind_of,
+    literal_issue,
+    no_variant,
+)
 
 Observation = dict[str, Any]
 Condition = Callable[[Observation], bool]
@@ -187,16 +194,7 @@ def check_condition(checks: Checks, path: Path, item: Any) -> None:
         return
     kind = item.get("type")
     if kind not in _OPERATORS and kind not in ("string", "stringObject"):
-        checks.issues.append(
-            {
-                "code": "invalid_union",
-                "errors": [],
-                "note": "No matching discriminator",
-                "discriminator": "type",
-                "path": [*path, "type"],
-                "message": "Invalid input",
-            }
-        )
+        checks.issues.append(no_variant(path, "type"))
         return
     checks.text([*path, "column"], item.get("column"), required=True)
     if kind in _WITH_KEY:

@@ -60,6 +60,18 @@ def kind_of(value: Any) -> str:
     return "NaN" if math.isnan(value) else "number"
 
 
+def no_variant(path: Path, discriminator: str) -> dict[str, Any]:
+    """Return the complaint about an object at ``path`` whose ``discriminator`` names no known variant."""
+    return {
+        "code": "invalid_union",
+        "errors": [],
+        "note": "No matching discriminator",
+        "discriminator": discriminator,
+        "path": [*path, discriminator],
+        "message": "Invalid input",
+    }
+
+
 class Checks:
     """Collects what is wrong; every method returns the value to go on with, ``None`` when there is none."""
 

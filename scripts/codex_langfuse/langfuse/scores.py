@@ -28,6 +28,7 @@ from codex_langfuse.langfuse.query_parameters import (
     Checks,
     InvalidQueryError,
     kind_of,
+    no_variant,
     parse_query,
 )
 from codex_langfuse.langfuse.request_body import DEEPEST, BodyChecks, is_deeper
@@ -91,16 +92,7 @@ def _check_value(checks: BodyChecks, given: dict[str, Any], path: list[str | int
     place = [*path, "value"]
     if kind is not UNDEFINED and (not isinstance(kind, str) or kind not in DATA_TYPES):
         checks.is_final = False
-        checks.issues.append(
-            {
-                "code": "invalid_union",
-                "errors": [],
-                "note": "No matching discriminator",
-                "discriminator": "dataType",
-                "path": [*path, "dataType"],
-                "message": "Invalid input",
-            }
-        )
+        checks.issues.append(no_variant(path, "dataType"))
         return
     if kind in ("NUMERIC", "BOOLEAN"):
         number = checks.real(place, value)
@@ -463,16 +455,7 @@ def _v3_cursor(checks: Checks, value: Any) -> tuple[str, bytes] | None:
         )
         return None
     if place.get("v") != 1:
-        checks.issues.append(
-            {
-                "code": "invalid_union",
-                "errors": [],
-                "note": "No matching discriminator",
-                "discriminator": "v",
-                "path": ["cursor", "v"],
-                "message": "Invalid input",
-            }
-        )
+        checks.issues.append(no_variant(["cursor"], "v"))
         return None
     moment = _date(checks, ["cursor", "lastTimestamp"], place.get("lastTimestamp"))
     last = checks.text(["cursor", "lastId"], place.get("lastId"), required=True)
