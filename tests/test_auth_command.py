@@ -14,8 +14,8 @@ import pytest
 import typer.testing
 
 from codex_langfuse.cli import app
-from codex_langfuse.langfuse.auth import decode_base64
-from codex_langfuse.langfuse.credentials import authorization_in, basic_authorization, mask
+from codex_langfuse.keys.base64_text import decode_base64
+from codex_langfuse.keys.credentials import authorization_in, basic_authorization, mask
 from codex_langfuse.mock.server import ORGANIZATION_KEY, running_mock
 from harness.credential_cases import (
     BOTH,

@@ -11,9 +11,9 @@ import bench_results
 import recordings
 from benchmarks import BENCHMARKS, BURST
 from codex_langfuse.mock.faults import Fault
+from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
-from harness.otlp import spans_in
 from harness.surroundings import Surroundings
 
 PAGE = "concepts/performance.md"
@@ -30,7 +30,7 @@ protocol = "binary"
 def test_what_is_measured_can_be_kept(tmp_path: Path) -> None:
     """`./scripts/bench --save`, a short part of it, and what the pages are made from with it.
 
-    The page goes on: .venv/bin/python scripts/generate_pages.py
+    The page goes on: .venv/bin/python scripts/site/generate_pages.py
     """
     kept = tmp_path / "results.toml"
     command = ["./scripts/bench", "relay", "--save", "--file", kept]

@@ -18,11 +18,11 @@ from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.overrides import with_overrides
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
-from codex_langfuse.langfuse.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
+from codex_langfuse.keys.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
 from codex_langfuse.mock.faults import Fault
+from exported_spans import spans_in
 from harness.fences.placeholders import filled_in
 from harness.no_langfuse import web_server
-from harness.otlp import spans_in
 from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.running_relay import relay_for

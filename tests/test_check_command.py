@@ -13,7 +13,7 @@ import pytest
 from codex_langfuse.check.catalogue import catalogue
 from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex
-from codex_langfuse.langfuse.credentials import TRACES_HEADERS
+from codex_langfuse.keys.credentials import TRACES_HEADERS
 from codex_langfuse.mock.faults import Fault
 from harness.fences.placeholders import filled_in
 from harness.no_langfuse import closed_port, web_server

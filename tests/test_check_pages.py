@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from codex_langfuse.check.catalogue import catalogue
-from codex_langfuse.check.pages import render_errors
+from error_pages import render_errors
 from harness.fences.executors import EXECUTORS, SETTINGS
 from harness.fences.scanner import Fence, scan
 

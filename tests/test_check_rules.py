@@ -19,7 +19,7 @@ from codex_langfuse.check.setup import Setup, header_list
 from codex_langfuse.codex.config_files import read_config_files
 from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.edit import key_literal, literal
-from codex_langfuse.langfuse.credentials import TRACES_HEADERS, basic_authorization
+from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization
 from harness.fences.placeholders import filled_in
 from harness.private_authority import PrivateAuthority
 

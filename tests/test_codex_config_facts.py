@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.otlp import spans_in
+from exported_spans import spans_in
 
 pytestmark = pytest.mark.codex
 

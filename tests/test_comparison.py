@@ -9,11 +9,11 @@ import pytest
 import recordings
 from codex_langfuse.codex import versions
 from codex_langfuse.relay.policy import Content, Policy
+from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
-from harness.otlp import spans_in
-from harness.relay import batches, relay
 from page_tables.comparison import ROUTES, TURN, by_relay, directly, rows
+from relayed_recordings import batches, relay
 
 # The command's output in the recorded turn.
 OUTPUT = "hello-from-tool"

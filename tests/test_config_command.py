@@ -18,7 +18,7 @@ from codex_langfuse.configuration.amend import RefusedError, amend
 from codex_langfuse.configuration.edit import EditError
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.configuration.routes import RELAY, Wish, read_endpoint
-from codex_langfuse.langfuse.credentials import BaseUrl, read_base_url
+from codex_langfuse.keys.credentials import BaseUrl, read_base_url
 
 pytestmark = pytest.mark.slow
 

@@ -13,13 +13,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+import relayed_recordings as relay
 from codex_langfuse.check import rules_of_files
 from codex_langfuse.codex import telemetry, versions
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
-from codex_langfuse.langfuse.credentials import basic_authorization
+from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.relay.policy import Content, Policy
-from harness import relay
 from harness.fences.scanner import ROOT
 from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import recordings
-from codex_langfuse.relay.documented import relayed
 from codex_langfuse.relay.policy import Policy
+from exported_spans import spans_in
 from harness.fences.diagrams import DiagramError, read_ascii, read_mermaid
 from harness.fences.executors import FenceFailedError, run_ascii
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import scan
-from harness.otlp import spans_in
+from relay_documented import relayed
 
 FLOWCHART = """\
 flowchart TB

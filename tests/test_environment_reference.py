@@ -6,10 +6,10 @@ from importlib.metadata import version
 
 import pytest
 
-from codex_langfuse.langfuse.credentials import base_url_in, basic_authorization
+from codex_langfuse.keys.credentials import base_url_in, basic_authorization
 from codex_langfuse.mock.faults import Fault
+from exported_spans import spans_in
 from harness.fences.scanner import ROOT
-from harness.otlp import spans_in
 from harness.surroundings import Outcome
 from page_tables.environment import GROUPS, Variable, variables
 
@@ -54,7 +54,7 @@ class TestData:
 
 # How the programs name a variable that they read.
 _READ = {
-    "scripts/codex_langfuse/**/*.py": (
+    "src/codex_langfuse/**/*.py": (
         r"(?:environ|environment|env)(?:\.get\(|\[)[\"'](?P<name>[A-Z_]+)[\"']",
         r"\"(?P<name>[A-Z_]+)\" in os\.environ",
         r"\.get\(\"(?P<name>[A-Z]+)\" if os\.name",

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from codex_langfuse.codex.versions import OTEL_KEYS, Version, installed_version
-from codex_langfuse.langfuse.credentials import TRACES_HEADERS, TRACES_PATH
+from codex_langfuse.keys.credentials import TRACES_HEADERS, TRACES_PATH
+from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.placeholders import filled_in
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import ROOT
-from harness.otlp import spans_in
 
 FILES = ROOT / "examples/codex"
 COMPLETE = (FILES / "config.toml").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ import re
 import pytest
 
 import recordings
+from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
-from harness.otlp import spans_in
 
 PAGE = "guide/faq.md"
 QUESTIONS = re.findall(

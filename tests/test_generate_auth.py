@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from codex_langfuse.codex.isolated import IsolatedCodex
-from codex_langfuse.langfuse.credentials import REGIONS
+from codex_langfuse.keys.credentials import REGIONS
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import ORGANIZATION_KEY, RunningMock, running_mock
 from codex_langfuse.pages import SITE, page_url

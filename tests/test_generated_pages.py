@@ -10,4 +10,4 @@ def test_pages_are_current() -> None:
         for file, text in generate_pages.generated_files().items()
         if not file.is_file() or file.read_text(encoding="utf-8") != text
     ]
-    assert not stale, "Run: .venv/bin/python scripts/generate_pages.py"
+    assert not stale, "Run: .venv/bin/python scripts/site/generate_pages.py"

@@ -10,7 +10,7 @@ import translations
 from harness.fences.scanner import ROOT
 from page_tables.glossary import Entry, entries
 
-GLOSSARY = tomllib.loads((ROOT / "scripts/glossary.toml").read_text(encoding="utf-8"))
+GLOSSARY = tomllib.loads((ROOT / "scripts/site/glossary.toml").read_text(encoding="utf-8"))
 
 
 def named(entry: Entry) -> str:

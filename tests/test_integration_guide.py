@@ -8,7 +8,7 @@ from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.configuration.amend import amend
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.configuration.routes import Wish
-from codex_langfuse.langfuse.credentials import BaseUrl, read_base_url
+from codex_langfuse.keys.credentials import BaseUrl, read_base_url
 from harness.surroundings import Surroundings
 
 pytestmark = pytest.mark.codex

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from codex_langfuse.langfuse import otlp
-from codex_langfuse.langfuse.observations import observations_of, shown
-from codex_langfuse.langfuse.otlp import parse_otlp_json, parse_protobuf
+from codex_langfuse.mock.langfuse import otlp
+from codex_langfuse.mock.langfuse.observations import observations_of, shown
+from codex_langfuse.mock.langfuse.otlp import parse_otlp_json, parse_protobuf
 from test_mock_http import RECORDINGS, recorded
 
 NOTHING: dict[str, Any] = {}

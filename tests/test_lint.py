@@ -9,8 +9,8 @@ from harness.fences.scanner import ROOT
 MARKDOWN = ["docs", "README.md", "README.zh.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 
 CHECKS = {
-    "ruff check": ["ruff", "check", "scripts", "tests"],
-    "ruff format": ["ruff", "format", "--check", "scripts", "tests"],
+    "ruff check": ["ruff", "check", "src", "scripts", "tests"],
+    "ruff format": ["ruff", "format", "--check", "src", "scripts", "tests"],
     "typos": ["typos"],
     "rumdl check": ["rumdl", "check", *MARKDOWN],
     "check-jsonschema": [

@@ -397,7 +397,7 @@ def test_health_knows_of_recent_events(mock: RunningMock) -> None:
 
 
 def test_a_gzip_bomb_is_turned_away(mock: RunningMock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_langfuse.langfuse.ingestion.LARGEST_BODY", 1_000_000)
+    monkeypatch.setattr("codex_langfuse.mock.langfuse.ingestion.LARGEST_BODY", 1_000_000)
     bomb = gzip.compress(bytes(30_000_000))
     with client(mock) as http:
         answer = http.post(TRACES, headers={**JSON, "content-encoding": "gzip"}, content=bomb)

@@ -556,7 +556,7 @@ def test_every_text_is_there_in_both_languages() -> None:
                 yield from leaves(value, f"{path}{key}.")
 
     glossary = tomllib.loads(
-        (Path(__file__).parents[1] / "scripts/glossary.toml").read_text(encoding="utf-8")
+        (Path(__file__).parents[1] / "scripts/site/glossary.toml").read_text(encoding="utf-8")
     )
     avoided = [word for term in glossary["term"] for word in term["avoid"]]
     texts = dict(leaves(_texts()))

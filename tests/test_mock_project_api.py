@@ -11,9 +11,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from codex_langfuse.langfuse.datasets import complaints_of_name
-from codex_langfuse.langfuse.model_definitions import refusal_of_pattern
 from codex_langfuse.mock import records
+from codex_langfuse.mock.langfuse.datasets import complaints_of_name
+from codex_langfuse.mock.langfuse.model_definitions import refusal_of_pattern
 from codex_langfuse.mock.records import Shelf
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
 from test_mock_http import JSON, TRACES, client

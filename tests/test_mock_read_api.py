@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from codex_langfuse.langfuse.read_api import trace_hash
+from codex_langfuse.mock.langfuse.read_api import trace_hash
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, RunningMock, running_mock
 from test_langfuse_observations import pairs
 from test_mock_http import JSON, TRACES, client

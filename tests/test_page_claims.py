@@ -11,11 +11,11 @@ import pytest
 
 import recordings
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
-from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
-from codex_langfuse.langfuse.read_api import VERSION
+from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
+from codex_langfuse.mock.langfuse.read_api import VERSION
+from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
-from harness.otlp import spans_in
 from harness.surroundings import Surroundings
 
 BOTH_LANGUAGES = pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 import recordings
 from codex_langfuse.codex.binary import find_codex
 from codex_langfuse.codex.versions import FIRST_WITH_OTEL, LEAKS_CONTENT, MUTUAL_TLS, OTEL_KEYS, Version
-from codex_langfuse.langfuse.read_api import VERSION
+from codex_langfuse.mock.langfuse.read_api import VERSION
 from harness.fences.pages import CHINESE, DOCS
 from page_tables import langfuse_mapping, tracked_events
 from page_tables.versions import recorded_bounds, verified

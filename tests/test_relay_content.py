@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from codex_langfuse.relay.documented import (
+from codex_langfuse.relay.masking import MASK, mask_secrets
+from codex_langfuse.relay.policy import Content, Policy, User
+from relay_documented import (
     CONTENT_MARKER,
     NAME_MARKER,
     Field,
@@ -19,9 +21,7 @@ from codex_langfuse.relay.documented import (
     planted,
     relayed,
 )
-from codex_langfuse.relay.masking import MASK, mask_secrets
-from codex_langfuse.relay.policy import Content, Policy, User
-from harness.relay import LOGS, batches, relay
+from relayed_recordings import LOGS, batches, relay
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 import recordings
-from codex_langfuse.langfuse.credentials import BaseUrl
+from codex_langfuse.keys.credentials import BaseUrl
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.pages import page_url

@@ -16,7 +16,7 @@ from codex_langfuse.codex.telemetry import SpanBatch, read_spans
 from codex_langfuse.relay import assembly as assembly_module
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn
 from codex_langfuse.relay.policy import Content, Policy, Price, User
-from harness.relay import (
+from relayed_recordings import (
     BOTH,
     EVERY,
     LOGS,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from codex_langfuse.relay.documented import versions_table, what_leaves
 from codex_langfuse.relay.failures import exit_code
-from harness.relay import BOTH, LOGS, SIMPLE, TRACES, batches, recording, relay, tree
+from relay_documented import versions_table, what_leaves
+from relayed_recordings import BOTH, LOGS, SIMPLE, TRACES, batches, recording, relay, tree
 
 CALL = {
     "input": 200,

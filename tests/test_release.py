@@ -29,7 +29,10 @@ def test_the_changelog_tells_version_day_and_status(docs, language: str) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["lock", "refresh", "bench", "test", "screenshots.py", "terminal_recording.py", "generate_pages.py"],
+    [
+        *("lock", "refresh", "bench", "test", "site/screenshots.py", "site/terminal_recording.py"),
+        "site/generate_pages.py",
+    ],
 )
 def test_the_page_about_releasing_names_commands_that_are_there(name: str) -> None:
     assert f"scripts/{name}" in (DOCS / "contributing/releasing.md").read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.browser
 
 
 def test_they_are_taken_in_both_languages(tmp_path: Path) -> None:
-    """`.venv/bin/python scripts/screenshots.py`, into another folder."""
+    """`.venv/bin/python scripts/site/screenshots.py`, into another folder."""
     kept = {file.name for file in (ROOT / "docs/assets/images").glob("*.??.png")}
-    subprocess.run([sys.executable, ROOT / "scripts/screenshots.py", tmp_path], check=True)
+    subprocess.run([sys.executable, ROOT / "scripts/site/screenshots.py", tmp_path], check=True)
     taken = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert taken.keys() == kept
     for name, picture in taken.items():

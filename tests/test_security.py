@@ -19,7 +19,7 @@ import pytest
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.overrides import model_overrides, with_overrides
 from codex_langfuse.codex.scripted_model import COMMAND_OF_PROMPT, Message, Scenario, ToolCall
-from codex_langfuse.langfuse.credentials import TRACES_HEADERS
+from codex_langfuse.keys.credentials import TRACES_HEADERS
 from codex_langfuse.listening import Tls
 from codex_langfuse.mock.server import running_mock
 from harness.fences.placeholders import filled_in

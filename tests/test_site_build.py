@@ -10,7 +10,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
 from harness.site import DOCS, LANGUAGES, BuiltSite, address_of, english_pages, source_of
-from site_hooks import mermaid_library
+from hooks import mermaid_library
 
 pytestmark = pytest.mark.site
 

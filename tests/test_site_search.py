@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from harness.site import BuiltSite
-from site_hooks.search_index import split_long_words, without_chinese
+from hooks.search_index import split_long_words, without_chinese
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 

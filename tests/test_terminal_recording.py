@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import terminal_recording
-from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
+from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from harness.fences.executors import FenceFailedError
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.reader import a_reader
@@ -22,7 +22,7 @@ from terminal_recording import Step
 
 QUICKSTART = DOCS / "quickstart.md"
 LANGUAGES = {"en": DOCS, "zh": CHINESE}
-COMMAND = ".venv/bin/python scripts/terminal_recording.py"
+COMMAND = ".venv/bin/python scripts/site/terminal_recording.py"
 MOST_BYTES = 100_000
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -15,9 +15,9 @@ import typer.testing
 from codex_langfuse.cli import app
 from codex_langfuse.codex.binary import find_codex
 from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex
-from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
-from codex_langfuse.langfuse.credentials import basic_authorization
+from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.faults import Fault, Faults
+from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.testplan import cases_of_tls, certificates, configurations, running
 from codex_langfuse.testplan.definition import LANGUAGES, Case, Language, plan
 from codex_langfuse.testplan.proof import Check, Proof, in_words

@@ -1,6 +1,7 @@
 """Each Chinese page says what its English page says now, in good Chinese, with the same code."""
 
 import re
+import shutil
 import subprocess
 import tomllib
 from collections import Counter
@@ -17,7 +18,7 @@ from harness.fences.scanner import ROOT, scan
 PAGES = translations.english_pages()
 TWINS = {translations.english(page): translations.chinese(page) for page in PAGES}
 TWINS |= {theirs: ours for ours, theirs in TWINS.items()}
-GLOSSARY = tomllib.loads((ROOT / "scripts/glossary.toml").read_text(encoding="utf-8"))["term"]
+GLOSSARY = tomllib.loads((ROOT / "scripts/site/glossary.toml").read_text(encoding="utf-8"))["term"]
 
 _HEADING = re.compile(r"^(?P<level>#{1,6}) .*?(?:\{ #(?P<id>[\w-]+) \})?$", re.M)
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
@@ -40,7 +41,7 @@ def prose(file: Path) -> str:
 @pytest.mark.parametrize("page", PAGES)
 def test_translation_is_current(page: str) -> None:
     word = translations.state(page)
-    assert word == "current", f"{word}. What changed: scripts/translations.py diff {page}"
+    assert word == "current", f"{word}. What changed: scripts/translations diff {page}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -146,10 +147,11 @@ def test_a_generated_table_makes_no_translation_stale() -> None:
 
 def test_status_diff_and_done(tmp_path: Path) -> None:
     """The command, on a copy with a history of its own."""
-    for folder in ("docs/zh", "scripts"):
+    for folder in ("docs/zh", "scripts/site"):
         (tmp_path / folder).mkdir(parents=True)
-    script = tmp_path / "scripts/translations.py"
-    script.write_bytes((ROOT / "scripts/translations.py").read_bytes())
+    script = tmp_path / "scripts/translations"
+    for name in ("scripts/translations", "scripts/site/translations.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
     for name in ("README.md", "docs/page.md"):
         (tmp_path / name).write_text("# One\n\nfirst\n", encoding="utf-8")
 
@@ -158,7 +160,7 @@ def test_status_diff_and_done(tmp_path: Path) -> None:
         subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
     def command(*arguments: str) -> tuple[int, str]:
-        result = subprocess.run(["python3", script, *arguments], capture_output=True, text=True, check=False)
+        result = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
         return result.returncode, result.stdout + result.stderr
 
     git("init", "--quiet")

@@ -18,9 +18,9 @@ from codex_langfuse.cli import app
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
 from codex_langfuse.pages import page_url
+from exported_spans import spans_in
 from harness.credential_cases import BOTH, PUBLIC, SECRET, header
 from harness.no_langfuse import closed_port, untrusted_context, web_server
-from harness.otlp import spans_in
 from harness.proxy import tls_proxy
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ import httpx
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
-from codex_langfuse.langfuse.credentials import BaseUrl, basic_authorization
+from codex_langfuse.keys.credentials import BaseUrl, basic_authorization
+from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.mock.server import RunningMock
 from codex_langfuse.relay.admission import Address
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn

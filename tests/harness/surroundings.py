@@ -11,7 +11,7 @@ from codex_langfuse.codex.scripted_model import Scenario, ScriptedModel, running
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
-from harness.otlp import Span, spans_in
+from exported_spans import Span, spans_in
 from harness.proxy import LANGFUSE_HOSTS, ProxiedRequest, TlsProxy, tls_proxy
 
 # Where Codex sends its metrics by default. It answers as if it took them.

@@ -7,7 +7,7 @@ this table, and a test holds the two equal.
 
 from base64 import b64encode
 
-from codex_langfuse.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
+from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 
 PLACEHOLDERS = {
     "pk-lf-…": DEMONSTRATION_PUBLIC_KEY,

@@ -1,0 +1,188 @@
+"""The catalogue as the page ``reference/errors``, in both languages.
+
+The examples on it are the catalogue's own, as fences with the settings that say what must come of them (see
+``docs/contributing/examples.md``). They are the same in both languages, and are followed from the top like
+those of any page: so what one of them sets, it takes back.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from codex_langfuse.check.catalogue import Language, Mistake, Severity, catalogue
+from codex_langfuse.keys.credentials import TRACES_HEADERS
+from codex_langfuse.mock.langfuse.read_api import VERSION
+
+_KEYS = {TRACES_HEADERS: "Authorization=Basic%20cGstbGYt…"}
+_FENCE_SETTINGS = ("fails", "strict", "prints", "answers", "arrives", "drops", "leaks")
+_CONFIG = "~/.codex/config.toml"
+
+
+@dataclass(frozen=True)
+class _Phrases:
+    """What the page says besides the catalogue."""
+
+    description: str
+    title: str
+    introduction: str
+    run_with: str
+    keys: str
+    head: str
+    labels: Mapping[str, str]
+    severities: Mapping[Severity, str]
+    groups: Mapping[str, str]
+    colon: str
+    nothing_shown: str
+
+
+_PHRASES: Mapping[Language, _Phrases] = {
+    "en": _Phrases(
+        description="What you see of each mistake that codex-langfuse check knows, why, and how to mend it.",
+        title="Errors",
+        introduction=(
+            "Every mistake that `codex-langfuse check` knows. Each is made here, with the real Codex,\n"
+            "so that you see what comes of it. Search this page for the words you see."
+        ),
+        run_with="*Run with Codex {codex}. The answers are those of Langfuse {langfuse}.*",
+        keys="Unless an example says otherwise, the key is in the environment:",
+        head="| You see | Mistake | Kind |",
+        labels={"symptom": "Symptom", "cause": "Cause", "check": "Check", "mend": "Mend"},
+        severities={"error": "error", "warning": "warning", "info": "note"},
+        groups={
+            "load": "Codex does not start",
+            "off": "All telemetry is off",
+            "refused": "Sent wrongly, or not at all",
+            "keys": "The authorization is wrong",
+            "ignored": "A setting is ignored",
+            "langfuse": "Langfuse makes something else of it",
+            "secret": "Something goes where it should not",
+            "server": "What the server says",
+        },
+        colon=": ",
+        nothing_shown="–",
+    ),
+    "zh": _Phrases(
+        description="codex-langfuse check 能发现的每一个错误：你会看到什么、原因是什么、怎样解决。",
+        title="错误一览",
+        introduction=(
+            "`codex-langfuse check` 能发现的每一个错误都列在这里，并且都用真实的 Codex 重现过，"
+            "结果一目了然。用你看到的文字在本页搜索即可。"
+        ),
+        run_with="*以 Codex {codex} 实际运行；应答与 Langfuse {langfuse} 一致。*",
+        keys="除非示例另有说明，密钥都在环境变量里：",
+        head="| 你看到的 | 错误 | 类别 |",
+        labels={"symptom": "症状", "cause": "原因", "check": "检查", "mend": "解决"},
+        severities={"error": "错误", "warning": "警告", "info": "提示"},
+        groups={
+            "load": "Codex 无法启动",
+            "off": "遥测全部关闭",
+            "refused": "发错了，或者没有发送",
+            "keys": "认证信息不对",
+            "ignored": "设置被忽略",
+            "langfuse": "Langfuse 的处理与预期不同",
+            "secret": "数据或密钥去了不该去的地方",
+            "server": "服务器的应答",
+        },
+        colon="：",
+        nothing_shown="–",
+    ),
+}
+
+
+def render_errors(language: Language, codex: str) -> str:
+    """Return the page in Markdown; ``codex`` is the version that its examples are run with."""
+    return "\n".join(_lines(language, codex))
+
+
+def render_symptoms(language: Language, page: str) -> str:
+    """Return the table of all mistakes by what is seen of them, with links into ``page``."""
+    return "\n".join(_symptoms(language, page)) + "\n"
+
+
+def _symptoms(language: Language, page: str = "") -> Iterator[str]:
+    phrases = _PHRASES[language]
+    yield from (phrases.head, "| --- | --- | --- |")
+    for mistake in catalogue().values():
+        shown = _code(mistake.shows).replace("|", r"\|") if mistake.shows else phrases.nothing_shown
+        title = mistake.words[language].title.replace("|", r"\|")
+        yield f"| {shown} | [{title}]({page}#{mistake.id}) | {phrases.severities[mistake.severity]} |"
+
+
+def _lines(language: Language, codex: str) -> Iterator[str]:
+    phrases = _PHRASES[language]
+    yield from ("---", f"description: {_yaml(phrases.description)}", "---", "")
+    yield from (f"# {phrases.title} {{ #errors }}", "", phrases.introduction, "")
+    yield from (phrases.run_with.format(codex=codex, langfuse=VERSION[4]), "")
+    yield from _symptoms(language)
+    yield from ("", phrases.keys, "", *_bash(_exports(_KEYS)), "")
+    group, exported = "", dict(_KEYS)
+    for mistake in catalogue().values():
+        if mistake.group != group:
+            group = mistake.group
+            yield from (f"## {phrases.groups[group]} {{ #group-{group} }}", "")
+        yield from _entry(mistake, language, exported)
+
+
+def _entry(mistake: Mistake, language: Language, exported: dict[str, str]) -> Iterator[str]:
+    phrases, words = _PHRASES[language], mistake.words[language]
+    yield from (f"### {words.title} {{ #{mistake.id} }}", "")
+    if mistake.example.printed:
+        yield from _example(mistake, exported)
+    for name in ("symptom", "cause", "check", "mend"):
+        text = _code(mistake.check) if name == "check" else getattr(words, name)
+        if name == "symptom" and mistake.shows:
+            text = f"{text} {_code(mistake.shows)}" if language == "en" else f"{text}{_code(mistake.shows)}"
+        yield f"- **{phrases.labels[name]}**{phrases.colon}{text}"
+    yield ""
+
+
+def _example(mistake: Mistake, exported: dict[str, str]) -> Iterator[str]:
+    example = mistake.example
+    wanted = {**(_KEYS if example.keys else {}), **example.environment}
+    commands = [f"unset {name}" for name in exported if name not in wanted]
+    commands += _exports({name: value for name, value in wanted.items() if exported.get(name) != value})
+    if commands:
+        yield from (*_bash(commands), "")
+    exported.clear()
+    exported.update(wanted)
+    settings = _settings(mistake)
+    yield from (*_toml(_CONFIG, example.config, {} if example.files else settings), "")
+    for name, text in example.files.items():
+        yield from (*_toml(name, text, settings), "")
+    if example.files:
+        yield from (*_bash([f"rm {name}" for name in example.files]), "")
+
+
+def _settings(mistake: Mistake) -> dict[str, str | int]:
+    proof = mistake.proof
+    if mistake.group == "off":
+        # `codex exec` says so and works on; `codex app-server`, which every file is given to, does not start.
+        return {"strict": str(proof["prints"]).removeprefix("Could not create otel exporter: ")}
+    return {name: proof[name] for name in _FENCE_SETTINGS if name in proof}
+
+
+def _exports(variables: Mapping[str, str]) -> list[str]:
+    return [f'export {name}="{value}"' for name, value in variables.items()]
+
+
+def _bash(commands: list[str]) -> list[str]:
+    return ["```bash", *commands, "```"]
+
+
+def _toml(title: str, text: str, settings: Mapping[str, str | int]) -> list[str]:
+    written = [f'title="{title}"', *(f'{name}="{_setting(value)}"' for name, value in settings.items())]
+    return [f"```toml {{{' '.join(written)}}}", *text.rstrip("\n").split("\n"), "```"]
+
+
+def _setting(value: str | int) -> str:
+    """Return the longest part that can stand in a fence's first line, which has no backtick and no quote."""
+    return max(re.split(r'[`"]', str(value)), key=len).strip(" ,") or str(value)
+
+
+def _code(text: str) -> str:
+    """Return ``text`` as code, also when it has backticks in it."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def _yaml(text: str) -> str:
+    return f'"{text}"' if ": " in text else text

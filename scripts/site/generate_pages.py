@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Write what is made from data into the pages, in both languages.
+
+    .venv/bin/python scripts/site/generate_pages.py
+
+- docs/reference/errors.md, whole, from the catalogue of ``codex-langfuse check``.
+- Tables between ``<!-- generated: NAME -->`` and ``<!-- end -->``, by the functions of ``page_tables``.
+"""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import translations
+from error_pages import render_errors
+
+from page_tables import TABLES
+
+ERRORS = "reference/errors.md"
+
+_GENERATED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def generated_files() -> dict[Path, str]:
+    """Return every file that holds something generated, with the text that it should have."""
+    codex = version("openai-codex-cli-bin")
+    errors = render_errors("en", codex)
+    pin = f"---\ntranslates: {translations.fingerprint(errors)}\n"
+    files = {
+        translations.english(ERRORS): errors,
+        translations.chinese(ERRORS): render_errors("zh", codex).replace("---\n", pin, 1),
+    }
+    for page in translations.english_pages():
+        for language, file in (("en", translations.english(page)), ("zh", translations.chinese(page))):
+            text = file.read_text(encoding="utf-8") if file.is_file() else ""
+            if "<!-- generated: " in text:
+                files[file] = _GENERATED.sub(lambda found: _filled(found, language), text)  # noqa: B023
+    return files
+
+
+def _filled(found: re.Match[str], language: str) -> str:
+    return f"{found[1]}\n{TABLES[found['name']](language)}\n{found[3]}"
+
+
+def main() -> None:
+    """Write all of them."""
+    for file, text in generated_files().items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What Langfuse Cloud counts of Codex's turns, from recordings of real turns on both routes.
+
+Units are traces plus observations plus scores (langfuse.com/docs/administration/billable-units, read in
+November 2026).
+"""
+
+import recordings
+from relay_documented import relayed
+from codex_langfuse.relay.policy import Policy
+from exported_spans import Span, spans_in
+from page_tables.markdown import table
+
+#: The Codex whose turns are counted, and the pieces of the streamed answer in the second row.
+VERSION, PIECES = "0.163.0", 300
+
+_HEAD = {
+    "en": ["What is counted", "Direct", "Relay"],
+    "zh": ["计费内容", "直连", "中继"],
+}
+_ROWS = {
+    "en": [
+        "A short turn with one command",
+        f"The same, its answer streamed in {PIECES} pieces",
+        "1,000 short turns",
+        "Export requests of a short turn (not billed)",
+    ],
+    "zh": [
+        "一个执行一条命令的简短轮次",
+        f"同上，但回答分 {PIECES} 个片段流式返回",
+        "1,000 个简短轮次",
+        "一个简短轮次的导出请求数（不计费）",
+    ],
+}
+
+
+def units(language: str) -> str:
+    """Return the units of a turn on the direct route and through the relay."""
+    requests = recordings.read(recordings.simple_turns()[VERSION])
+    exported = [request.body for request in requests if request.signal == "traces"]
+    sent = relayed([request.message for request in requests if request.signal != "metrics"], Policy())
+    direct, relay = _units(exported), _units(sent)
+    # Each piece is two spans more on the direct route (concepts/signals.md); the relay sends none of them.
+    counts = [
+        (direct, relay),
+        (direct + 2 * PIECES, relay),
+        (1000 * direct, 1000 * relay),
+        (len(exported), len(sent)),
+    ]
+    rows = zip(_ROWS[language], counts, strict=True)
+    return table(_HEAD[language], ([name, *(f"{count:,}" for count in pair)] for name, pair in rows))
+
+
+def _units(bodies: list[bytes]) -> int:
+    spans: list[Span] = [span for body in bodies for span in spans_in(body)]
+    return len(spans) + len({span.trace_id for span in spans})
+
+
+TABLES = {"cloud-units": units}

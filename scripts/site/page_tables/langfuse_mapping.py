@@ -1,0 +1,820 @@
+"""Tables of what Langfuse makes of a span. Each row is shown by sending such a span, or it is not made.
+
+The conversion is ``codex_langfuse.mock.langfuse.observations``, which follows Langfuse 4.16.0.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+import recordings
+from codex_langfuse.codex.telemetry import SPANS, WANTED
+from codex_langfuse.mock.langfuse.legacy_read_api import observations_of_rows, traces_of
+from codex_langfuse.mock.langfuse.observations import flat_metadata, observations_of
+from codex_langfuse.mock.langfuse.otlp import parse_protobuf
+from page_tables.markdown import mark, table
+from page_tables.relay_fields import (
+    EVERY,
+    MADE_BY_HAND,
+    TOOL,
+    Field,
+    attributes_of,
+    relayed_fields,
+    shown_by,
+)
+from page_tables.versions import verified
+
+Attributes = Mapping[str, Any]
+_START = 1_795_425_366_000_000_000
+
+
+def _put(holder: Any, attributes: Attributes) -> None:
+    for key, value in attributes.items():
+        item = holder.attributes.add(key=key).value
+        if isinstance(value, bool):
+            item.bool_value = value
+        elif isinstance(value, int):
+            item.int_value = value
+        else:
+            item.string_value = value
+
+
+def observed(
+    attributes: Attributes | None = None,
+    *,
+    resource: Attributes | None = None,
+    parent: bool = False,
+    change: Callable[[Span], None] | None = None,
+) -> dict[str, Any]:
+    """Return the observation that Langfuse makes of one span.
+
+    Args:
+        attributes: those of the span.
+        resource: those of its resource.
+        parent: whether it has a parent; a span without one is the root of its trace.
+        change: what else is done to the span.
+    """
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    _put(group.resource, resource or {})
+    span = group.scope_spans.add().spans.add(
+        trace_id=bytes(range(16)),
+        span_id=bytes(range(8)),
+        name="the span's own name",
+        start_time_unix_nano=_START,
+        end_time_unix_nano=_START + 1_000_000_000,
+    )
+    if parent:
+        span.parent_span_id = bytes(range(1, 9))
+    _put(span, attributes or {})
+    if change is not None:
+        change(span)
+    (observation,) = observations_of(
+        parse_protobuf(request.SerializeToString()), project_id="", received=_START // 1_000_000
+    )
+    return observation
+
+
+class UnprovenError(Exception):
+    """A row does not hold; the message says which."""
+
+
+def _demand(holds: bool, what: str) -> None:
+    if not holds:
+        raise UnprovenError(what)
+
+
+# --- from attribute to field ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Something a field can come from: an attribute with a value, and what the field is then.
+
+    where: ``span`` or ``resource``; ``event`` for an event on the span, whose attributes are the value;
+    ``status`` and ``message`` for the status of the span; ``name`` for its name. shown: how it is
+    called on the page.
+    """
+
+    key: str
+    value: Any
+    gives: Any
+    where: str = "span"
+    shown: str = ""
+
+
+@dataclass(frozen=True)
+class _Row:
+    field: str
+    sources: Sequence[_Source]
+    note: Mapping[str, str] | None = None
+
+
+def _texts(field: str, *keys: str, note: Mapping[str, str] | None = None) -> _Row:
+    return _Row(field, [_Source(key, f"value {n}", f"value {n}") for n, key in enumerate(keys)], note)
+
+
+def _lists(field: str, *keys: str) -> _Row:
+    return _Row(field, [_Source(key, f"a{n},b{n}", [f"a{n}", f"b{n}"]) for n, key in enumerate(keys)])
+
+
+def _content(field: str, events: Sequence[tuple[str, str, str]], *keys: str) -> _Row:
+    """Return input or output: Langfuse's own attribute, then events on the span, then attributes."""
+    own = f"langfuse.observation.{field}"
+    details = "gen_ai.client.inference.operation.details"
+    return _Row(
+        field,
+        [
+            _Source(own, "its own", "its own"),
+            _Source(details, {f"gen_ai.{field}.messages": "told"}, "told", "event"),
+            *(
+                _Source(event, {key: f"event {n}"}, gives.format(f"event {n}"), "event")
+                for n, (event, key, gives) in enumerate(events)
+            ),
+            *(_Source(key, f"value {n}", f"value {n}") for n, key in enumerate(keys)),
+        ],
+    )
+
+
+_FIELDS: Sequence[_Row] = (
+    _texts(
+        "sessionId",
+        *("langfuse.session.id", "session.id", "gen_ai.conversation.id"),
+        *("langfuse.observation.metadata.langfuse_session_id", "langfuse.trace.metadata.langfuse_session_id"),
+        "ai.telemetry.metadata.sessionId",
+    ),
+    _texts(
+        "userId",
+        *("langfuse.user.id", "user.id", "langfuse.observation.metadata.langfuse_user_id"),
+        *("langfuse.trace.metadata.langfuse_user_id", "ai.telemetry.metadata.userId"),
+    ),
+    _Row(
+        "environment",
+        [
+            _Source(key, f"{where}-{n}", f"{where}-{n}", where)
+            for n, key in enumerate(
+                ("langfuse.environment", "deployment.environment.name", "deployment.environment")
+            )
+            for where in ("span", "resource")
+        ],
+    ),
+    _Row(
+        "version",
+        [_Source("langfuse.version", "1", "1"), _Source("service.version", "2", "2", "resource")],
+    ),
+    _Row(
+        "release",
+        [_Source("langfuse.release", "1", "1"), _Source("langfuse.release", "2", "2", "resource")],
+    ),
+    _Row(
+        "traceName",
+        [_Source("langfuse.trace.name", "given", "given"), _Source("", "", "the span's own name", "name")],
+        {"en": "the name of the root span", "zh": "根 span 的名称"},
+    ),
+    _Row(
+        "name",
+        [
+            *(
+                _Source(key, f"name {n}", f"name {n}")
+                for n, key in enumerate(
+                    ("gen_ai.tool.name", "genkit:name", "logfire.msg", "ai.toolCall.name", "ai.operationId")
+                )
+            ),
+            _Source("", "", "the span's own name", "name"),
+        ],
+        {"en": "the name of the span", "zh": "span 的名称"},
+    ),
+    _lists(
+        "tags",
+        *("langfuse.trace.tags", "langfuse.tags", "langfuse.observation.metadata.langfuse_tags"),
+        *("langfuse.trace.metadata.langfuse_tags", "ai.telemetry.metadata.tags", "tag.tags"),
+    ),
+    _Row(
+        "public",
+        [_Source("langfuse.trace.public", True, True), _Source("langfuse.public", "true", True)],
+    ),
+    _texts(
+        "model",
+        *("langfuse.observation.model.name", "gen_ai.response.model", "ai.model.id", "gen_ai.request.model"),
+        *("llm.response.model", "llm.model_name", "model"),
+    ),
+    _Row(
+        "modelParameters",
+        [
+            *(
+                _Source(key, json.dumps({"n": n}), {"n": n})
+                for n, key in enumerate(
+                    ("langfuse.observation.model.parameters", "llm.invocation_parameters", "model_config")
+                )
+            ),
+            _Source(
+                "gen_ai.request.reasoning_effort",
+                "high",
+                {"reasoning_effort": "high"},
+                shown="`gen_ai.request.*`",
+            ),
+        ],
+    ),
+    _Row(
+        "usageDetails",
+        [
+            _Source("langfuse.observation.usage_details", '{"input": 3}', {"input": 3, "total": 3}),
+            _Source(
+                "gen_ai.usage.input_tokens",
+                5,
+                {"input": 5, "total": 5},
+                shown="`gen_ai.usage.*` + `llm.token_count.*`",
+            ),
+        ],
+    ),
+    _Row(
+        "costDetails",
+        [
+            _Source("langfuse.observation.cost_details", '{"total": 0.5}', {"total": 0.5}),
+            _Source("gen_ai.usage.cost", "0.25", {"total": 0.25}),
+            _Source("llm.cost.total", "0.125", {"total": 0.125}),
+        ],
+    ),
+    _Row(
+        "completionStartTime",
+        [
+            _Source(
+                "langfuse.observation.completion_start_time",
+                "2026-11-23T09:16:06.500Z",
+                "2026-11-23T09:16:06.500Z",
+            ),
+            _Source("ai.response.msToFirstChunk", "100", "2026-11-23T09:16:06.100Z"),
+            _Source("ai.stream.msToFirstChunk", "200", "2026-11-23T09:16:06.200Z"),
+        ],
+    ),
+    _Row(
+        "level",
+        [_Source("langfuse.observation.level", "WARN", "WARNING"), _Source("", 2, "ERROR", "status")],
+        {"en": "`ERROR` when the status of the span is", "zh": "span 状态为错误时是 `ERROR`"},
+    ),
+    _Row(
+        "statusMessage",
+        [
+            _Source("langfuse.observation.status_message", "given", "given"),
+            _Source("", "said", "said", "message"),
+        ],
+        {"en": "the message of the status of the span", "zh": "span 状态的消息"},
+    ),
+    _content(
+        "input",
+        [
+            ("gen_ai.user.message", "content", '[{{"role":"user","content":"{}"}}]'),
+            ("gen_ai.content.prompt", "gen_ai.prompt", "{}"),
+        ],
+        *("prompt", "mlflow.spanInputs", "traceloop.entity.input", "input.value", "input", "tool_arguments"),
+        *("gen_ai.prompt", "llm.input_messages", "gen_ai.input.messages", "gen_ai.tool.call.arguments"),
+    ),
+    _content(
+        "output",
+        [
+            ("gen_ai.choice", "content", '{{"content":"{}"}}'),
+            ("gen_ai.content.completion", "gen_ai.completion", "{}"),
+        ],
+        *("all_messages_events", "mlflow.spanOutputs", "traceloop.entity.output", "output.value", "output"),
+        *("tool_response", "gen_ai.completion", "llm.output_messages", "gen_ai.output.messages"),
+        "gen_ai.tool.call.result",
+    ),
+)
+
+
+def _with_sources(sources: Iterable[_Source]) -> dict[str, Any]:
+    attributes: dict[str, dict[str, Any]] = {"span": {}, "resource": {}}
+    status: dict[str, Any] = {}
+    events: list[_Source] = []
+    for source in sources:
+        if source.where in attributes:
+            attributes[source.where][source.key] = source.value
+        elif source.where == "event":
+            events.append(source)
+        elif source.where != "name":
+            status[source.where] = source.value
+
+    def change(span: Span) -> None:
+        if "status" in status:
+            span.status.code = status["status"]
+        if "message" in status:
+            span.status.message = status["message"]
+        for event in events:
+            _put(span.events.add(name=event.key), event.value)
+
+    return observed(attributes["span"], resource=attributes["resource"], change=change)
+
+
+def fields(language: str) -> str:
+    """Return the fields of an observation with what they come from, in order of precedence."""
+    head = {
+        "en": ["Langfuse field", "The first of these that is there"],
+        "zh": ["Langfuse 字段", "取以下属性中第一个存在的"],
+    }[language]
+    places = {
+        "resource": {"en": " (resource)", "zh": "（资源）"}[language],
+        "event": {"en": " (event on the span)", "zh": "（span 上的事件）"}[language],
+    }
+    rows = []
+    for row in _FIELDS:
+        for first, source in enumerate(row.sources):
+            found = _with_sources(row.sources[first:])[row.field]
+            _demand(found == source.gives, f"{row.field} from {source.key or source.where}: {found!r}")
+        words = [
+            (source.shown or f"`{source.key}`") + places.get(source.where, "")
+            if source.key
+            else (row.note or {})[language]
+            for source in row.sources
+        ]
+        rows.append([f"`{row.field}`", " › ".join(words)])
+    return table(head, rows)
+
+
+# --- type, usage, environment, level --------------------------------------------------------------------
+
+#: Rule by rule: an attribute, and the type that each value of it gives.
+_TYPES: Sequence[tuple[str, Mapping[str, str]]] = (
+    (
+        "langfuse.observation.type",
+        {
+            name: name.upper()
+            for name in (
+                *("span", "generation", "event", "embedding", "agent", "tool", "chain", "retriever"),
+                *("guardrail", "evaluator"),
+            )
+        },
+    ),
+    (
+        "openinference.span.kind",
+        {
+            "LLM": "GENERATION",
+            **{
+                name: name
+                for name in ("CHAIN", "RETRIEVER", "EMBEDDING", "AGENT", "TOOL", "GUARDRAIL", "EVALUATOR")
+            },
+        },
+    ),
+    (
+        "gen_ai.operation.name",
+        {
+            **dict.fromkeys(
+                ("chat", "completion", "text_completion", "generate_content", "generate"), "GENERATION"
+            ),
+            "embeddings": "EMBEDDING",
+            **dict.fromkeys(("invoke_agent", "create_agent"), "AGENT"),
+            "execute_tool": "TOOL",
+        },
+    ),
+    ("gen_ai.tool.name", {"any": "TOOL"}),
+    ("gen_ai.tool.call.id", {"any": "TOOL"}),
+    *(
+        (key, {"any": "GENERATION"})
+        for key in (
+            *("langfuse.observation.model.name", "gen_ai.request.model", "gen_ai.response.model"),
+            *("llm.model_name", "model"),
+        )
+    ),
+)
+
+
+def types(language: str) -> str:
+    """Return the rules by which a span gets its type; the first that gives one wins."""
+    any_value = {"en": "any value", "zh": "任意值"}[language]
+    comma, semicolon = {"en": (", ", "; "), "zh": ("、", "；")}[language]
+    rows = []
+    for number, (key, gives) in enumerate(_TYPES):
+        later = {other: next(iter(values)) for other, values in _TYPES[number + 1 :]}
+        by_type: dict[str, list[str]] = {}
+        for value, kind in gives.items():
+            found = observed({key: value, **later})["type"]
+            _demand(found == kind, f"{key} = {value} gives {found}, not {kind}")
+            by_type.setdefault(kind, []).append(any_value if value == "any" else f"`{value}`")
+        cell = semicolon.join(f"{comma.join(values)} → {kind}" for kind, values in by_type.items())
+        if all(kind == value.upper() for value, kind in gives.items()) and len(gives) > 1:
+            same = {"en": "the same in capitals", "zh": "对应的大写形式"}[language]
+            cell = f"{comma.join(f'`{value}`' for value in gives)} → {same}"
+        rows.append([f"`{key}`", cell])
+    _demand(observed()["type"] == "SPAN", "a span without any of these is a SPAN")
+    rows.append([{"en": "none of these", "zh": "都没有"}[language], "SPAN"])
+    head = {"en": ["Attribute", "Type of the observation"], "zh": ["属性", "observation 类型"]}[language]
+    return table(head, rows)
+
+
+#: What a count becomes, under which names it is sent, and from what it is subtracted.
+_USAGE: Sequence[tuple[str, Sequence[str], str]] = (
+    ("input", ("prompt_tokens", "input_tokens", "prompt"), ""),
+    ("output", ("completion_tokens", "output_tokens", "completion"), ""),
+    ("total", ("total_tokens", "total"), ""),
+    (
+        "input_cached_tokens",
+        (
+            *("cache_read.input_tokens", "cache_read_input_tokens", "cache_read_tokens"),
+            *("details.cache_read_tokens", "details.cache_read_input_tokens", "prompt_details.cache_read"),
+            "input_cached_tokens",
+        ),
+        "input",
+    ),
+    (
+        "input_cache_creation",
+        (
+            *("cache_creation.input_tokens", "cache_creation_input_tokens", "cache_write_tokens"),
+            *("details.cache_write_tokens", "details.cache_creation_input_tokens"),
+            *("prompt_details.cache_write", "input_cache_creation"),
+        ),
+        "input",
+    ),
+    ("output_reasoning_tokens", ("reasoning.output_tokens", "completion_details.reasoning"), "output"),
+    ("output_audio_tokens", ("completion_details.audio",), "output"),
+)
+#: Names that Codex uses, or that look right, and are none of those.
+_PASSED_THROUGH = ("cache_write.input_tokens", "output_reasoning_tokens", "reasoning_tokens")
+
+
+def usage(language: str) -> str:
+    """Return which names a token count may have, and what becomes of it."""
+    head = {
+        "en": ["In `usageDetails`", "The first of these after `gen_ai.usage.`", "Subtracted from"],
+        "zh": ["`usageDetails` 中的键", "`gen_ai.usage.` 之后取第一个存在的", "从何处减去"],
+    }[language]
+    rows = []
+    sides = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 90}
+    for key, sources, minus in _USAGE:
+        for first, source in enumerate(sources):
+            given = {f"gen_ai.usage.{name}": 10 + n for n, name in enumerate(sources[first:])}
+            found = observed({**(sides if minus else {}), **given})["usageDetails"]
+            _demand(found[key] == 10, f"usage {key} from {source}: {found}")
+            if minus:
+                whole = sides[f"gen_ai.usage.{minus}_tokens"]
+                _demand(found[minus] == whole - 10, f"{source} is subtracted from {minus}: {found}")
+                _demand(found["total"] == sum(sides.values()), f"{source} counts once: {found}")
+        names = " › ".join(f"`{source}`" for source in sources)
+        rows.append([f"`{key}`", names, f"`{minus}`" if minus else "–"])
+    for name in _PASSED_THROUGH:
+        found = observed({**sides, f"gen_ai.usage.{name}": 10})["usageDetails"]
+        _demand(found[name] == 10 and found["total"] == 200, f"{name} is counted on top: {found}")
+    comma = {"en": ", ", "zh": "、"}[language]
+    passed = comma.join(f"`{name}`" for name in _PASSED_THROUGH)
+    rows.append(
+        {
+            "en": ["its own name", f"any other, such as {passed}", "nothing: counted twice"],
+            "zh": ["保持原名", f"其他名称，例如 {passed}", "不减：重复计数"],
+        }[language]
+    )
+    return table(head, rows)
+
+
+#: What is given as an environment, where, and what Langfuse makes of it.
+_ENVIRONMENTS: Sequence[tuple[str, str, str, str]] = (
+    ("langfuse.environment", "span", "prod", "prod"),
+    ("langfuse.environment", "span", "Prod", "prod"),
+    ("langfuse.environment", "span", "langfuse-prod", "prod"),
+    ("langfuse.environment", "span", "eu prod", "default"),
+    ("langfuse.environment", "span", "x" * 45, "x" * 40),
+    ("deployment.environment.name", "resource", "qa", "qa"),
+    ("deployment.environment", "resource", "qa", "qa"),
+    ("env", "resource", "prod", "default"),
+    ("env", "span", "prod", "default"),
+)
+
+
+def environments(language: str) -> str:
+    """Return what Langfuse makes of an environment."""
+    head = {
+        "en": ["Attribute", "On the", "Value", "Environment in Langfuse"],
+        "zh": ["属性", "位置", "值", "Langfuse 中的环境"],
+    }[language]
+    places = {"span": {"en": "span", "zh": "span"}, "resource": {"en": "resource", "zh": "资源"}}
+    long = {
+        "x" * 45: {"en": "45 letters", "zh": "45 个字母"},
+        "x" * 40: {"en": "the first 40", "zh": "前 40 个"},
+    }
+    rows = []
+    for key, where, value, becomes in _ENVIRONMENTS:
+        given = {key: value}
+        found = observed(given)["environment"] if where == "span" else observed(resource=given)["environment"]
+        _demand(found == becomes, f"environment {key} = {value} on {where}: {found}")
+        shown = [long[text][language] if text in long else f"`{text}`" for text in (value, becomes)]
+        rows.append([f"`{key}`", places[where][language], *shown])
+    return table(head, rows)
+
+
+_LEVELS = {
+    "DEBUG": ("DEBUG", "TRACE", "VERBOSE"),
+    "DEFAULT": ("DEFAULT", "INFO", "LOG", "NOTICE", "OK", "SUCCESS"),
+    "WARNING": ("WARNING", "WARN"),
+    "ERROR": ("ERROR", "FATAL", "CRITICAL"),
+}
+
+
+def levels(language: str) -> str:
+    """Return the words that ``langfuse.observation.level`` understands."""
+    head = {"en": ["Level", "Written as, in any case"], "zh": ["级别", "写法（不分大小写）"]}[language]
+    comma = {"en": ", ", "zh": "、"}[language]
+    for level, words in _LEVELS.items():
+        for word in words:
+            found = observed({"langfuse.observation.level": word.lower()})["level"]
+            _demand(found == level, f"level {word}: {found}")
+    return table(
+        head, ([f"`{level}`", comma.join(f"`{word}`" for word in words)] for level, words in _LEVELS.items())
+    )
+
+
+# --- what is not mapped ---------------------------------------------------------------------------------
+
+
+def _event(name: str, **attributes: Any) -> Callable[[Span], None]:
+    def change(span: Span) -> None:
+        _put(span.events.add(name=name), attributes)
+
+    return change
+
+
+def _kind(span: Span) -> None:
+    span.kind = Span.SPAN_KIND_CLIENT
+
+
+def _state(span: Span) -> None:
+    span.trace_state, span.flags = "vendor=k:v", 257
+
+
+def _link(span: Span) -> None:
+    span.links.add(trace_id=bytes(16), span_id=bytes(8))
+
+
+_UNMAPPED: Sequence[tuple[Mapping[str, str], str, Attributes, Attributes, Callable[[Span], None] | None]] = (
+    *(
+        ({}, key, {key: value}, {}, None)
+        for key, value in (
+            *(("conversation.id", "c1"), ("thread.id", "c1"), ("turn.id", "t1")),
+            *(("tool_name", "exec_command"), ("call_id", "call_1"), ("cwd", "/home/dev")),
+            ("codex.turn.token_usage.total_tokens", 2500),
+            ("codex.usage.reasoning_output_tokens", 20),
+            ("codex.request.reasoning_effort", "high"),
+            *(("user.email", "dev@example.com"), ("user.account_id", "a1"), ("enduser.id", "u1")),
+        )
+    ),
+    ({}, "env", {}, {"env": "prod"}, None),
+    ({}, "host.name", {}, {"host.name": "laptop"}, None),
+    ({"en": "the kind of the span", "zh": "span 的种类（kind）"}, "", {}, {}, _kind),
+    ({"en": "trace state and flags", "zh": "trace state 和标志位"}, "", {}, {}, _state),
+    ({"en": "links", "zh": "span 之间的链接（link）"}, "", {}, {}, _link),
+    (
+        {"en": "events on the span, `exception` included", "zh": "span 上的事件，包括 `exception`"},
+        "",
+        {},
+        {},
+        _event("exception", **{"exception.message": "m"}),
+    ),
+    (
+        {"en": "`codex.*` events on the span", "zh": "span 上的 `codex.*` 事件"},
+        "",
+        {},
+        {},
+        _event("event otel/src", **{"event.name": "codex.tool_result", "success": "false"}),
+    ),
+)
+
+
+def unmapped(language: str) -> str:
+    """Return what fills no field, and where in the metadata it stays, if anywhere."""
+    head = {"en": ["Sent", "Where it is left"], "zh": ["发送的内容", "保留在哪里"]}[language]
+    plain = observed()
+    rows = []
+    for words, key, attributes, resource, change in _UNMAPPED:
+        found = observed(attributes, resource=resource, change=change)
+        changed = {name for name in plain if plain[name] != found[name]} - {"trace"}
+        added = flat_metadata(found["metadata"]).keys() - flat_metadata(plain["metadata"]).keys()
+        _demand(
+            changed <= {"metadata"} and len(added) <= 1, f"{key or words['en']} changes {changed}, {added}"
+        )
+        colon, nowhere = {"en": (": ", "nowhere"), "zh": ("：", "不保留")}[language]
+        left = f"`metadata`{colon}`{next(iter(added))}`" if added else nowhere
+        rows.append([f"`{key}`" if key else words[language], left])
+    return table(head, rows)
+
+
+# --- Codex's own spans ----------------------------------------------------------------------------------
+
+
+@cache
+def _turn(codex: str) -> list[dict[str, Any]]:
+    return [
+        observation
+        for body in recordings.bodies(f"{codex}-simple", "traces")
+        for observation in observations_of(parse_protobuf(body), project_id="", received=0)
+    ]
+
+
+def codex_spans(language: str) -> str:
+    """Return the spans of the pinned Codex that become more than a SPAN with a name and times."""
+    head = {
+        "en": ["Span", "Observations", "Type", "Model", "Usage"],
+        "zh": ["span", "observation 数", "类型", "模型", "用量"],
+    }[language]
+    turn = _turn(verified()["codex"]["pinned"])
+    told = [each for each in turn if each["type"] != "SPAN" or each["usageDetails"]]
+    rest = ("input", "output", "sessionId", "userId", "costDetails")
+    _demand(
+        not any(each[key] for each in turn for key in rest), f"some of {rest} is set by Codex's own spans"
+    )
+    rows = []
+    for name in dict.fromkeys(each["name"] for each in told):
+        own = [each for each in told if each["name"] == name]
+        (kind,) = {each["type"] for each in own}
+        rows.append(
+            [
+                f"`{name}`",
+                str(len(own)),
+                kind,
+                mark(all(each["model"] for each in own), language),
+                mark(all(each["usageDetails"] for each in own), language),
+            ]
+        )
+    others = len(turn) - len(told)
+    rows.append(
+        [{"en": "all others", "zh": "其余全部"}[language], str(others), "SPAN", "–", "–"],
+    )
+    return table(head, rows)
+
+
+def codex_versions(language: str) -> str:
+    """Return what the same turn of each recorded Codex becomes."""
+    head = {
+        "en": ["Codex", "Observations", "Traces", "GENERATION", "With usage", "With model and usage"],
+        "zh": ["Codex", "observation 数", "trace 数", "GENERATION", "有用量", "模型和用量都有"],
+    }[language]
+    rows = []
+    for codex in recordings.simple_turns():
+        turn = _turn(codex)
+        kinds = Counter(each["type"] for each in turn)
+        used = [each for each in turn if each["usageDetails"]]
+        counts = (
+            *(len(turn), len({each["traceId"] for each in turn}), kinds["GENERATION"], len(used)),
+            sum(1 for each in used if each["model"]),
+        )
+        rows.append([codex, *(str(count) for count in counts)])
+    return table(head, rows)
+
+
+# --- Langfuse 3 and 4 -----------------------------------------------------------------------------------
+
+
+def langfuse_3_and_4(language: str) -> str:
+    """Return what Langfuse 4 and Langfuse 3 make of the same span, where they differ."""
+    yes, no = {"en": ("kept", "lost"), "zh": ("保留", "丢失")}[language]
+
+    def legacy(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        return traces_of([row])[0], observations_of_rows([row])[0]
+
+    used = observed({"gen_ai.usage.input_tokens": 5}, parent=True)
+    modelled = observed({"langfuse.observation.type": "span", "gen_ai.request.model": "gpt-5"}, parent=True)
+    talked = observed({"gen_ai.conversation.id": "c1"}, parent=True)
+    session = observed({"session.id": "c1"}, parent=True)
+    traced = observed({"langfuse.trace.input": "asked"})
+    cases = [
+        (
+            {"en": "usage on a SPAN", "zh": "SPAN 上的用量"},
+            bool(used["usageDetails"]),
+            bool(legacy(used)[1].get("usageDetails")),
+        ),
+        (
+            {"en": "the model of a SPAN", "zh": "SPAN 上的模型"},
+            bool(modelled["model"]),
+            bool(legacy(modelled)[1].get("model")),
+        ),
+        (
+            {
+                "en": "`gen_ai.conversation.id` on a span that is not the root: the session of the trace",
+                "zh": "非根 span 上的 `gen_ai.conversation.id`：trace 的会话",
+            },
+            talked["sessionId"] == "c1",
+            legacy(talked)[0]["sessionId"] == "c1",
+        ),
+        (
+            {
+                "en": "`session.id` on a span that is not the root: the session of the trace",
+                "zh": "非根 span 上的 `session.id`：trace 的会话",
+            },
+            session["sessionId"] == "c1",
+            legacy(session)[0]["sessionId"] == "c1",
+        ),
+        (
+            {"en": "`langfuse.trace.input` on the root", "zh": "根 span 上的 `langfuse.trace.input`"},
+            traced["input"] == "asked" or "asked" in flat_metadata(traced["metadata"]).values(),
+            legacy(traced)[0]["input"] == "asked",
+        ),
+    ]
+    head = {"en": ["Sent", "Langfuse 4", "Langfuse 3"], "zh": ["发送的内容", "Langfuse 4", "Langfuse 3"]}[
+        language
+    ]
+    return table(
+        head, ([words[language], yes if new else no, yes if old else no] for words, new, old in cases)
+    )
+
+
+# --- the relay ------------------------------------------------------------------------------------------
+
+#: Attributes that tie records together, and so are behind everything.
+_TYING = frozenset({"turn_id", "call_id", "thread.id", "thread_id", "conversation.id"})
+
+
+@cache
+def _sources() -> dict[Field, dict[str, dict[str, list[str]]]]:
+    """Return the attributes that each field of the relay's observations comes from, by signal and record."""
+    found: dict[Field, dict[str, dict[str, list[str]]]] = {}
+
+    def add(shown: Iterable[Field], signal: str, record: str, key: str) -> None:
+        for field in shown:
+            keys = found.setdefault(field, {}).setdefault(signal, {}).setdefault(record, [])
+            if key not in keys:
+                keys.append(key)
+
+    common = ("conversation.id", "originator", "model", "auth_mode", "user.account_id", "user.email")
+    for key in ("service.name", "service.version", "env"):
+        add(shown_by("resource", EVERY, key), "log", "", key)
+    for key in common:
+        add(shown_by("log", EVERY, key), "log", EVERY, key)
+    for event in WANTED:
+        for key in attributes_of("log", event):
+            if key not in common:
+                add(shown_by("log", event, key), "log", event, key)
+    for span in (*SPANS, TOOL):
+        for key in attributes_of("span", span):
+            if key not in _TYING:
+                add(shown_by("span", span, key), "span", span, key)
+    return found
+
+
+_FOR_ALL = frozenset({"sessionId", "userId", "environment", "version", "tags", "traceName"})
+
+
+def relay_fields(kind: str, language: str) -> str:
+    """Return the fields of a type of observation that the relay sends, with what of Codex they come from."""
+    head = {
+        "en": ["Langfuse field", "From log records", "From spans"],
+        "zh": ["Langfuse 字段", "来自日志", "来自 span"],
+    }[language]
+    rows = []
+    for field, by_signal in sorted(_sources().items()):
+        shared = field.path in _FOR_ALL
+        if (kind == "all" and shared and field.kind == "AGENT") or (kind == field.kind and not shared):
+            path = f"`{field.path}`" if field.path else {"en": "that it is there", "zh": "是否存在"}[language]
+            rows.append(
+                [path, *(_records(by_signal.get(signal, {}), language) for signal in ("log", "span"))]
+            )
+    return table(head, rows)
+
+
+def _records(by_record: Mapping[str, list[str]], language: str) -> str:
+    comma, semicolon, colon = {"en": (", ", "; ", ": "), "zh": ("、", "；", "：")}[language]
+    words = {
+        EVERY: {"en": "every event", "zh": "所有事件"},
+        "": {"en": "resource", "zh": "资源"},
+        TOOL: {"en": "the span of the tool", "zh": "工具的 span"},
+    }
+    by_hand = {"en": " (made by hand)", "zh": "（手工构造）"}[language]
+    parts = []
+    for record, keys in by_record.items():
+        name = words[record][language] if record in words else f"`{record}`"
+        name += by_hand if record in MADE_BY_HAND else ""
+        parts.append(name + colon + comma.join(f"`{key}`" for key in keys))
+    return semicolon.join(parts) or "–"
+
+
+def relay_counts(language: str) -> str:
+    """Return the metadata that the relay adds of itself: no attribute of Codex alone is behind it."""
+    from_codex = {(field.kind, field.path) for field in _sources()}
+    own: dict[str, list[str]] = {}
+    for kind, path in sorted(relayed_fields()):
+        if path.startswith("metadata.") and (kind, path) not in from_codex:
+            own.setdefault(kind, []).append(f"`{path}`")
+    comma, semicolon, words = {
+        "en": (", ", "; ", "Counted or concluded by the relay itself: {}."),
+        "zh": ("、", "；", "由中继自行统计或推断：{}。"),
+    }[language]
+    return words.format(semicolon.join(f"{kind} {comma.join(paths)}" for kind, paths in own.items())) + "\n"
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "mapping-fields": fields,
+    "mapping-types": types,
+    "mapping-usage": usage,
+    "mapping-environments": environments,
+    "mapping-levels": levels,
+    "mapping-unmapped": unmapped,
+    "mapping-codex-spans": codex_spans,
+    "mapping-codex-versions": codex_versions,
+    "mapping-langfuse-3-and-4": langfuse_3_and_4,
+    "mapping-relay-all": partial(relay_fields, "all"),
+    "mapping-relay-agent": partial(relay_fields, "AGENT"),
+    "mapping-relay-generation": partial(relay_fields, "GENERATION"),
+    "mapping-relay-tool": partial(relay_fields, "TOOL"),
+    "mapping-relay-event": partial(relay_fields, "EVENT"),
+    "mapping-relay-counts": relay_counts,
+}

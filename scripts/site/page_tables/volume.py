@@ -1,0 +1,55 @@
+"""How many observations a turn leaves in Langfuse, counted in recordings and in what the bench measured."""
+
+from functools import cache
+
+import bench_results
+import recordings
+from relay_documented import relayed
+from codex_langfuse.relay.policy import Policy
+from exported_spans import Span, spans_in
+from page_tables.markdown import table
+
+# The oldest Codex that is recommended, one between, and the newest recorded ones.
+_VERSIONS = ("0.130.0", "0.150.0", "0.163.0", "0.169.0")
+
+
+def volume(language: str) -> str:
+    """Return the observations and traces of the same turn on both routes, and what Langfuse Cloud counts."""
+    head = {
+        "en": ["One short turn with one command", "Direct", "Relay"],
+        "zh": ["一个执行一条命令的简短轮次", "直连", "中继"],
+    }[language]
+    rows = [
+        [f"Codex {version}", *(_counted(spans, language) for spans in _both_routes(version))]
+        for version in _VERSIONS
+    ]
+    return table(head, rows)
+
+
+def burst(language: str) -> str:
+    """Return the sentence about a turn of many commands, from the benchmark ``queue``."""
+    spans = bench_results.read()["queue"].numbers["at-once"]
+    each = round(spans / 40, -1)
+    return {
+        "en": f"A turn of 40 commands was {spans:,} observations when exported directly, "
+        f"about {each:.0f} a command.\n",
+        "zh": f"直连时，执行 40 条命令的轮次产生 {spans:,} 个 observation，每条命令约 {each:.0f} 个。\n",
+    }[language]
+
+
+@cache
+def _both_routes(version: str) -> tuple[list[Span], list[Span]]:
+    name = recordings.simple_turns()[version]
+    direct = [span for body in recordings.bodies(name, "traces") for span in spans_in(body)]
+    messages = [request.message for request in recordings.read(name) if request.signal != "metrics"]
+    return direct, [span for body in relayed(messages, Policy()) for span in spans_in(body)]
+
+
+def _counted(spans: list[Span], language: str) -> str:
+    traces = len({span.trace_id for span in spans})
+    if language == "zh":
+        return f"{len(spans)} 个 observation，{traces} 个 trace"
+    return f"{len(spans)} observations in {traces} {'trace' if traces == 1 else 'traces'}"
+
+
+TABLES = {"volume": volume, "burst": burst}

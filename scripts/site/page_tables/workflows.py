@@ -1,0 +1,47 @@
+"""The table of the GitHub workflows, from the files that define them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from page_tables.markdown import table
+
+_FOLDER = Path(__file__).resolve().parents[3] / ".github/workflows"
+
+# `on`, which YAML 1.1 reads as true.
+_ON = True
+_EVENTS = {
+    "push": {"en": "a push to `main`", "zh": "推送到 `main`"},
+    "pull_request": {"en": "a pull request", "zh": "拉取请求"},
+    "schedule": {"en": "a schedule", "zh": "定时"},
+    "workflow_dispatch": {"en": "by hand", "zh": "手动"},
+}
+
+
+def workflows(language: str) -> str:
+    """Return each workflow's file, when it runs, and its jobs with the systems they run on.
+
+    Raises:
+        KeyError: a workflow runs on an event that has no words here yet.
+    """
+    head = {
+        "en": ["Workflow", "Runs on", "Jobs"],
+        "zh": ["工作流", "触发条件", "任务"],
+    }[language]
+    comma = {"en": ", ", "zh": "、"}[language]
+    rows = []
+    for file in sorted(_FOLDER.glob("*.yml")):
+        definition = yaml.safe_load(file.read_text(encoding="utf-8"))
+        events = comma.join(_EVENTS[event][language] for event in definition[_ON])
+        jobs = comma.join(_job(name, job, language) for name, job in definition["jobs"].items())
+        rows.append([f"`{file.name}`", events, jobs])
+    return table(head, rows)
+
+
+def _job(name: str, job: dict[str, Any], language: str) -> str:
+    systems = job.get("strategy", {}).get("matrix", {}).get("os", [job["runs-on"]])
+    return f"`{name}` ({', '.join(systems)})" if language == "en" else f"`{name}`（{'、'.join(systems)}）"
+
+
+TABLES = {"workflows": workflows}

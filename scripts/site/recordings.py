@@ -1,0 +1,70 @@
+"""The telemetry recorded from real Codex versions, in ``tests/recordings/``.
+
+One gzip'd file of JSON lines for each version and scenario; a line is one OTLP/HTTP request that Codex
+sent, its body in protobuf's JSON mapping. What is there is said in ``tests/recordings/README.md``.
+"""
+
+import gzip
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+FOLDER = Path(__file__).resolve().parents[2] / "tests/recordings"
+
+#: The protobuf message of each signal's request.
+MESSAGES = {
+    "logs": ExportLogsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+}
+Message = ExportLogsServiceRequest | ExportTraceServiceRequest | ExportMetricsServiceRequest
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """One request that Codex sent: its signal, and its body as a message that nobody changes."""
+
+    signal: str
+    message: Message
+
+    @property
+    def body(self) -> bytes:
+        """The body as protobuf."""
+        return self.message.SerializeToString()
+
+
+def names(pattern: str = "**/*") -> list[str]:
+    """Return the recordings that match, such as ``*-simple``, by the names that ``read`` takes, sorted."""
+    files = FOLDER.glob(f"{pattern}.jsonl.gz")
+    return sorted(file.relative_to(FOLDER).as_posix().removesuffix(".jsonl.gz") for file in files)
+
+
+def simple_turns() -> dict[str, str]:
+    """Return the recording of the same simple turn for each version of Codex, oldest first.
+
+    One ``codex exec`` turn with one tool call and two model calls, all three signals on.
+    """
+    versions = {name.removesuffix("-simple"): name for name in names("*-simple")}
+    return dict(sorted(versions.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
+
+
+@cache
+def read(name: str) -> tuple[RecordedRequest, ...]:
+    """Return the requests of a recording, such as ``0.163.0-simple``, in the order sent."""
+    with gzip.open(FOLDER / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        requests = [json.loads(line) for line in lines]
+    return tuple(
+        RecordedRequest(each["signal"], ParseDict(each["body"], MESSAGES[each["signal"]]()))
+        for each in requests
+    )
+
+
+def bodies(name: str, signal: str) -> list[bytes]:
+    """Return the bodies of a recording's requests of one signal, in the order sent."""
+    return [request.body for request in read(name) if request.signal == signal]

@@ -1,0 +1,131 @@
+"""What ``scripts/refresh`` does: record a Codex, compare, store, regenerate, show."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from google.protobuf.json_format import ParseDict
+
+import recordings
+from codex_langfuse.codex.binary import CodexNotFoundError, codex_version, find_codex
+from codex_langfuse.codex.versions import Version
+from recorded_names import ON_EVERY_SPAN, Name, names, names_in
+from recording_codex import RecordingError, record, write
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: A span that ends as Codex exits is now and then lost (in 0.156 to 0.161 in one run of six).
+_ATTEMPTS = 3
+
+#: Attributes of everything, which say nothing of a new span or event.
+_OBVIOUS = ON_EVERY_SPAN | {"event.name", "thread.id"}
+
+
+def compared_with(codex: Version) -> str:
+    """Return the stored recording to compare with: of this version, else of the newest one before it.
+
+    Raises:
+        RecordingError: this version is older than all of them.
+    """
+    older = [name for version, name in recordings.simple_turns().items() if Version.parse(version) <= codex]
+    if not older:
+        raise RecordingError(f"Codex {codex} is older than every version recorded")
+    return older[-1]
+
+
+def recorded(binary: Path, codex: Version, stored: frozenset[Name]) -> tuple[list[dict], frozenset[Name]]:
+    """Return what ``binary`` sends, and the names in it: in several runs, if one lacks a stored name."""
+    seen: frozenset[Name] = frozenset()
+    for _ in range(_ATTEMPTS):
+        requests = record(binary, codex)
+        found = names_in(
+            recordings.RecordedRequest(
+                each["signal"], ParseDict(each["body"], recordings.MESSAGES[each["signal"]]())
+            )
+            for each in requests
+        )
+        seen |= found
+        if stored <= found:
+            break
+    return requests, seen
+
+
+def difference(stored: frozenset[Name], found: frozenset[Name]) -> list[str]:
+    """Return a line for each name that came or went; of what is new as a whole, its attributes in one."""
+    return [
+        *(f"+ {line}" for line in _lines(found - stored, stored)),
+        *(f"- {line}" for line in _lines(stored - found, found)),
+    ]
+
+
+def _lines(only: frozenset[Name], elsewhere: frozenset[Name]) -> Iterable[str]:
+    for name in sorted(only):
+        kind, what, *attribute = name
+        if not attribute:
+            attributes = sorted({each[2] for each in only if each[:2] == name and len(each) == 3} - _OBVIOUS)
+            yield f"{kind} {what}" + (f" ({', '.join(attributes)})" if attributes else "")
+        elif (kind, what) in elsewhere:
+            yield f"{kind} {what}: {attribute[0]}"
+
+
+def _check(binary: Path, codex: Version, base: str) -> int:
+    stored = names(base)
+    _, found = recorded(binary, codex, stored)
+    lines = difference(stored, found)
+    if not lines:
+        print(
+            f"Codex {codex} sends what {base} has: {len(found)} names of events, spans, metrics, attributes."
+        )
+        return 0
+    print(f"Codex {codex} does not send what {base} has ({len(lines)} differences):", *lines, sep="\n")
+    return 1
+
+
+def _refresh(binary: Path, codex: Version, base: str, anew: bool) -> int:
+    stored = names(base)
+    requests, found = recorded(binary, codex, stored)
+    lines = difference(stored, found)
+    file = recordings.FOLDER / f"{codex}-simple.jsonl.gz"
+    if file.exists() and not lines and not anew:
+        print(f"{file.name} has the same names already; kept as it is.")
+    else:
+        write(requests, file)
+        print(f"Wrote {file.relative_to(ROOT)}. Against {base}:", *(lines or ["the same names"]), sep="\n")
+    # In a process of its own: this one has read the recordings as they were.
+    subprocess.run([sys.executable, ROOT / "scripts/site/generate_pages.py"], check=True)
+    examples = subprocess.run([ROOT / "scripts/test", "update"], check=False)
+    print("\nWhat changed:", flush=True)
+    subprocess.run(["git", "--no-pager", "diff", "--stat"], cwd=ROOT, check=True)
+    subprocess.run(["git", "--no-pager", "diff", "--unified=0", "--", "docs"], cwd=ROOT, check=True)
+    print("\nNow: src/codex_langfuse/versions.toml, the Chinese pages' pins, ./scripts/test.")
+    return examples.returncode
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/refresh", description="Record a Codex, compare, regenerate."
+    )
+    parser.add_argument("--codex", type=Path, metavar="PATH", help="the program; default: the pinned one")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--check", action="store_true", help="change nothing; exit status 1 if anything differs"
+    )
+    mode.add_argument("--anew", action="store_true", help="store the recording though its names are the same")
+    options = parser.parse_args(arguments)
+    try:
+        binary = options.codex or find_codex()
+        codex = Version.parse(codex_version(binary))
+        base = compared_with(codex)
+        if options.check:
+            return _check(binary, codex, base)
+        return _refresh(binary, codex, base, options.anew)
+    except (RecordingError, CodexNotFoundError, ValueError, OSError, subprocess.SubprocessError) as error:
+        print(f"scripts/refresh: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Take the screenshots of the mock's own page that the documentation shows, in both languages.
+
+    .venv/bin/python scripts/site/screenshots.py [FOLDER]
+
+What the mock is shown is recorded: one turn of Codex 0.163.0 (tests/recordings). Files go to
+docs/assets/images/. Those of the real Langfuse there are not made by this.
+"""
+
+import shutil
+import sys
+import time
+from base64 import b64encode
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from playwright.sync_api import sync_playwright
+
+import recordings
+from codex_langfuse.mock.server import RunningMock, running_mock
+from relay_documented import relayed
+from codex_langfuse.relay.policy import Policy
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "docs/assets/images"
+RECORDING = [each for each in recordings.read("0.163.0-simple") if each.signal != "metrics"]
+LOCALES = {"en": "en-GB", "zh": "zh-CN"}
+
+
+def send(mock: RunningMock, signal: str, body: bytes) -> None:
+    """Post one OTLP request; raises ``HTTPError`` when the mock refuses it."""
+    pair = b64encode(f"{mock.public_key}:{mock.secret_key}".encode()).decode()
+    headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/x-protobuf"}
+    urlopen(Request(f"{mock.url}/api/public/otel/v1/{signal}", body, headers)).close()
+
+
+def replay(mock: RunningMock) -> None:
+    """Send the recorded traces and logs to the mock, as Codex sent them."""
+    for request in RECORDING:
+        try:
+            send(mock, request.signal, request.body)
+        except HTTPError as refusal:
+            if request.signal == "traces":
+                raise
+            refusal.close()  # logs get 404, which is what the page is to show
+
+
+def relay(mock: RunningMock) -> str:
+    """Send the recorded turn to the mock as the relay makes it; return the page's path of its trace."""
+    for trace in relayed([request.message for request in RECORDING], Policy()):
+        send(mock, "traces", trace)
+    deadline = time.monotonic() + 10
+    while not mock.store.traces and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return f"/-/traces/{next(iter(mock.store.traces))}"
+
+
+def main(folder: Path) -> None:
+    """Take all of them, into ``folder``."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        sys.exit("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
+    with running_mock() as direct, running_mock() as relayed_to, sync_playwright() as playwright:
+        replay(direct)
+        shots = {"mock-sent": f"{direct.url}/-/sent", "relay-turn": relayed_to.url + relay(relayed_to)}
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for language, locale in LOCALES.items():
+            for name, address in shots.items():
+                context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 800})
+                page = context.new_page()
+                page.goto(f"{address}?lang={language}", wait_until="load")
+                page.screenshot(path=folder / f"{name}.{language}.png")
+                context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)

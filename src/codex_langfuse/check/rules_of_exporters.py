@@ -1,0 +1,176 @@
+"""Will what Codex exports get to Langfuse?"""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from codex_langfuse.check.findings import Finding, Place, edit
+from codex_langfuse.check.setup import (
+    Exporter,
+    Setup,
+    cloud_hosts,
+    is_traces_path,
+    split_address,
+)
+from codex_langfuse.codex import versions
+from codex_langfuse.configuration.edit import dotted, literal
+from codex_langfuse.configuration.secrets import masked
+from codex_langfuse.keys.credentials import TRACES_PATH
+
+_OTLP = ("otlp-http", "otlp-grpc")
+
+
+def find(setup: Setup) -> Iterator[Finding]:
+    """Yield what is wrong with exporters, endpoints and certificates."""
+    yield from _version(setup)
+    yield from _no_exporter(setup)
+    for exporter in setup.exporters:
+        if exporter.kind == "statsig":
+            yield from _statsig(setup, exporter)
+        elif exporter.kind in _OTLP and "endpoint" in exporter.table:
+            yield from _endpoint(setup, exporter)
+            yield from _tls(setup, exporter)
+            if exporter.table.get("protocol") == "json":
+                yield Finding("json-protocol", setup.place((*exporter.path, "protocol")))
+    if setup.metrics_go_to_openai and not _generic_key(setup) and not setup.is_incomplete:
+        yield Finding(
+            "metrics-to-openai",
+            setup.place(("otel", "metrics_exporter")),
+            mended='metrics_exporter = "none"',
+            mending=edit(lambda draft: draft.set(("otel", "metrics_exporter"), "none")),
+        )
+    yield from _log_keys(setup)
+
+
+def _generic_key(setup: Setup) -> bool:
+    return "authorization" in setup.environment.get("OTEL_EXPORTER_OTLP_HEADERS", "").lower()
+
+
+def _version(setup: Setup) -> Iterator[Finding]:
+    version = setup.version
+    if version is None:
+        return
+    traces = setup.exporter("trace_exporter") is not None
+    place = Place(name=f"Codex {version}")
+    if version < versions.OTEL_KEYS["trace_exporter"]:
+        yield Finding("codex-too-old", place)
+    elif traces and versions.leaks_content(version):
+        yield Finding("leaks-content", place)
+
+
+def _no_exporter(setup: Setup) -> Iterator[Finding]:
+    if setup.is_incomplete:
+        return
+    value = setup.get(("otel", "trace_exporter"), "none")
+    logs = setup.exporter("exporter")
+    if value == "none" and not (logs and logs.kind in _OTLP):
+        yield Finding("no-exporter", setup.place(("otel", "trace_exporter")))
+
+
+def _statsig(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
+    if exporter.key != "metrics_exporter":
+        yield Finding(
+            "signal-to-openai", setup.place(("otel", exporter.key)), f"`{exporter.key}` is one of them."
+        )
+
+
+def _endpoint(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
+    place, endpoint = setup.place((*exporter.path, "endpoint")), exporter.endpoint
+    shown = masked(endpoint)
+    parts = split_address(endpoint)
+    if not endpoint:
+        if isinstance(exporter.table.get("endpoint"), str):
+            yield Finding("empty-endpoint", place, f"`{dotted(exporter.path)}` has it.")
+        return
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        if exporter.kind == "otlp-http":
+            mended = f'endpoint = "https://{shown}"' if "://" not in endpoint else ""
+            yield Finding("endpoint-scheme", place, f"`{shown}` is no address.", mended)
+        return
+    if not setup.is_langfuse(endpoint):
+        return
+    if exporter.kind == "otlp-grpc":
+        yield Finding("grpc", place, f"`{shown}` is Langfuse's.")
+    elif exporter.key == "exporter":
+        yield Finding("logs-to-langfuse", setup.place(exporter.path), f"They go to {shown}.")
+    elif exporter.key == "metrics_exporter":
+        yield Finding("metrics-to-langfuse", setup.place(exporter.path), f"They go to {shown}.")
+    elif not _is_right_path(parts.hostname, parts.path):
+        yield _path(exporter, place, endpoint)
+
+
+def _is_right_path(host: str, path: str) -> bool:
+    # A self-hosted Langfuse may live under a path of its own.
+    return path.rstrip("/") == TRACES_PATH if host in cloud_hosts() else is_traces_path(path)
+
+
+def _path(exporter: Exporter, place: Place, endpoint: str) -> Finding:
+    parts = split_address(endpoint)
+    right = f"{parts.scheme}://{parts.netloc}{TRACES_PATH}"
+    where = (*exporter.path, "endpoint")
+    return Finding(
+        "endpoint-path",
+        place,
+        f"The path is `{parts.path or '/'}`.",
+        f"endpoint = {literal(masked(right))}",
+        edit(lambda draft: draft.set(where, right)),
+    )
+
+
+def _tls(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
+    tls = exporter.tls
+    path = (*exporter.path, "tls")
+    client = [key for key in ("client-certificate", "client-private-key") if key in tls]
+    if len(client) == 1:
+        yield Finding(
+            "half-client-certificate", setup.place((*path, client[0])), f"Only `{client[0]}` is there."
+        )
+        return
+    if client and setup.version is not None and setup.version < versions.MUTUAL_TLS:
+        yield Finding("client-certificate-version", setup.place(path), f"This is Codex {setup.version}.")
+        return
+    for key in ("ca-certificate", *client):
+        if isinstance(tls.get(key), str):
+            yield from _certificate(setup, (*path, key), tls[key])
+
+
+def _certificate(setup: Setup, path: tuple[str, ...], written: str) -> Iterator[Finding]:
+    file = certificate_path(setup, path, written)
+    place = setup.place(path)
+    try:
+        content = file.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        yield Finding("certificate-file", place, f"{file}: {error.strerror or error}.")
+        return
+    except ValueError:
+        yield Finding("certificate-file", place, "The path has a character that no path has.")
+        return
+    if path[-1] == "ca-certificate" and not _holds_certificate(content):
+        yield Finding("certificate-content", place, f"{file} holds none.")
+
+
+def certificate_path(setup: Setup, path: tuple[str, ...], written: str) -> Path:
+    """Return the file that a TLS setting names: relative to the folder of the configuration it stands in."""
+    if written.startswith("~/"):
+        home = setup.environment.get("HOME") or setup.environment.get("USERPROFILE") or str(Path.home())
+        return Path(home) / written[2:]
+    file = setup.file_of(path)
+    return (file.path if file else setup.files.user_path).parent / written
+
+
+def _holds_certificate(content: str) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=content.replace("\ufffd", "?"))
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
+def _log_keys(setup: Setup) -> Iterator[Finding]:
+    logs = setup.exporter("exporter")
+    if logs is not None and logs.kind in _OTLP:
+        return
+    for key in versions.LOG_KEYS:
+        if setup.get(("otel", key)) is not None:
+            yield Finding("log-keys", setup.place(("otel", key)), f"`{key}` is one of them.")

@@ -1,0 +1,227 @@
+"""``codex-langfuse config``: put ``[otel]`` into Codex's configuration for a route, or take it back."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codex_langfuse.commands.auth import RegionName
+from codex_langfuse.commands.messages import wrong_usage
+from codex_langfuse.configuration.route import Route
+from codex_langfuse.pages import page_url
+
+if TYPE_CHECKING:
+    from codex_langfuse.codex.versions import Version
+    from codex_langfuse.configuration.routes import Wish
+
+
+def config(
+    route: Annotated[
+        Route | None,
+        typer.Argument(help="direct: to Langfuse. relay, collector: to a process that holds the key. off."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Address of your Langfuse. Default: LANGFUSE_BASE_URL, or what the file has."
+        ),
+    ] = None,
+    region: Annotated[RegionName | None, typer.Option(help="Langfuse Cloud, instead of --base-url.")] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Address of the relay or Collector; /v1/traces and /v1/logs are added."
+        ),
+    ] = None,
+    environment: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Environment of every span. Default: what the file has, or prod."),
+    ] = None,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="User of every span.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Tag of every trace; as often as needed.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="File to change. Default: config.toml in CODEX_HOME (~/.codex)."),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Change NAME.config.toml, which `codex -p NAME` reads.")
+    ] = None,
+    codex_version: Annotated[
+        str | None, typer.Option(metavar="X.Y.Z", help="Write for this Codex instead of the installed one.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a Codex that puts prompts and answers into traces.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the difference and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Change the file without asking.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Bring back the file as it was before the last change.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell the outcome as JSON.")] = False,
+) -> None:
+    """Write the telemetry settings of a route into Codex's config.toml.
+
+    Comments, order and everything else in the file stay as they are.
+    You see the difference first, and are asked. A backup stays beside the file.
+    No key is ever written: Codex reads it from the environment.
+
+    Exit status: 0 done or nothing to do, 1 not changed, 2 wrong usage.
+
+    Examples:
+      codex-langfuse config direct --region us
+      codex-langfuse config direct --base-url http://localhost:3000
+      codex-langfuse config direct --environment staging --user ada --tag team-a
+      codex-langfuse config relay
+      codex-langfuse config collector --endpoint http://127.0.0.1:4318
+      codex-langfuse config off --yes
+      codex-langfuse config direct --dry-run
+      codex-langfuse config --undo
+    """
+    from codex_langfuse.codex.config_files import config_path, is_profile_name
+    from codex_langfuse.commands.changing import Change, fail, make_change, undo_change
+
+    if file is not None and profile is not None:
+        wrong_usage("give --file or --profile, not both")
+    if profile is not None and not is_profile_name(profile):
+        wrong_usage("--profile takes a name, not a path")
+    path = file or config_path(os.environ, profile)
+    if path.is_dir():
+        fail(
+            f"{path} is a folder, and Codex refuses to start with it",
+            "Move it away, or give another --file.",
+            page=page_url("reference/errors", "codex-home"),
+            as_json=as_json,
+        )
+    if undo:
+        if route is not None:
+            wrong_usage("--undo takes no route")
+        undo_change(path, dry_run=dry_run, yes=yes, as_json=as_json)
+        return
+    if route is None:
+        wrong_usage("say which route: direct, relay, collector or off")
+
+    from codex_langfuse.codex.config_files import read_config
+    from codex_langfuse.codex.versions import installed_version
+    from codex_langfuse.configuration.amend import RefusedError, amend
+    from codex_langfuse.configuration.edit import EditError
+    from codex_langfuse.configuration.encoding import Encoded
+
+    given = read_config("user", path) if path.exists() else None
+    if given is not None and given.error is not None:
+        error = given.error
+        fail(
+            f"{path}:{error.line}:{error.column}: {error.message}",
+            "The file is not valid TOML, so it is not changed. `codex-langfuse check` explains why.",
+            page=page_url("guide/troubleshooting", "does-not-load"),
+            as_json=as_json,
+        )
+    encoded = given.encoded if given else Encoded("", ())
+    version = _version(codex_version) or installed_version()
+    notes = [] if version else ["no Codex found: the settings are those for the newest one"]
+    wish, more = _wish(
+        route, base_url, region, endpoint, environment, user, tuple(tag or ()), given.data if given else {}
+    )
+    notes += more
+    try:
+        amended = amend(encoded.text, wish, version, force=force, below=_below(profile))
+    except RefusedError as error:
+        fail(str(error), page=page_url("concepts/signals", "what-leaves"), as_json=as_json)
+    except EditError as error:
+        fail(
+            f"{path}: {error}",
+            "The file is not changed.",
+            page=page_url("quickstart", "configuration"),
+            as_json=as_json,
+        )
+    make_change(
+        Change(path, encoded, amended.text, tuple(notes + amended.notes)),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+        details={"route": str(route), "codex_version": str(version) if version else None},
+    )
+
+
+def _below(profile: str | None) -> dict:
+    """Return what config.toml says, which Codex reads below a profile; nothing when it cannot be read."""
+    from codex_langfuse.codex.config_files import config_path, read_config
+
+    path = config_path(os.environ)
+    return read_config("user", path).data if profile and path.is_file() else {}
+
+
+def _version(text: str | None) -> "Version | None":
+    from codex_langfuse.codex.versions import Version
+
+    if text is None:
+        return None
+    try:
+        return Version.parse(text)
+    except ValueError as error:
+        wrong_usage(f"--codex-version: {error}")
+
+
+def _wish(
+    route: Route,
+    base_url: str | None,
+    region: RegionName | None,
+    endpoint: str | None,
+    environment: str | None,
+    user: str | None,
+    tags: tuple[str, ...],
+    data: dict,
+) -> "tuple[Wish, list[str]]":
+    from codex_langfuse.configuration.routes import Wish, read_endpoint
+    from codex_langfuse.keys.credentials import CredentialsError, read_base_url
+
+    notes: list[str] = []
+    base = None
+    if base_url is not None and region is not None:
+        wrong_usage("give --region or --base-url, not both")
+    if route is not Route.DIRECT and (base_url or region):
+        wrong_usage("--region and --base-url go with the route direct; others take --endpoint")
+    if route in (Route.DIRECT, Route.OFF) and endpoint:
+        wrong_usage(
+            "--endpoint goes with the routes relay and collector; direct takes --region or --base-url"
+        )
+    if route is Route.OFF and (environment or user or tags):
+        wrong_usage("--environment, --user and --tag mean nothing when all is off")
+    if route is Route.RELAY and (user or tags):
+        wrong_usage("the relay itself names user and tags: codex-langfuse relay --user NAME --tag TAG")
+    if route is Route.COLLECTOR and not endpoint:
+        wrong_usage("give the address of your Collector: --endpoint http://127.0.0.1:4318")
+    hint = "--endpoint" if endpoint else "--region" if region else "--base-url"
+    try:
+        if route is Route.DIRECT:
+            base = read_base_url((region.value if region else base_url) or _known_base_url(data, notes))
+            notes += base.notes
+        elif route is not Route.OFF:
+            base = read_endpoint(endpoint)
+    except (CredentialsError, ValueError) as error:
+        wrong_usage(f"{hint}: {error}")
+    try:
+        return Wish(route, base, environment, user, tags), notes
+    except ValueError as error:
+        wrong_usage(str(error))
+
+
+def _known_base_url(data: dict, notes: list[str]) -> str:
+    """Find the address that was not given: in the environment, in the file, or else the EU's."""
+    from codex_langfuse.configuration.edit import value_at
+    from codex_langfuse.keys.credentials import TRACES_PATH, base_url_in
+
+    named = base_url_in(os.environ)
+    if named:
+        return named
+    endpoint = value_at(data, ("otel", "trace_exporter", "otlp-http", "endpoint"))
+    if isinstance(endpoint, str) and endpoint.endswith(TRACES_PATH):
+        return endpoint.removesuffix(TRACES_PATH)
+    notes.append(
+        "no region given: this is Langfuse Cloud, EU. Another one: --region us|jp|hipaa, or --base-url"
+    )
+    return "eu"

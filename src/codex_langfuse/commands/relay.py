@@ -1,0 +1,471 @@
+"""``codex-langfuse relay``: one clean trace a turn, from Codex's own telemetry."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import urlsplit
+
+import typer
+
+from codex_langfuse.commands.messages import error, note, refuse, tell, wrong_usage
+from codex_langfuse.pages import page_url
+from codex_langfuse.relay.policy import Content
+
+if TYPE_CHECKING:
+    from codex_langfuse.relay.assembly import Assembly
+    from codex_langfuse.relay.delivery import Destination
+    from codex_langfuse.relay.server import Settings
+
+_MEBIBYTE = 1024 * 1024
+#: Characters. What can be tried out over the network in a reasonable time is shorter.
+_SHORTEST_TOKEN = 16
+#: Seconds between looks with ``--wait``.
+_LOOK_AGAIN = 0.25
+
+
+def relay(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+    ] = "127.0.0.1:4318",
+    content: Annotated[
+        Content,
+        typer.Option(
+            help="What of the words may leave: nothing, prompts and answers, or tool input and output too.",
+        ),
+    ] = Content.NONE,
+    user: Annotated[
+        str,
+        typer.Option(
+            metavar="off|account-id|email|NAME", help="Whom to name: nobody, Codex's account, or NAME."
+        ),
+    ] = "off",
+    environment: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Environment in Langfuse; by default the one Codex names."),
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag on every trace.")] = None,
+    price_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Prices for models that Langfuse has none for (TOML, dollars for a million tokens).",
+        ),
+    ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the LANGFUSE_ variables, a line each, mode 0600."),
+    ] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Send to this OTLP/HTTP traces endpoint instead of Langfuse."),
+    ] = None,
+    forward_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=@FILE", help="Header for --forward; NAME=VALUE for one that is no secret."
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to keep what is owed; by default this user's state folder."),
+    ] = None,
+    max_disk: Annotated[
+        int, typer.Option(metavar="MIB", min=4, help="Room on disk; when it is used up, new data is refused.")
+    ] = 256,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File with the token that senders must show; needed beyond loopback."
+        ),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, mode 0600.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Let in only clients with a certificate of this CA.")
+    ] = None,
+    status: Annotated[bool, typer.Option("--status", help="Tell how the relay does, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --status: as JSON.")] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="With --status: wait, at most so long, until no turn is in progress or waiting.",
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Make the turns set aside deliverable again, and end.")
+    ] = False,
+    discard_failed: Annotated[
+        bool, typer.Option("--discard-failed", help="Delete the turns set aside, and end.")
+    ] = False,
+    install: Annotated[
+        bool,
+        typer.Option(
+            "--install",
+            help="Write the file of a service (systemd, launchd), tell the commands that start it, and end.",
+        ),
+    ] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Take that back, and end.")] = False,
+) -> None:
+    r"""Turn Codex's telemetry into one clean trace a turn, delivered to Langfuse.
+
+    The credentials come from LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and
+    LANGFUSE_BASE_URL (or LANGFUSE_HOST), or from a file. The address is printed
+    when the relay listens. In Codex's table otel, exporter gets ADDRESS/v1/logs
+    and trace_exporter ADDRESS/v1/traces.
+
+    What Codex sends is on disk before it is answered. Turns that cannot be
+    delivered wait there; those that Langfuse refuses for good are set aside until
+    --retry-failed. When --max-disk is used up, new data is refused; nothing that
+    was taken is dropped.
+
+    Exit status: 0 ended as told (with --status: it runs, and with --wait nothing
+    is left), 1 it cannot run (with --status: it does not, or something is left),
+    2 wrong usage.
+
+    Examples:
+      codex-langfuse relay
+      codex-langfuse relay --credentials relay.env --content prompts --user ada
+      codex-langfuse relay --status
+      codex-langfuse relay --forward http://127.0.0.1:4319/v1/traces \
+        --forward-header authorization=@token
+      codex-langfuse relay --credentials relay.env --install
+    """
+    from codex_langfuse.relay.secret_file import SecretFileError
+    from codex_langfuse.relay.state_folder import StateFolderError, default_state_folder
+    from codex_langfuse.relay.store import StoreError
+
+    errands = [status, retry_failed, discard_failed, install, uninstall]
+    if sum(errands) > 1:
+        wrong_usage("give one of --status, --retry-failed, --discard-failed, --install, --uninstall")
+    if (as_json or wait is not None) and not status:
+        wrong_usage("--json and --wait go with --status")
+    folder = (state or default_state_folder(os.environ)).absolute()
+    try:
+        if status:
+            _tell_status(folder, wait, as_json=as_json)
+        if retry_failed or discard_failed:
+            _change_failed(folder, discard=discard_failed)
+        if uninstall:
+            _uninstall()
+        options = _Options(
+            listen=listen,
+            content=content,
+            user=user,
+            environment=environment,
+            tags=tuple(tag or ()),
+            price_file=price_file,
+            credentials=credentials,
+            forward=forward,
+            forward_headers=tuple(forward_header or ()),
+            state=folder,
+            max_disk=max_disk,
+            token_file=token_file,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
+        )
+        settings = options.settings()
+        assembly = options.assembly()
+        if install:
+            _install(options)
+        _serve(settings, assembly)
+    except SecretFileError as wrong:
+        wrong_usage(str(wrong), f"See {page_url('guide/relay')}")
+    except (StateFolderError, StoreError) as wrong:
+        refuse(str(wrong), f"See {page_url('guide/relay')}")
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options of a relay that is to run, as typed."""
+
+    listen: str
+    content: Content
+    user: str
+    environment: str | None
+    tags: tuple[str, ...]
+    price_file: Path | None
+    credentials: Path | None
+    forward: str | None
+    forward_headers: tuple[str, ...]
+    state: Path
+    max_disk: int
+    token_file: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
+
+    def settings(self) -> "Settings":
+        """Read the files named and check the rest; ends the command when something is wrong."""
+        from codex_langfuse.listening import Tls
+        from codex_langfuse.relay.admission import Address
+        from codex_langfuse.relay.secret_file import read_secret_file
+        from codex_langfuse.relay.server import Settings, SettingsError, check
+
+        if (self.tls_cert is None) != (self.tls_key is None) or (self.tls_client_ca and not self.tls_cert):
+            wrong_usage("give --tls-cert and --tls-key together; --tls-client-ca needs both")
+        token = self._token()
+        tls = None
+        if self.tls_cert and self.tls_key:
+            read_secret_file(self.tls_key)
+            tls = Tls(self.tls_cert, self.tls_key, self.tls_client_ca)
+        try:
+            settings = Settings(
+                listen=Address.parse(self.listen),
+                state=self.state,
+                destination=self._destination(),
+                max_disk=self.max_disk * _MEBIBYTE,
+                token=token,
+                tls=tls,
+            )
+            check(settings)
+        except ValueError as wrong:
+            wrong_usage(f"--listen: {wrong}")
+        except SettingsError as wrong:
+            wrong_usage(str(wrong), f"See {page_url('guide/relay')}")
+        if tls is None and not settings.listen.is_loopback:
+            note(
+                f"{settings.listen.host} is no loopback address, and there is no --tls-cert: the token and "
+                "all that Codex sends cross the network unencrypted: "
+                f"{page_url('guide/security', 'remote-relay')}"
+            )
+        return settings
+
+    def _token(self) -> str | None:
+        from codex_langfuse.relay.secret_file import read_secret
+
+        token = read_secret(self.token_file) if self.token_file else None
+        if token is not None and len(token) < _SHORTEST_TOKEN:
+            wrong_usage(
+                f"--token-file: a token of fewer than {_SHORTEST_TOKEN} characters can be guessed. "
+                f"Make one: openssl rand -hex 32 > {self.token_file}"
+            )
+        return token
+
+    def _destination(self) -> "Destination":
+        from codex_langfuse.keys.credentials import CredentialsError, access_in
+        from codex_langfuse.relay.delivery import Destination
+
+        if self.forward is not None:
+            return Destination.otlp(_url(self.forward), _headers(self.forward_headers))
+        if self.forward_headers:
+            wrong_usage("--forward-header goes with --forward")
+        variables = self.variables()
+        if not variables.get("LANGFUSE_BASE_URL") and not variables.get("LANGFUSE_HOST"):
+            _no_credentials("no address: set LANGFUSE_BASE_URL")
+        try:
+            access = access_in(variables)
+        except CredentialsError as wrong:
+            _no_credentials(str(wrong), wrong.page)
+        for text in access.notes:
+            note(text)
+        return Destination.langfuse(access)
+
+    def variables(self) -> dict[str, str]:
+        """Return the LANGFUSE_ variables: those of the file win over the environment's."""
+        from codex_langfuse.relay.install import CREDENTIAL_VARIABLES
+        from codex_langfuse.relay.secret_file import read_variables
+
+        read = read_variables(self.credentials) if self.credentials else {}
+        if self.credentials and not read.keys() & set(CREDENTIAL_VARIABLES):
+            wrong_usage(f"--credentials: {self.credentials} has none of {', '.join(CREDENTIAL_VARIABLES)}")
+        both = {**os.environ, **read}
+        return {name: both[name] for name in CREDENTIAL_VARIABLES if both.get(name)}
+
+    def assembly(self) -> "Assembly":
+        """Make the assembly with the policy that the options describe; ends the command if it is none."""
+        from codex_langfuse.relay.assembly import Assembly
+        from codex_langfuse.relay.policy import Policy, User
+        from codex_langfuse.relay.price_file import PriceFileError, read_price_file
+
+        self._check_labels()
+        try:
+            prices = read_price_file(self.price_file) if self.price_file else {}
+        except PriceFileError as wrong:
+            wrong_usage(f"--price-file: {wrong}", f"See {page_url('guide/relay')}")
+        policy = Policy(
+            content=self.content,
+            user=User.parse(self.user),
+            environment=self.environment,
+            tags=self.tags,
+            prices=prices,
+        )
+        return Assembly(policy)
+
+    def _check_labels(self) -> None:
+        from codex_langfuse.keys.labels import check_environment, check_tag, check_user
+
+        try:
+            if self.environment is not None:
+                check_environment(self.environment)
+            check_user(self.user)
+            for tag in self.tags:
+                check_tag(tag)
+        except ValueError as wrong:
+            wrong_usage(str(wrong))
+
+    def arguments(self, credentials: Path | None) -> list[str]:
+        """Return the options as words for a service, with absolute paths."""
+        words = ["--listen", self.listen, "--state", str(self.state), "--max-disk", str(self.max_disk)]
+        words += ["--content", self.content, "--user", self.user]
+        texts: Mapping[str, str | None] = {"--environment": self.environment, "--forward": self.forward}
+        for option, text in texts.items():
+            words += [option, text] if text is not None else []
+        for text in self.tags:
+            words += ["--tag", text]
+        for text in self.forward_headers:
+            name, at, file = text.partition("=@")
+            words += ["--forward-header", f"{name}=@{Path(file).absolute()}" if at else text]
+        files = {
+            "--price-file": self.price_file,
+            "--credentials": credentials,
+            "--token-file": self.token_file,
+            "--tls-cert": self.tls_cert,
+            "--tls-key": self.tls_key,
+            "--tls-client-ca": self.tls_client_ca,
+        }
+        for option, path in files.items():
+            words += [option, str(path.absolute())] if path is not None else []
+        return words
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        possible = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # no such port
+        possible = False
+    if not possible or not text.isprintable() or " " in text:
+        wrong_usage(
+            "--forward must be an address with http:// or https://, such as http://HOST:4318/v1/traces"
+        )
+    if "@" in parts.netloc or parts.query:
+        wrong_usage(
+            "--forward: a user name, a password or what follows a ? would stand in the list of processes "
+            "and in the log; give it as --forward-header authorization=@FILE"
+        )
+    return text
+
+
+def _headers(texts: Sequence[str]) -> dict[str, str]:
+    from codex_langfuse.relay.secret_file import read_secret
+
+    headers = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        name = name.strip().lower()
+        if not separator or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+            wrong_usage("--forward-header must be NAME=@FILE or NAME=VALUE")
+        if not value.startswith("@") and name in ("authorization", "cookie", "x-api-key", "api-key"):
+            wrong_usage(f"a secret does not belong on the command line: --forward-header {name}=@FILE")
+        headers[name] = read_secret(Path(value[1:])) if value.startswith("@") else value
+    return headers
+
+
+def _no_credentials(text: str, page: str = page_url("quickstart", "keys")) -> NoReturn:
+    wrong_usage(
+        text, "The relay takes its credentials from the environment or --credentials FILE.", f"See {page}"
+    )
+
+
+def _tell_status(folder: Path, wait: float | None, *, as_json: bool) -> NoReturn:
+    from codex_langfuse.relay.status import read_status
+
+    deadline = time.monotonic() + (wait or 0)
+    found = read_status(folder)
+    while found.holder and found.busy and time.monotonic() < deadline:
+        time.sleep(_LOOK_AGAIN)
+        found = read_status(folder)
+    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
+    left = wait is not None and found.busy
+    raise typer.Exit(0 if found.holder and not left else 1)
+
+
+def _change_failed(folder: Path, *, discard: bool) -> NoReturn:
+    from codex_langfuse.relay.state_folder import is_held
+    from codex_langfuse.relay.store import FILE_NAME, Store
+
+    number = 0
+    if (folder / FILE_NAME).exists():
+        store = Store(folder)
+        try:
+            number = store.discard_failed() if discard else store.retry_failed()
+        finally:
+            store.close()
+    turns = "1 turn" if number == 1 else f"{number} turns"
+    if not number:
+        tell("no turn is set aside")
+    elif discard:
+        tell(f"{turns} deleted")
+    elif is_held(folder):
+        tell(f"{turns}: the relay delivers them now")
+    else:
+        tell(f"{turns}: the relay delivers them when it is started")
+    raise typer.Exit(0)
+
+
+def _install(options: _Options) -> NoReturn:
+    from codex_langfuse.relay.install import (
+        InstallError,
+        default_credentials_file,
+        install,
+        write_credentials,
+    )
+
+    credentials = options.credentials
+    try:
+        if credentials is None and options.forward is None:
+            credentials = default_credentials_file(os.environ)
+            write_credentials(credentials, options.variables())
+            tell(f"wrote {credentials}, mode 0600: the credentials from the environment")
+        command = [sys.executable, "-m", "codex_langfuse", "relay", *options.arguments(credentials)]
+        done = install(command, os.environ)
+    except (InstallError, OSError) as wrong:
+        refuse(str(wrong), f"See {page_url('guide/relay')}")
+    tell(f"wrote {done.file}")
+    _tell_commands(done.commands, done.notes)
+
+
+def _uninstall() -> NoReturn:
+    from codex_langfuse.relay.install import InstallError, uninstall
+
+    try:
+        done = uninstall(os.environ)
+    except (InstallError, OSError) as wrong:
+        refuse(str(wrong), f"See {page_url('guide/relay')}")
+    if done is None:
+        tell("it is not installed")
+        raise typer.Exit(0)
+    tell(f"removed {done.file}; credentials and state are left as they are")
+    _tell_commands(done.commands, done.notes)
+
+
+def _tell_commands(commands: Sequence[str], notes: Sequence[str]) -> NoReturn:
+    """Print the commands, which are the result, on stdout: they can be piped to a shell."""
+    tell("Now run:")
+    for command in commands:
+        typer.echo(command)
+    for text in notes:
+        note(text)
+    raise typer.Exit(0)
+
+
+def _serve(settings: "Settings", assembly: "Assembly") -> NoReturn:
+    from codex_langfuse.relay.foreground import serve_until_told_to_stop
+    from codex_langfuse.relay.server import SettingsError
+
+    try:
+        serve_until_told_to_stop(settings, assembly)
+    except SettingsError as wrong:
+        refuse(str(wrong))
+    except OSError as wrong:
+        error(f"cannot listen on {settings.listen}: {wrong.strerror or wrong}")
+        raise typer.Exit(1) from wrong
+    raise typer.Exit(0)

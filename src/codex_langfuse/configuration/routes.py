@@ -1,0 +1,69 @@
+"""What ``[otel]`` holds for each route by which Codex's telemetry gets to Langfuse."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from codex_langfuse.configuration.route import Route
+from codex_langfuse.keys.credentials import BaseUrl
+from codex_langfuse.keys.labels import check_environment, check_tag, check_user
+
+#: Where ``codex-langfuse relay`` listens unless told otherwise.
+RELAY = "http://127.0.0.1:4318"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person wants of Codex's telemetry.
+
+    ``base`` is the address without a path of its own: of Langfuse for ``direct``, else of the relay or
+    Collector. ``environment``, ``user`` and ``tags`` go onto every span.
+    """
+
+    route: Route
+    base: BaseUrl | None = None
+    environment: str | None = None
+    user: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for what Langfuse would not take as it is meant."""
+        if self.environment is not None:
+            check_environment(self.environment)
+        if self.user is not None:
+            check_user(self.user)
+        if any("sk-lf-" in text for text in (self.environment, self.user, *self.tags) if text):
+            raise ValueError("that is a secret key; it is never written into a configuration")
+        for tag in self.tags:
+            check_tag(tag)
+
+    @property
+    def traces_endpoint(self) -> str:
+        """The full address for ``trace_exporter``."""
+        assert self.base is not None
+        return self.base.traces_endpoint if self.route is Route.DIRECT else f"{self.base.url}/v1/traces"
+
+    @property
+    def logs_endpoint(self) -> str:
+        """The full address for ``exporter``; Langfuse itself has none."""
+        assert self.base is not None
+        return f"{self.base.url}/v1/logs"
+
+
+def read_endpoint(text: str | None) -> BaseUrl:
+    """Read the address of a relay or Collector, by default the relay's; a signal's path is taken off.
+
+    Raises:
+        ValueError: it is no address, or it has a user name or a password in it.
+    """
+    url = re.sub(r"/(v1/(traces|logs|metrics)/?)?$", "", (text or RELAY).strip())
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{text!r} is not an address with http:// or https://, such as {RELAY}")
+    if "@" in parts.netloc:
+        raise ValueError(
+            "the address has a user name or a password in it; no secret is written into the file"
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("the address ends before the ? or #")
+    return BaseUrl(url)

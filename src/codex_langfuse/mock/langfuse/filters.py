@@ -1,0 +1,333 @@
+"""The ``filter`` parameter of ``GET /api/public/v2/observations``: conditions, all of which must hold.
+
+Seen in ``packages/shared/src/interfaces/filters.ts`` (what may be written),
+``packages/shared/src/server/tableMappings/mapEventsTable.ts`` (the columns) and
+``packages/shared/src/server/queries/clickhouse-sql/`` (what the conditions mean).
+"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from codex_langfuse.mock.langfuse.answer import message
+from codex_langfuse.mock.langfuse.javascript import parse_json
+from codex_langfuse.mock.langfuse.observations import flat_metadata, read_date
+from codex_langfuse.mock.langfuse.query_parameters import (
+    Checks,
+    InvalidQueryError,
+    Path,
+    kind_of,
+    literal_issue,
+    no_variant,
+)
+
+Observation = dict[str, Any]
+Condition = Callable[[Observation], bool]
+
+_TEXT_OPERATORS = ("=", "contains", "does not contain", "starts with", "ends with")
+_ORDER_OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+_NUMBER_OPERATORS = ("=", ">", "<", ">=", "<=")
+_OPERATORS = {
+    "datetime": (">", "<", ">=", "<="),
+    "number": _NUMBER_OPERATORS,
+    "stringOptions": ("any of", "none of"),
+    "categoryOptions": ("any of", "none of"),
+    "arrayOptions": ("any of", "none of", "all of"),
+    "numberObject": _NUMBER_OPERATORS,
+    "booleanObject": ("=", "<>"),
+    "boolean": ("=", "<>"),
+    "null": ("is null", "is not null"),
+    "positionInTrace": ("=",),
+}
+_WITH_KEY = ("stringObject", "numberObject", "booleanObject", "categoryOptions")
+_COMPATIBLE = {
+    "string": ("string", "stringOptions"),
+    "stringOptions": ("string", "stringOptions"),
+    "arrayOptions": ("arrayOptions", "stringOptions"),
+    "datetime": ("datetime",),
+    "number": ("number",),
+    "boolean": ("boolean",),
+    "stringObject": ("stringObject",),
+    "numberObject": ("numberObject",),
+    "booleanObject": ("booleanObject",),
+    "categoryOptions": ("categoryOptions", "stringOptions"),
+}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column: the kind of filter it takes (``None``: any), and its value in an observation."""
+
+    kind: str | None
+    value: Callable[[Observation], Any]
+
+
+def _of(key: str) -> Callable[[Observation], Any]:
+    return operator.itemgetter(key)
+
+
+def _nothing(_observation: Observation) -> None:
+    return None
+
+
+def _tokens_per_second(observation: Observation) -> float | None:
+    return observation["outputUsage"] / observation["latency"] if observation["latency"] else None
+
+
+#: By id and by name, either of which a filter may use.
+_COLUMNS: dict[str, _Column] = {
+    name: column
+    for names, column in (
+        (("environment", "Environment"), _Column("stringOptions", _of("environment"))),
+        (("traceEnvironment", "Trace Environment"), _Column(None, _of("environment"))),
+        (("type", "Type"), _Column("stringOptions", _of("type"))),
+        (("id", "ID"), _Column("stringOptions", _of("id"))),
+        (("name", "Name"), _Column("stringOptions", _of("name"))),
+        (("traceId", "Trace ID"), _Column("string", _of("traceId"))),
+        (("startTime", "Start Time"), _Column("datetime", _of("startTime"))),
+        (("endTime", "End Time"), _Column("datetime", _of("endTime"))),
+        (("timeToFirstToken", "Time To First Token (s)"), _Column("number", _of("timeToFirstToken"))),
+        (("latency", "Latency (s)"), _Column("number", lambda each: each["latency"] or 0)),
+        (("tokensPerSecond", "Tokens per second"), _Column("number", _tokens_per_second)),
+        (("inputCost", "Input Cost ($)"), _Column("number", lambda each: each["inputCost"] or 0)),
+        (("outputCost", "Output Cost ($)"), _Column("number", lambda each: each["outputCost"] or 0)),
+        (("totalCost", "Total Cost ($)"), _Column("number", lambda each: each["costDetails"].get("total"))),
+        (("level", "Level"), _Column("stringOptions", _of("level"))),
+        (("statusMessage", "Status Message"), _Column("string", _of("statusMessage"))),
+        (("model", "Model"), _Column(None, _of("model"))),
+        (("providedModelName", "Provided Model Name"), _Column("stringOptions", _of("model"))),
+        (("modelId", "Model ID"), _Column("stringOptions", _of("internalModelId"))),
+        (("inputTokens", "Input Tokens"), _Column("number", _of("inputUsage"))),
+        (("outputTokens", "Output Tokens"), _Column("number", _of("outputUsage"))),
+        (("totalTokens", "Total Tokens"), _Column("number", lambda each: each["usageDetails"].get("total"))),
+        (("tokens", "Tokens"), _Column(None, lambda each: each["usageDetails"].get("total"))),
+        (("metadata", "Metadata"), _Column("stringObject", lambda each: flat_metadata(each["metadata"]))),
+        (("version", "Version"), _Column("string", _of("version"))),
+        (("release", "Release"), _Column("string", _of("release"))),
+        (("promptName", "Prompt Name"), _Column("stringOptions", _of("promptName"))),
+        (("promptVersion", "Prompt Version"), _Column("number", _of("promptVersion"))),
+        (("input", "Input"), _Column("string", lambda each: each["input"] or "")),
+        (("output", "Output"), _Column("string", lambda each: each["output"] or "")),
+        (("sessionId", "Session ID"), _Column("string", _of("sessionId"))),
+        (("traceName", "Trace Name"), _Column("stringOptions", _of("traceName"))),
+        (("userId", "User ID"), _Column("string", _of("userId"))),
+        (("traceTags", "Trace Tags"), _Column("arrayOptions", _of("tags"))),
+        (("tags", "Tags"), _Column(None, _of("tags"))),
+        (
+            ("hasParentObservation", "Has Parent Observation"),
+            _Column("boolean", lambda each: bool(each["parentObservationId"])),
+        ),
+        (("isRootObservation", "Is Root Observation"), _Column("boolean", _of("isRootObservation"))),
+        (("hasInput", "Has Input"), _Column("boolean", lambda each: bool(each["input"]))),
+        (("hasOutput", "Has Output"), _Column("boolean", lambda each: bool(each["output"]))),
+        (
+            ("parentObservationId", "Parent Observation ID"),
+            _Column(None, lambda each: each["parentObservationId"] or ""),
+        ),
+        (("ingestionSource", "Ingestion Source"), _Column("stringOptions", lambda _each: "otel")),
+        (("scores", "Scores", "scores_avg", "Scores (numeric)"), _Column("numberObject", _nothing)),
+        (("score_categories", "Scores (categorical)"), _Column("categoryOptions", _nothing)),
+        (("score_booleans", "Scores (boolean)"), _Column("booleanObject", _nothing)),
+    )
+    for name in names
+}
+#: Columns that a parameter of the same name filters too; a condition here replaces that parameter.
+_SAME_AS_PARAMETER = frozenset(
+    {
+        "environment",
+        "type",
+        "name",
+        "traceId",
+        "startTime",
+        "level",
+        "version",
+        "sessionId",
+        "userId",
+        "parentObservationId",
+        "isRootObservation",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The conditions, and the parameters that they replace."""
+
+    conditions: tuple[Condition, ...] = ()
+    replaced: frozenset[str] = frozenset()
+
+
+def parse_filter(checks: Checks, text: Any) -> list[Any]:
+    """Check the form of a ``filter`` parameter; what is wrong goes to ``checks``.
+
+    Raises ``InvalidQueryError`` for text that is no JSON.
+    """
+    text = checks.text(["filter"], text)
+    if not text:
+        return []
+    try:
+        filters = parse_json(text)
+    except ValueError as error:
+        raise InvalidQueryError(
+            message(400, "Invalid JSON in filter parameter", "InvalidRequestError")
+        ) from error
+    if not isinstance(filters, list):
+        checks.wrong_type(["filter"], "array", kind_of(filters))
+        return []
+    for place, item in enumerate(filters):
+        check_condition(checks, ["filter", place], item)
+    return filters
+
+
+def check_condition(checks: Checks, path: Path, item: Any) -> None:
+    """Check the form of one condition; what is wrong goes to ``checks``."""
+    if not isinstance(item, dict):
+        checks.issues.append(
+            {
+                "code": "invalid_type",
+                "expected": "object",
+                "path": path,
+                "message": f"Invalid input: expected object, received {kind_of(item)}",
+            }
+        )
+        return
+    kind = item.get("type")
+    if kind not in _OPERATORS and kind not in ("string", "stringObject"):
+        checks.issues.append(no_variant(path, "type"))
+        return
+    checks.text([*path, "column"], item.get("column"), required=True)
+    if kind in _WITH_KEY:
+        checks.text([*path, "key"], item.get("key"), required=True)
+    if kind in ("string", "stringObject"):
+        if item.get("operator") not in (*_TEXT_OPERATORS, "matches"):
+            checks.issues.append(
+                {
+                    "code": "invalid_union",
+                    "errors": [[literal_issue(_TEXT_OPERATORS)], [literal_issue(("matches",))]],
+                    "path": [*path, "operator"],
+                    "message": "Invalid input",
+                }
+            )
+    else:
+        checks.one_of([*path, "operator"], item.get("operator"), _OPERATORS[kind], required=True)
+    _check_value(checks, [*path, "value"], kind, item)
+
+
+def _check_value(checks: Checks, path: Path, kind: str, item: dict[str, Any]) -> None:
+    value = item.get("value")
+    received = "undefined" if "value" not in item else kind_of(value)
+    if kind == "datetime":
+        if read_date(value) is None:
+            checks.issues.append(
+                {
+                    "expected": "date",
+                    "code": "invalid_type",
+                    "received": "Invalid Date",
+                    "path": path,
+                    "message": "Invalid input: expected date, received Date",
+                }
+            )
+    elif kind in ("string", "stringObject"):
+        checks.text(path, value, required=True)
+    elif kind in ("number", "numberObject"):
+        if received != "number":
+            checks.wrong_type(path, "number", received)
+    elif kind in ("boolean", "booleanObject"):
+        if received != "boolean":
+            checks.wrong_type(path, "boolean", received)
+    elif kind == "null":
+        checks.one_of(path, value, ("",), required=True)
+    elif kind in ("stringOptions", "categoryOptions", "arrayOptions"):
+        if received != "array":
+            checks.wrong_type(path, "array", received)
+            return
+        before = len(checks.issues)
+        for place, option in enumerate(value):
+            checks.text([*path, place], option, required=True)
+        if len(checks.issues) == before and not value and kind == "stringOptions":
+            checks.issues.append({"code": "custom", "path": path, "message": "Invalid input"})
+
+
+def compile_filter(filters: list[Any]) -> Filter:
+    """Make conditions of a checked filter.
+
+    Raises ``InvalidQueryError`` for a column that is unknown or takes no filter of that type.
+    """
+    usable = [item for item in filters if item["type"] != "positionInTrace"]
+    conditions = tuple(_condition(item) for item in usable)
+    content = [item for item in usable if item["column"].lower() in ("input", "output")]
+    if content and not any(item["operator"] in ("=", "matches") for item in content):
+        raise _refused("Input/output filters require at least one `matches` or `=` operator.")
+    return Filter(conditions, frozenset(item["column"] for item in usable) & _SAME_AS_PARAMETER)
+
+
+def _refused(text: str) -> InvalidQueryError:
+    return InvalidQueryError(message(400, text, "InvalidRequestError"))
+
+
+def _condition(item: dict[str, Any]) -> Condition:
+    name, kind, sign, wanted = item["column"], item["type"], item["operator"], item.get("value")
+    column = _COLUMNS.get(name)
+    if column is None:
+        raise _refused(f"Column {name} does not match a UI / CH table mapping.")
+    if name.lower() in ("input", "output") and kind != "string":
+        raise _refused("Input/output filters only support filter type `string`.")
+    if column.kind and kind != "null" and kind not in _COMPATIBLE[column.kind]:
+        raise _refused(
+            f"Invalid filter type '{kind}' for column '{name}'. Expected filter type '{column.kind}'."
+        )
+    if sign == "matches":
+        if not any(character.isalnum() for character in wanted):
+            raise _refused("`matches` requires at least one search token.")
+        if name.lower() not in ("input", "output", "metadata"):
+            raise _refused("`matches` is only supported for input, output, and metadata filters.")
+    value = column.value
+    if kind == "stringObject":
+        key = item["key"]
+        return lambda each: (found := value(each).get(key)) is not None and text_holds(found, sign, wanted)
+    if kind == "string":
+        return lambda each: (found := value(each)) is not None and text_holds(str(found), sign, wanted)
+    if kind == "stringOptions":
+        return lambda each: (value(each) in wanted) == (sign == "any of")
+    if kind == "arrayOptions":
+        return lambda each: _array_holds(value(each) or [], sign, wanted)
+    if kind == "number":
+        compare = _ORDER_OPERATORS.get(sign, operator.eq)
+        return lambda each: (found := value(each)) is not None and compare(found, wanted)
+    if kind == "datetime":
+        moment, compare = read_date(wanted) or 0, _ORDER_OPERATORS[sign]
+        return lambda each: compare(read_date(value(each)) or 0, moment)
+    if kind == "boolean":
+        return lambda each: (value(each) == wanted) == (sign == "=")
+    if kind == "null":
+        empty_is_null = name in ("release", "Release", "parentObservationId", "Parent Observation ID")
+        return lambda each: _is_null(value(each), empty_is_null) == (sign == "is null")
+    raise InvalidQueryError(
+        message(501, "The mock plays no filters of observations by scores. Langfuse does.")
+    )
+
+
+def _is_null(value: Any, empty_is_null: bool) -> bool:
+    return value is None or (empty_is_null and value == "")
+
+
+def text_holds(text: str, sign: str, wanted: str) -> bool:
+    """Say whether a text stands to another as an operator of text says."""
+    if sign == "=":
+        return text == wanted
+    if sign == "contains":
+        return wanted in text
+    if sign == "does not contain":
+        return wanted not in text
+    if sign == "starts with":
+        return text.startswith(wanted)
+    if sign == "ends with":
+        return text.endswith(wanted)
+    return wanted.lower() in text.lower()
+
+
+def _array_holds(values: list[str], sign: str, wanted: list[str]) -> bool:
+    if sign == "all of":
+        return set(wanted) <= set(values)
+    return bool(set(wanted) & set(values)) == (sign == "any of")
