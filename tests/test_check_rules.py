@@ -16,8 +16,8 @@ from codex_langfuse.check.findings import Finding
 from codex_langfuse.check.fixing import fixes
 from codex_langfuse.check.report import as_json
 from codex_langfuse.check.setup import Setup, header_list
-from codex_langfuse.codex.config_files import read_config_files
 from codex_langfuse.codex.versions import Version
+from codex_langfuse.configuration.config_files import read_config_files
 from codex_langfuse.configuration.edit import key_literal, literal
 from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization
 from harness.fences.placeholders import filled_in

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from codex_langfuse.check.checking import check
 from codex_langfuse.check.findings import Finding
 from codex_langfuse.check.setup import Setup
-from codex_langfuse.codex.config_files import ConfigFile, config_of
+from codex_langfuse.configuration.config_files import ConfigFile, config_of
 from codex_langfuse.configuration.edit import EditError
 from codex_langfuse.configuration.syntax import TomlError
 

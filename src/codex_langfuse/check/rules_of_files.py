@@ -7,7 +7,7 @@ from typing import Any
 from codex_langfuse.check.findings import Finding, Place, edit
 from codex_langfuse.check.setup import SIGNALS, Setup, place_in, split_address
 from codex_langfuse.codex import versions
-from codex_langfuse.codex.config_files import ConfigFile
+from codex_langfuse.configuration.config_files import ConfigFile
 from codex_langfuse.configuration.edit import Names, dotted, key_literal, literal, value_at
 from codex_langfuse.configuration.syntax import TomlError, parse_loosely
 

@@ -7,7 +7,7 @@ from codex_langfuse.check.daemons import Daemon
 from codex_langfuse.check.findings import Finding, Place, edit
 from codex_langfuse.check.setup import Setup
 from codex_langfuse.codex import versions
-from codex_langfuse.codex.config_files import codex_home
+from codex_langfuse.configuration.config_files import codex_home
 from codex_langfuse.configuration.edit import literal
 from codex_langfuse.keys.labels import nearest_environment
 

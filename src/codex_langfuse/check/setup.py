@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 from codex_langfuse.check.daemons import Daemon
 from codex_langfuse.check.findings import Place
 from codex_langfuse.codex import versions
-from codex_langfuse.codex.config_files import ConfigFile, ConfigFiles
 from codex_langfuse.codex.versions import Version
+from codex_langfuse.configuration.config_files import ConfigFile, ConfigFiles
 from codex_langfuse.configuration.edit import Names, value_at
 from codex_langfuse.keys.credentials import REGIONS, TRACES_PATH, base_url_in
 

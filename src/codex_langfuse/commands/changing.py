@@ -224,6 +224,6 @@ def _end(outcome: dict[str, Any], as_json: bool, message: str) -> None:
 
 
 def _hint(path: Path) -> str:
-    from codex_langfuse.codex.config_files import config_path
+    from codex_langfuse.configuration.config_files import config_path
 
     return "" if path == config_path(os.environ) else f" --file {path}"

@@ -64,9 +64,9 @@ def check(
     from codex_langfuse.check.checking import check as look
     from codex_langfuse.check.daemons import running_daemons
     from codex_langfuse.check.setup import Setup
-    from codex_langfuse.codex.config_files import is_profile_name, read_config_files
     from codex_langfuse.codex.versions import Version, installed_version
     from codex_langfuse.commands.changing import console
+    from codex_langfuse.configuration.config_files import is_profile_name, read_config_files
 
     if profile is not None and not is_profile_name(profile):
         wrong_usage("--profile takes a name, not a path")

@@ -82,8 +82,8 @@ def config(
       codex-langfuse config direct --dry-run
       codex-langfuse config --undo
     """
-    from codex_langfuse.codex.config_files import config_path, is_profile_name
     from codex_langfuse.commands.changing import Change, fail, make_change, undo_change
+    from codex_langfuse.configuration.config_files import config_path, is_profile_name
 
     if file is not None and profile is not None:
         wrong_usage("give --file or --profile, not both")
@@ -105,9 +105,9 @@ def config(
     if route is None:
         wrong_usage("say which route: direct, relay, collector or off")
 
-    from codex_langfuse.codex.config_files import read_config
     from codex_langfuse.codex.versions import installed_version
     from codex_langfuse.configuration.amend import RefusedError, amend
+    from codex_langfuse.configuration.config_files import read_config
     from codex_langfuse.configuration.edit import EditError
     from codex_langfuse.configuration.encoding import Encoded
 
@@ -149,7 +149,7 @@ def config(
 
 def _below(profile: str | None) -> dict:
     """Return what config.toml says, which Codex reads below a profile; nothing when it cannot be read."""
-    from codex_langfuse.codex.config_files import config_path, read_config
+    from codex_langfuse.configuration.config_files import config_path, read_config
 
     path = config_path(os.environ)
     return read_config("user", path).data if profile and path.is_file() else {}

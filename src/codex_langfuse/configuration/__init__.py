@@ -6,6 +6,8 @@
     One change at a time to a TOML text, every other byte left as it is.
 ``encoding``
     From the bytes of a file to its text and back.
+``config_files``
+    Where Codex looks for its configuration, and what is there.
 ``secrets``
     Text that is shown, with its secrets covered.
 ``route``, ``routes``

@@ -1,16 +1,12 @@
 """Cases: two environments, a migration and new keys, and everything taken back."""
 
 import tomllib
-from typing import TYPE_CHECKING
 
 from codex_langfuse.codex.isolated import CodexRun
 from codex_langfuse.mock.server import running_mock
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.stage import Stage
-
-if TYPE_CHECKING:
-    from codex_langfuse.testplan.cases import Player
 
 _PROFILE = "second"
 _NEW_PAIR = ("pk-lf-after-the-rotation", "sk-lf-after-the-rotation")
@@ -147,7 +143,7 @@ def _done(*runs: CodexRun) -> bool:
     return all(run.returncode == 0 for run in runs)
 
 
-PLAYERS: "dict[str, Player]" = {
+PLAYERS = {
     "environments": environments,
     "upgrade": upgrade,
     "removal": removal,

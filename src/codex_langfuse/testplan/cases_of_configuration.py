@@ -1,16 +1,12 @@
 """Cases: the configuration loads; the right keys are accepted, all others refused."""
 
 import re
-from typing import TYPE_CHECKING
 
 from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization, traces_headers
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.certificates import private_authority
 from codex_langfuse.testplan.proof import Proof
 from codex_langfuse.testplan.stage import Stage
-
-if TYPE_CHECKING:
-    from codex_langfuse.testplan.cases import Player
 
 
 def configuration_loads(stage: Stage, proof: Proof) -> None:
@@ -54,7 +50,7 @@ def authentication(stage: Stage, proof: Proof) -> None:
     proof.check("kept_out", refused and not shown, f"{len(refused)} spans refused, {len(shown)} shown")
 
 
-PLAYERS: "dict[str, Player]" = {
+PLAYERS = {
     "configuration-loads": configuration_loads,
     "authentication": authentication,
 }

@@ -1,16 +1,13 @@
 """Cases: each kind of event that Codex logs is sent, and seen in Langfuse."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codex_langfuse.codex.scripted_model import USAGE, Message, Refusal, Scenario, ToolCall
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.reading import Observation
 from codex_langfuse.testplan.stage import Relayed, Stage, Turn
-
-if TYPE_CHECKING:
-    from codex_langfuse.testplan.cases import Player
 
 _PROMPT = "Say hello, please, and nothing else."
 
@@ -145,7 +142,7 @@ def _number(value: object) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-PLAYERS: "dict[str, Player]" = {
+PLAYERS = {
     "events-conversation": conversation,
     "events-model": model,
     "events-tools": tools,

@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from codex_langfuse.codex.scripted_model import Message, Scenario
 from codex_langfuse.keys.credentials import TRACES_PATH
@@ -14,9 +13,6 @@ from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.sent import spans_in
 from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
 from codex_langfuse.testplan.wire import Exchange, origin_of
-
-if TYPE_CHECKING:
-    from codex_langfuse.testplan.cases import Player
 
 _PIECES = 100
 _LONG_ANSWER = Scenario((Message("A long answer, streamed in many pieces. " * 10, deltas=_PIECES),))
@@ -178,7 +174,7 @@ def _in_words(figures: Figures | None) -> str:
     )
 
 
-PLAYERS: "dict[str, Player]" = {
+PLAYERS = {
     "failure-recovery": recovery,
     "volume": volume,
     "performance": performance,

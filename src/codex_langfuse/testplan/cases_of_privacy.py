@@ -4,7 +4,6 @@ import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.testplan import configurations, seen
@@ -12,9 +11,6 @@ from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.reading import EVERYTHING
 from codex_langfuse.testplan.stage import Stage
 from codex_langfuse.testplan.wire import Exchange
-
-if TYPE_CHECKING:
-    from codex_langfuse.testplan.cases import Player
 
 
 @dataclass(frozen=True)
@@ -152,4 +148,4 @@ def _found(exchanges: Iterable[Exchange], words: Iterable[str]) -> list[str]:
     return [word for word in words if word.encode() in said]
 
 
-PLAYERS: "dict[str, Player]" = {"privacy-off": off, "privacy-on": on}
+PLAYERS = {"privacy-off": off, "privacy-on": on}

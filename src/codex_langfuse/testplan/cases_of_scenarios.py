@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING
 
 from codex_langfuse.codex.scripted_model import USAGE
 from codex_langfuse.codex.versions import Version
@@ -10,9 +9,6 @@ from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
 from codex_langfuse.testplan.wire import origin_of
-
-if TYPE_CHECKING:
-    from codex_langfuse.testplan.cases import Player
 
 #: The first Langfuse to take OpenTelemetry.
 _FIRST_WITH_OTEL = Version(3, 22)
@@ -153,7 +149,7 @@ def _tokens(observation: dict) -> int:
     return (observation.get("usageDetails") or {}).get("total", 0)
 
 
-PLAYERS: "dict[str, Player]" = {
+PLAYERS = {
     "scenario-cloud-eu": partial(cloud, configurations.CLOUD_EU),
     "scenario-cloud-us": partial(cloud, configurations.CLOUD_US),
     "scenario-docker": docker,

@@ -1,14 +1,9 @@
 """Cases: TLS under an authority of one's own, and TLS for clients that have a certificate alone."""
 
-from typing import TYPE_CHECKING
-
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.certificates import CLIENT, PrivateAuthority, private_authority
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
-
-if TYPE_CHECKING:
-    from codex_langfuse.testplan.cases import Player
 
 #: At the level "error" Codex tells of a full batch that failed, and not of the last one.
 _TELLING = {"RUST_LOG": "opentelemetry_sdk=debug"}
@@ -78,4 +73,4 @@ def _check_arrival(
     proof.check("arrives", right, f"{seen.requests(exports)}; {told}{who}{'' if right else failed}")
 
 
-PLAYERS: "dict[str, Player]" = {"tls-private-ca": private_ca, "tls-mutual": mutual}
+PLAYERS = {"tls-private-ca": private_ca, "tls-mutual": mutual}
