@@ -801,10 +801,59 @@ def relay_counts(language: str) -> str:
     return words.format(semicolon.join(f"{kind} {comma.join(paths)}" for kind, paths in own.items())) + "\n"
 
 
+#: What is sent besides the model and both texts; whether Langfuse invents tokens then; what it shows otherwise.
+_INVENTED: tuple[tuple[dict[str, str], bool, Attributes, bool, str], ...] = (
+    (
+        {"en": "nothing, or `usage_details` `{}`", "zh": "没有，或者 `usage_details` 为 `{}`"},
+        True,
+        {"langfuse.observation.usage_details": "{}"},
+        True,
+        "",
+    ),
+    (
+        {"en": "level `WARNING` or `ERROR`", "zh": "级别 `WARNING` 或 `ERROR`"},
+        True,
+        {"langfuse.observation.level": "ERROR"},
+        True,
+        "",
+    ),
+    (
+        {"en": "`usage_details` with zeros", "zh": "值为零的 `usage_details`"},
+        True,
+        {"langfuse.observation.usage_details": '{"input":0,"output":0}'},
+        False,
+        "0, $0",
+    ),
+    (
+        {"en": "`cost_details` `{\"total\":0}`", "zh": "`cost_details` 为 `{\"total\":0}`"},
+        True,
+        {"langfuse.observation.cost_details": '{"total":0}'},
+        False,
+        "–, $0",
+    ),
+    ({"en": "no texts", "zh": "没有文本"}, False, {}, False, "–, –"),
+)
+
+
+def invented_tokens(language: str) -> str:
+    """Return when Langfuse counts the tokens of a text itself."""
+    head = {"en": ["Sent besides", "Tokens, cost"], "zh": ["另外发送", "token，成本"]}[language]
+    made_up = {"en": "invented by Langfuse", "zh": "由 Langfuse 编造"}[language]
+    rows = []
+    for words, has_text, sent, is_invented, shown in _INVENTED:
+        texts = {f"langfuse.observation.{side}": "some text" for side in ("input", "output") if has_text}
+        found = observed({"langfuse.observation.model.name": "gpt-5.6-sol", **texts, **sent}, parent=True)
+        _demand(("mockWarning" in found) == is_invented, f"tokens of its own for {sent}: {found}")
+        _demand(not found["totalUsage"] and not found["totalCost"], f"no number for {sent}: {found}")
+        rows.append([words[language], made_up if is_invented else shown])
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "mapping-fields": fields,
     "mapping-types": types,
     "mapping-usage": usage,
+    "mapping-invented": invented_tokens,
     "mapping-environments": environments,
     "mapping-levels": levels,
     "mapping-unmapped": unmapped,

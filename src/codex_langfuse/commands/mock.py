@@ -1,5 +1,6 @@
 """``codex-langfuse mock``: a Langfuse on this machine, with a page that shows what arrived."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,20 @@ def mock(
             "(default: the OTLP endpoints)."
         ),
     ] = None,
+    delays: Annotated[
+        bool,
+        typer.Option(
+            "--delays",
+            help="Let the API show traces 1.5 seconds after they arrive, scores after 5, like a real server.",
+        ),
+    ] = False,
+    duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--duplicates",
+            help="Let the API show what was sent twice twice, as Langfuse does until its database merges it.",
+        ),
+    ] = False,
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, mode 0600.")] = None,
     tls_client_ca: Annotated[
@@ -67,6 +82,7 @@ def mock(
     from codex_langfuse.mock.command import is_loopback, serve
     from codex_langfuse.mock.faults import Fault
     from codex_langfuse.mock.store import StoreFileError
+    from codex_langfuse.mock.visibility import DELAYED, IMMEDIATE
     from codex_langfuse.relay.secret_file import SecretFileError, read_secret_file
 
     if (public_key is None) != (secret_key is None):
@@ -95,6 +111,7 @@ def mock(
             store_file=store,
             faults=faults,
             tls=tls,
+            visibility=replace(DELAYED if delays else IMMEDIATE, duplicates=duplicates),
         )
     except StoreFileError as problem:
         error(f"codex-langfuse mock: --store {problem}")

@@ -39,6 +39,7 @@ from codex_langfuse.mock.langfuse.read_api import (
 from codex_langfuse.mock.page.views import Views, is_page
 from codex_langfuse.mock.project_api import EVENTS_ONLY, Call, Route, find_route
 from codex_langfuse.mock.store import SeenRequest, Store
+from codex_langfuse.mock.visibility import IMMEDIATE, Visibility, arrived
 
 #: Bodies beyond this many bytes are worked on beside the event loop.
 _SMALL = 256 * 1024
@@ -97,13 +98,14 @@ _UNTIDY = re.compile(r"\\|//")
 
 @dataclass
 class Mock:
-    """What the routes work with: accepted keys, store, faults, page, Langfuse's major version."""
+    """What the routes work with: accepted keys, store, faults, page, major version, what can be read."""
 
     keys: tuple[ApiKey, ...]
     store: Store
     faults: Faults
     page: Views
     langfuse: int = 4
+    visibility: Visibility = IMMEDIATE
 
 
 def make_app(mock: Mock) -> Starlette:
@@ -251,6 +253,7 @@ def _of_project(
         keys=mock.keys,
         records=mock.store.records,
         observations=partial(_project_observations, mock),
+        scores=lambda: arrived(mock.store.records.scores, mock.visibility.scores, "updatedAt"),
         langfuse=mock.langfuse,
         names=names,
         now=request.received,
@@ -279,9 +282,9 @@ def _legacy_reads(
     one, many = _LEGACY_ANSWERS.get(kind, (None, None))
     name = unquote(name)
     if name and one is not None:
-        return {"GET": lambda: _authorized(mock, headers, lambda _: one(name, mock.store.rows()))}
+        return {"GET": lambda: _authorized(mock, headers, lambda _: one(name, _project_observations(mock)))}
     if not name and many is not None:
-        return {"GET": lambda: _authorized(mock, headers, lambda _: many(query, mock.store.rows()))}
+        return {"GET": lambda: _authorized(mock, headers, lambda _: many(query, _project_observations(mock)))}
     return None
 
 
@@ -299,7 +302,10 @@ def _authorized(mock: Mock, headers: dict[str, str], work: Callable[[ApiKey], An
 
 
 def _project_observations(mock: Mock) -> list[dict[str, Any]]:
-    return mock.store.rows()
+    rows = mock.store.rows()
+    if mock.visibility.duplicates:
+        rows = [*rows, *mock.store.sent_again()]
+    return arrived(rows, mock.visibility.observations)
 
 
 def _v2_observations(mock: Mock, query: str, observations: list[dict[str, Any]]) -> Answer:

@@ -11,6 +11,7 @@ from pathlib import Path
 from codex_langfuse.listening import Tls
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import running_mock
+from codex_langfuse.mock.visibility import Visibility
 
 
 def serve(
@@ -23,6 +24,7 @@ def serve(
     store_file: Path | None,
     faults: Sequence[Fault],
     tls: Tls | None,
+    visibility: Visibility,
 ) -> None:
     """Run the mock until a signal ends it; its address is the one line on standard output.
 
@@ -31,7 +33,9 @@ def serve(
     stop = threading.Event()
     with (
         _stopped_by_signal(stop),
-        running_mock(public_key, secret_key, langfuse, host, port, store_file, faults, tls) as mock,
+        running_mock(
+            public_key, secret_key, langfuse, host, port, store_file, faults, tls, visibility
+        ) as mock,
     ):
         sys.stdout.write(f"{mock.url}\n")
         sys.stdout.flush()

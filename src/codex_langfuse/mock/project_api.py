@@ -33,8 +33,8 @@ EVENTS_ONLY = message(
 class Call:
     """A request to one of the routes.
 
-    ``observations`` are all of the project, when asked for; ``names`` are the parts of the path that vary;
-    ``now`` is in milliseconds since 1970.
+    ``observations`` and ``scores`` are those that can be read by now, when asked for; ``names`` are the parts
+    of the path that vary; ``now`` is in milliseconds since 1970.
     """
 
     headers: Mapping[str, str]
@@ -43,6 +43,7 @@ class Call:
     keys: tuple[ApiKey, ...]
     records: Records
     observations: Callable[[], list[dict[str, Any]]]
+    scores: Callable[[], list[dict[str, Any]]]
     langfuse: int
     names: tuple[str, ...] = ()
     value: Any = None
@@ -168,18 +169,18 @@ def _delete_score(call: Call) -> Answer:
 
 
 def _get_scores_v3(call: Call) -> Answer:
-    return scores.answer_scores_v3(call.query, call.records.scores)
+    return scores.answer_scores_v3(call.query, call.scores())
 
 
 def _get_scores(version: int) -> Work:
     def work(call: Call) -> Answer:
-        return answer_scores(call.query, list(call.records.scores), call.observations(), version=version)
+        return answer_scores(call.query, call.scores(), call.observations(), version=version)
 
     return work
 
 
 def _get_score(call: Call) -> Answer:
-    score = call.records.scores.get(call.names[0])
+    score = next((each for each in call.scores() if each["id"] == call.names[0]), None)
     if score is None:
         return message(404, "Score not found", "LangfuseNotFoundError")
     return Answer.json(200, scores.shown_legacy(score))
@@ -368,7 +369,7 @@ def _get_prompt(call: Call) -> Answer:
 def _get_metrics(call: Call) -> Answer:
     if call.langfuse == 3:
         return metrics.UNAVAILABLE
-    return metrics.answer_metrics(call.query, call.observations(), list(call.records.scores))
+    return metrics.answer_metrics(call.query, call.observations(), call.scores())
 
 
 def _route(largest: tuple[int, str] = USUAL_BODY, **methods: _Endpoint) -> Route:

@@ -17,6 +17,7 @@ from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTR
 from codex_langfuse.mock.page.ledger import Ledger
 from codex_langfuse.mock.page.views import Views
 from codex_langfuse.mock.store import Store
+from codex_langfuse.mock.visibility import IMMEDIATE, Visibility
 
 #: Pairs for trying the refusals that a project's own pair never meets.
 ORGANIZATION_KEY = ApiKey("pk-lf-organization", "sk-lf-organization", scope="organization", project_id=None)
@@ -46,12 +47,14 @@ def running_mock(
     store_file: str | Path | None = None,
     faults: Sequence[Fault] | None = None,
     tls: Tls | None = None,
+    visibility: Visibility = IMMEDIATE,
 ) -> Iterator[RunningMock]:
     """Run the mock for the length of a ``with`` block.
 
-    ``langfuse`` is the major version to answer as, 3 or 4; port 0 takes a free one. Raises ``OSError`` when
-    the address cannot be had, ``StoreFileError`` when the file cannot be had or is no store. Leaving the
-    block closes every connection, also those waiting for an answer.
+    ``langfuse`` is the major version to answer as, 3 or 4; port 0 takes a free one; ``visibility`` is when
+    the API shows what arrived. Raises ``OSError`` when the address cannot be had, ``StoreFileError`` when the
+    file cannot be had or is no store. Leaving the block closes every connection, also those waiting for
+    an answer.
     """
     if langfuse not in (3, 4):
         raise ValueError(f"langfuse must be 3 or 4, not {langfuse}")
@@ -62,7 +65,7 @@ def running_mock(
         keys = (key, ORGANIZATION_KEY, IN_APP_AGENT_KEY)
         ledger = Ledger(store, keys)
         page = Views(store, ledger, key, langfuse, host)
-        mock = Mock(keys, store, Faults(list(faults or ())), page, langfuse)
+        mock = Mock(keys, store, Faults(list(faults or ())), page, langfuse, visibility)
         server = _Server(
             uvicorn.Config(
                 make_app(mock),

@@ -115,7 +115,8 @@ def _is_resend(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     return {**row, **arrival} == earlier
 
 
-def _distinct_rows(requests: list[SeenRequest]) -> list[dict[str, Any]]:
+def _rows_of(requests: list[SeenRequest]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the observations of requests, each once, and those that were sent again unchanged."""
     newest: list[list[dict[str, Any]]] = []
     total = 0
     for request in reversed(requests):
@@ -127,7 +128,7 @@ def _distinct_rows(requests: list[SeenRequest]) -> list[dict[str, Any]]:
         if total <= MOST_OBSERVATIONS:
             newest.append(batch)
     known: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    rows = []
+    rows, again = [], []
     for batch in reversed(newest):
         for row in batch:
             place = (row["traceId"], row["id"], row["startTime"])
@@ -135,11 +136,12 @@ def _distinct_rows(requests: list[SeenRequest]) -> list[dict[str, Any]]:
             if same is None:
                 known[place] = [row]
             elif any(_is_resend(row, earlier) for earlier in same):
+                again.append(row)
                 continue
             else:
                 same.append(row)
             rows.append(row)
-    return rows
+    return rows, again
 
 
 class Follower(Protocol):
@@ -165,7 +167,7 @@ class Store:
         self._requests: deque[SeenRequest] = deque()
         self._bytes = 0
         self._accepted = 0
-        self._rows: list[dict[str, Any]] | None = None
+        self._rows: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
         self._revision = 0
         self._followers: list[Follower] = []
         self._path = file
@@ -200,14 +202,21 @@ class Store:
     def rows(self) -> list[dict[str, Any]]:
         """Return every observation as ``observations_of`` makes it.
 
-        One that was sent again unchanged is there once; sent again with a change, both are there, as they are
-        in Langfuse until its database merges them.
+        One that was sent again unchanged is there once (see ``sent_again``); sent again with a change, both
+        are there, as they are in Langfuse until its database merges them.
         """
+        return self._all_rows()[0]
+
+    def sent_again(self) -> list[dict[str, Any]]:
+        """Return the observations that came a second time, or more often, unchanged: one row each time."""
+        return self._all_rows()[1]
+
+    def _all_rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         with self._lock:
             if self._rows is not None:
                 return self._rows
             revision, requests = self._revision, list(self._requests)
-        rows = _distinct_rows(requests)
+        rows = _rows_of(requests)
         with self._lock:
             if revision == self._revision:
                 self._rows = rows

@@ -237,4 +237,5 @@ def priced_model(definition: Definition) -> Model:
     tier = definition["pricingTiers"][0]
     prices = {usage: Decimal(str(price)) for usage, price in tier["prices"].items()}
     tiers = (Tier(tier["id"], tier["name"], (), False, prices),)
-    return _ProjectModel(definition["id"], re.compile(definition["matchPattern"]), tiers)
+    is_tokenized = definition["tokenizerId"] is not None
+    return _ProjectModel(definition["id"], re.compile(definition["matchPattern"]), tiers, is_tokenized)

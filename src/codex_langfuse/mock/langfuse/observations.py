@@ -4,8 +4,9 @@ Seen in ``packages/shared/src/server/otel/OtelIngestionProcessor.ts`` (``process
 does with spans by default), ``worker/src/services/IngestionService/index.ts`` (``createEventRecord``) and
 ``packages/shared/src/server/repositories/observations_converters.ts`` (how a row is shown).
 
-Not played: counting the tokens of a text when a priced model has no usage, and moving tool definitions from
-the metadata to the input.
+Not played: counting the tokens of a text that comes with a model and without usage, as Langfuse does with a
+tokenizer of its own, and moving tool definitions from the metadata to the input. An observation of the first
+kind carries a warning instead of a number.
 """
 
 import math
@@ -31,7 +32,7 @@ from codex_langfuse.mock.langfuse.javascript import (
 )
 from codex_langfuse.mock.langfuse.observation_type import observation_type
 from codex_langfuse.mock.langfuse.otlp import TraceExport, field
-from codex_langfuse.mock.langfuse.prices import Model, find_model
+from codex_langfuse.mock.langfuse.prices import Model, find_model, is_tokenized
 from codex_langfuse.mock.langfuse.usage import costs, provided_costs, provided_usage, reduced, with_total
 
 _LEVELS = {
@@ -104,6 +105,11 @@ _NOT_METADATA = frozenset(
 #: The last millisecond, after 1970, that a JavaScript date can be.
 _LAST_MOMENT = 8_640_000_000_000_000
 _ENVIRONMENT = re.compile(r"[a-z0-9\-_]+")
+#: What an observation says, as ``mockWarning``, where Langfuse would show tokens and a cost that it made up.
+COUNTED_BY_LANGFUSE = (
+    "Langfuse counts the tokens of this text itself and prices them; the mock does not. "
+    "Send usage, or cost_details with a total of 0, to keep invented numbers out."
+)
 
 
 def observations_of(
@@ -111,9 +117,10 @@ def observations_of(
 ) -> list[dict[str, Any]]:
     """Return the observations of an export, in the order sent, with the field names of the v2 API.
 
-    Beyond those, ``metadata`` is nested, ``trace`` is what the span says of its trace to Langfuse 3, and
-    ``prices`` are those of its model. ``received`` is in milliseconds since 1970; ``models`` are those that
-    the project has prices of its own for. Langfuse converts a request as a whole: one span that its code
+    Beyond those, ``metadata`` is nested, ``trace`` is what the span says of its trace to Langfuse 3,
+    ``prices`` are those of its model, and ``mockWarning`` is there where Langfuse would invent tokens.
+    ``received`` is in milliseconds since 1970; ``models`` are those that the project has prices of its own
+    for. Langfuse converts a request as a whole: one span that its code
     stumbles over, such as one with an attribute without a value, and the whole export is lost, though it was
     answered with 200. So here the result is then empty.
     """
@@ -232,6 +239,8 @@ def _observation(
     given_costs = {} if is_agent else provided_costs(attributes)
     tier = model.tier(usage, parameters) if model else None
     cost_details = costs(given_costs, usage, tier)
+    # Measured: also at the levels WARNING and ERROR; a given cost, even of 0, keeps Langfuse from counting.
+    is_counted = bool(_text(asked) or _text(answered)) and not usage and not cost_details
     kind = observation_type(attributes, resource, scope, field(span, "name"))
     prompt_name, prompt_version = _prompt(attributes) if kind == "GENERATION" else (None, None)
     created = iso_time(received)
@@ -293,6 +302,7 @@ def _observation(
         **observation,
         "trace": _trace(attributes, events, observation),
         "prices": model.default_tier.prices if model else {},
+        **({"mockWarning": COUNTED_BY_LANGFUSE} if is_counted and is_tokenized(model_name, model) else {}),
     }
 
 

@@ -51,6 +51,8 @@ class Model:
     id: str
     pattern: re.Pattern[str]
     tiers: tuple[Tier, ...]
+    #: Langfuse has a tokenizer for it, as for every model below.
+    is_tokenized: bool = True
 
     @property
     def default_tier(self) -> Tier:
@@ -69,9 +71,24 @@ class Model:
         return next((tier for tier in self.tiers[1:] if tier.holds(usage, parameters)), self.default_tier)
 
 
+#: What else Langfuse 4.16.0 has a tokenizer for, by its list of prices. That lists single names of Claude;
+#: here every name of the family counts.
+_TOKENIZED = re.compile(
+    r"(?i)(openai/)?(chatgpt-4o-latest"
+    r"|gpt-(3\.?5-turbo|4(-32k|-turbo|o|\.1)?|5)(-(mini|nano|pro|16k|instruct|preview|chat-latest|[0-9]+))*"
+    r"|gpt-5\.[0-9]-(pro|nano)(-[0-9]+)*)"
+    r"|(anthropic/|([a-z]+\.)?anthropic\.)?claude-.+"
+)
+
+
 def find_model(name: str, own: Sequence[Model] = ()) -> Model | None:
     """Return the model whose pattern a name matches, of a project's ``own`` if there is one."""
     return next((model for model in (*own, *MODELS) if model.matches(name)), None)
+
+
+def is_tokenized(name: str, model: Model | None) -> bool:
+    """Say whether Langfuse counts the tokens of a model's text itself when it gets no usage."""
+    return model.is_tokenized if model else _TOKENIZED.fullmatch(name) is not None
 
 
 def _model(

@@ -254,6 +254,7 @@ def _shown(observation: Observation, groups: list[str], full_metadata: bool) -> 
         "inputPrice": _price(prices.get("input")),
         "outputPrice": _price(prices.get("output")),
         "totalPrice": _price(prices.get("total")),
+        **({"mockWarning": observation["mockWarning"]} if "mockWarning" in observation else {}),
     }
 
 

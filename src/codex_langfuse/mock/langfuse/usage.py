@@ -151,7 +151,8 @@ def provided_costs(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return the costs, in US dollars, that a span's attributes give."""
     given = json_object_attribute(attributes, "langfuse.observation.cost_details")
     if given is not None:
-        return given
+        # Measured: a number written as text is lost, and counts as given.
+        return {key: 0 if isinstance(value, str) else value for key, value in given.items()}
     for key in ("gen_ai.usage.cost", "llm.cost.total"):
         value = attributes.get(key)
         if value is not None and value != "":

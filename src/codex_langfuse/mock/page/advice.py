@@ -89,6 +89,20 @@ def _signals(section: str) -> tuple[str, str]:
     return "concepts/signals", section
 
 
+def _mapping(section: str) -> tuple[str, str]:
+    return "reference/langfuse-mapping", section
+
+
+def _counted_by_langfuse(trace: Trace) -> int:
+    return sum("mockWarning" in row for row in trace.rows)
+
+
+def _has_usage_on_root(trace: Trace) -> bool:
+    return any(
+        not row["parentObservationId"] and (row["usageDetails"] or row["totalCost"]) for row in trace.rows
+    )
+
+
 _Rule = tuple[str, Severity, tuple[str, str], Callable[[Record], bool], Callable[[Record], Iterable[str]]]
 _RULES: tuple[_Rule, ...] = (
     (
@@ -189,12 +203,32 @@ def _details(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _of_traces(traces: list[Trace]) -> Iterable[Advice]:
-    def advice(name: str, concerned: list[Trace], section: str, **numbers: str) -> Iterable[Advice]:
+    def advice(
+        name: str,
+        concerned: list[Trace],
+        section: str,
+        severity: Severity = "note",
+        page: Callable[[str], tuple[str, str]] = _signals,
+        **numbers: str,
+    ) -> Iterable[Advice]:
         if concerned:
             first, last = min(each.start for each in concerned), max(each.start for each in concerned)
-            page = _signals(section)
-            yield Advice(name, "note", len(concerned), first, last, page, (), tuple(numbers.items()))
+            yield Advice(
+                name, severity, len(concerned), first, last, page(section), (), tuple(numbers.items())
+            )
 
+    counted = {id(trace): _counted_by_langfuse(trace) for trace in traces}
+    yield from advice(
+        "counted",
+        [trace for trace in traces if counted[id(trace)]],
+        "invented-tokens",
+        "warning",
+        _mapping,
+        observations=f"{sum(counted.values()):,}",
+    )
+    yield from advice(
+        "root-usage", [trace for trace in traces if _has_usage_on_root(trace)], "roots", "note", _mapping
+    )
     plain = [trace for trace in traces if trace.environment == "default"]
     yield from advice("environment", plain, "span-attributes")
     yield from advice("session", [trace for trace in traces if not trace.session], "span-attributes")
