@@ -20,7 +20,7 @@ def page(request, tmp_path) -> Path:
 
 def written(folder: Path, language: str) -> Path:
     path = folder / f"errors.{language}.md"
-    path.write_text(render_errors(language, codex="0.163.0"), encoding="utf-8")
+    path.write_text(render_errors(language), encoding="utf-8")
     return path
 
 

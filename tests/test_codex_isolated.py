@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 
 import psutil
 import pytest
@@ -14,6 +13,7 @@ from codex_langfuse.codex import binary
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from harness.surroundings import METRICS_HOST
+from hooks.tested_with import pinned_codex
 
 pytestmark = pytest.mark.codex
 
@@ -33,8 +33,8 @@ def in_shell(codex: IsolatedCodex, command: str):
     return run_in_group(["bash", "-c", command], cwd=codex.workspace, environment=codex.environment)
 
 
-def test_the_packaged_binary_is_the_pinned_version() -> None:
-    assert binary.codex_version(binary.find_codex()) == version("openai-codex-cli-bin")
+def test_the_installed_binary_is_the_pinned_version() -> None:
+    assert binary.codex_version(binary.find_codex()) == pinned_codex()
 
 
 def test_a_program_that_is_not_codex_is_refused() -> None:
@@ -43,9 +43,9 @@ def test_a_program_that_is_not_codex_is_refused() -> None:
 
 
 def test_without_a_binary_the_message_says_how_to_install_it(monkeypatch, tmp_path) -> None:
-    monkeypatch.setitem(sys.modules, "codex_cli_bin", None)
+    monkeypatch.setattr(binary, "_CHECKOUT", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(binary.CodexNotFoundError, match="pip install openai-codex-cli-bin"):
+    with pytest.raises(binary.CodexNotFoundError, match="npm install --global @openai/codex"):
         binary.find_codex()
 
 
@@ -91,7 +91,7 @@ def test_the_tool_really_ran(surroundings, codex) -> None:
 
 
 def test_the_wrapper_on_path_runs_what_a_page_prints(surroundings, codex) -> None:
-    assert in_shell(codex, "codex --version").stdout == f"codex-cli {version('openai-codex-cli-bin')}\n"
+    assert in_shell(codex, "codex --version").stdout == f"codex-cli {pinned_codex()}\n"
     assert in_shell(codex, "codex app-server --strict-config </dev/null").returncode == 0
     assert in_shell(codex, 'codex exec "one"').stdout == "Hello from the scripted model.\n"
     assert in_shell(codex, 'codex exec resume --last "two"').returncode == 0

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from importlib.metadata import version
 
 import pytest
 
@@ -12,6 +11,7 @@ from codex_langfuse.relay.policy import Content, Policy
 from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
+from hooks.tested_with import pinned_codex
 from page_tables.comparison import ROUTES, TURN, by_relay, directly, rows
 from relayed_recordings import batches, relay
 
@@ -57,7 +57,7 @@ def tools() -> None:
 
 
 def observations() -> None:
-    assert TURN.startswith(version("openai-codex-cli-bin"))
+    assert TURN.startswith(pinned_codex())
     assert len(directly().observations) > 50 * len(by_relay().observations)
     assert by_relay().traces == 1
 

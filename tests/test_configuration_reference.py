@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,11 @@ from codex_langfuse.relay.policy import Content, Policy
 from harness.fences.scanner import ROOT
 from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
+from hooks.tested_with import pinned_codex
 from page_tables.configuration import GROUPS, Key, keys
 
 KEYS = {key.shown: key for key in keys()}
-INSTALLED = versions.Version.parse(version("openai-codex-cli-bin"))
+INSTALLED = versions.Version.parse(pinned_codex())
 
 URL = "https://cloud.langfuse.com/api/public/otel/v1/traces"
 

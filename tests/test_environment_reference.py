@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from importlib.metadata import version
 
 import pytest
 
@@ -11,6 +10,7 @@ from codex_langfuse.mock.faults import Fault
 from exported_spans import spans_in
 from harness.fences.scanner import ROOT
 from harness.surroundings import Outcome
+from hooks.tested_with import pinned_codex
 from page_tables.environment import GROUPS, Variable, variables
 
 URL = "https://cloud.langfuse.com/api/public/otel/v1/traces"
@@ -45,7 +45,7 @@ class TestData:
             assert not part or re.search(wanted, text), proof
 
     def test_variables_measured_on_the_installed_codex(self) -> None:
-        minor = version("openai-codex-cli-bin").split(".")[1]
+        minor = pinned_codex().split(".")[1]
         for variable in variables():
             if variable.measured:
                 versions = [int(number) for number in re.findall(r"0\.(\d+)", variable.measured)]

@@ -5,7 +5,6 @@ Their tables are made by ``page_tables``, which shows each row before it prints 
 
 import mmap
 import re
-from importlib.metadata import version
 
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
@@ -17,6 +16,7 @@ from codex_langfuse.codex.binary import find_codex
 from codex_langfuse.codex.versions import FIRST_WITH_OTEL, LEAKS_CONTENT, MUTUAL_TLS, OTEL_KEYS, Version
 from codex_langfuse.mock.langfuse.read_api import VERSION
 from harness.fences.pages import CHINESE, DOCS
+from hooks.tested_with import pinned_codex
 from page_tables import langfuse_mapping, tracked_events
 from page_tables.versions import recorded_bounds, verified
 from recorded_names import event_name, names
@@ -36,8 +36,7 @@ def change_with(**wanted: object) -> dict:
 def test_what_is_verified_is_what_is_pinned_recorded_and_answered() -> None:
     codex, langfuse = verified()["codex"], verified()["langfuse"]
     recorded = list(recordings.simple_turns())
-    assert codex["pinned"] == version("openai-codex-cli-bin")
-    assert codex["pinned"] in recorded
+    assert pinned_codex() in recorded
     assert (codex["oldest"], codex["newest"]) == (recorded[0], recorded[-1])
     assert {4: langfuse["answers"], 3: langfuse["legacy"]} == VERSION
     assert langfuse["change"][0]["since"] == langfuse["oldest"]

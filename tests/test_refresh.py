@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import refreshing
 from codex_langfuse.codex.binary import codex_version, find_codex
 from codex_langfuse.codex.versions import Version
 from harness.fences.scanner import ROOT, scan
+from hooks.tested_with import pinned_codex
 from recorded_names import names
 
 #: As docs/reference/versions.md#drift has it.
@@ -22,7 +24,7 @@ COMMAND = """\
 ./scripts/refresh --check --codex "$(command -v codex)"
 """
 ANSWER = """\
-Codex 0.163.0 sends what 0.163.0-simple has: … names of events, spans, metrics, attributes.
+Codex … sends what …-simple has: … names of events, spans, metrics, attributes.
 """
 
 
@@ -35,7 +37,7 @@ def test_the_pinned_codex_sends_what_is_recorded(tmp_path: Path) -> None:
         ["bash", "-c", COMMAND], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert re.fullmatch(re.escape(ANSWER).replace("…", r"\d+"), run.stdout)
+    assert re.fullmatch(re.escape(ANSWER).replace("…", r"[\d.]+"), run.stdout)
     assert "scripts/refresh --check" in scan(ROOT / "docs/reference/versions.md")[0].source
 
 
@@ -105,3 +107,38 @@ def test_a_turn_that_fails_is_no_recording(
     monkeypatch.setattr(recording_codex, "_config", lambda codex, url: "[otel]\nexporter = 1\n")
     assert refreshing.main(["--check"]) == 2
     assert "ended with 1" in capsys.readouterr().err
+
+
+@pytest.mark.network
+def test_the_newest_codex_is_pinned_by_one_command(tmp_path: Path) -> None:
+    """What `./scripts/refresh --newest` does first, in a copy of the lock with an older pin."""
+    older = (ROOT / "package.json").read_text(encoding="utf-8").replace(pinned_codex(), "0.150.0")
+    (tmp_path / "package.json").write_text(older, encoding="utf-8")
+    for name in ("package-lock.json", ".npmrc"):
+        shutil.copy(ROOT / name, tmp_path)
+    refreshing.pin_newest(tmp_path)
+    package, lock = (
+        json.loads((tmp_path / name).read_text(encoding="utf-8"))
+        for name in ("package.json", "package-lock.json")
+    )
+    newest = package["devDependencies"]["@openai/codex"]
+    assert Version.parse(newest) >= Version.parse(pinned_codex())
+    platforms = {
+        f"{newest}-{system}-{processor}"
+        for system in ("darwin", "linux", "win32")
+        for processor in ("arm64", "x64")
+    }
+    locked = {each["version"]: each for path, each in lock["packages"].items() if "@openai/codex" in path}
+    assert locked.keys() == {newest} | platforms
+    assert all(each["integrity"].startswith("sha512-") for each in locked.values())
+    assert "resolved" not in json.dumps(lock)
+
+
+@pytest.mark.codex
+def test_the_pinned_codex_has_its_host_for_code_mode_beside_it() -> None:
+    assert (find_codex().parent / "codex-code-mode-host").is_file()
+
+
+def test_the_variable_names_the_codex_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEX_LANGFUSE_CODEX", "/opt/codex/bin/codex")
+    assert find_codex() == Path("/opt/codex/bin/codex")

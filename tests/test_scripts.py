@@ -120,7 +120,7 @@ def test_setup_says_what_is_missing(tmp_path: Path) -> None:
 def test_setup_refuses_an_unknown_part() -> None:
     result = run("scripts/setup", "everything")
     assert result.returncode == 2
-    assert "say site, quick or all" in result.stderr
+    assert "say site, quick, codex or all" in result.stderr
 
 
 @pytest.mark.parametrize("lock", ["requirements/all.lock", "requirements/site.lock", "package-lock.json"])

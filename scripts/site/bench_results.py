@@ -10,11 +10,12 @@ import platform
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import tomlkit
+
+from hooks.tested_with import pinned_codex
 
 FILE = Path(__file__).with_name("bench-results.toml")
 
@@ -54,7 +55,7 @@ def save(file: Path, name: str, pairs: Mapping[str, Pair], numbers: Mapping[str,
         "date": datetime.date.today(),
         "machine": machine(),
         "python": platform.python_version(),
-        "codex": version("openai-codex-cli-bin"),
+        "codex": pinned_codex(),
         "numbers": dict(numbers),
         "pairs": {
             key: {

@@ -28,8 +28,8 @@ import recordings
 from bench_results import Pair
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall, running_scripted_model
-from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.mock.faults import Fault
+from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.mock.server import running_mock
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Policy
@@ -331,7 +331,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="|".join(BENCHMARKS))
     parser.add_argument("--save", action="store_true", help="keep what was measured")
     parser.add_argument(
-        "--file", type=Path, default=bench_results.FILE, help="where to keep it; scripts/site/bench-results.toml"
+        "--file",
+        type=Path,
+        default=bench_results.FILE,
+        help="where to keep it; scripts/site/bench-results.toml",
     )
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHMARKS)

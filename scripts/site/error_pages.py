@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from codex_langfuse.check.catalogue import Language, Mistake, Severity, catalogue
 from codex_langfuse.keys.credentials import TRACES_HEADERS
-from codex_langfuse.mock.langfuse.read_api import VERSION
+from hooks import tested_with
 
 _KEYS = {TRACES_HEADERS: "Authorization=Basic%20cGstbGYt…"}
 _FENCE_SETTINGS = ("fails", "strict", "prints", "answers", "arrives", "drops", "leaks")
@@ -25,7 +25,6 @@ class _Phrases:
     description: str
     title: str
     introduction: str
-    run_with: str
     keys: str
     head: str
     labels: Mapping[str, str]
@@ -43,7 +42,6 @@ _PHRASES: Mapping[Language, _Phrases] = {
             "Every mistake that `codex-langfuse check` knows. Each is made here, with the real Codex,\n"
             "so that you see what comes of it. Search this page for the words you see."
         ),
-        run_with="*Run with Codex {codex}. The answers are those of Langfuse {langfuse}.*",
         keys="Unless an example says otherwise, the key is in the environment:",
         head="| You see | Mistake | Kind |",
         labels={"symptom": "Symptom", "cause": "Cause", "check": "Check", "mend": "Mend"},
@@ -68,7 +66,6 @@ _PHRASES: Mapping[Language, _Phrases] = {
             "`codex-langfuse check` 能发现的每一个错误都列在这里，并且都用真实的 Codex 重现过，"
             "结果一目了然。用你看到的文字在本页搜索即可。"
         ),
-        run_with="*以 Codex {codex} 实际运行；应答与 Langfuse {langfuse} 一致。*",
         keys="除非示例另有说明，密钥都在环境变量里：",
         head="| 你看到的 | 错误 | 类别 |",
         labels={"symptom": "症状", "cause": "原因", "check": "检查", "mend": "解决"},
@@ -89,9 +86,9 @@ _PHRASES: Mapping[Language, _Phrases] = {
 }
 
 
-def render_errors(language: Language, codex: str) -> str:
-    """Return the page in Markdown; ``codex`` is the version that its examples are run with."""
-    return "\n".join(_lines(language, codex))
+def render_errors(language: Language) -> str:
+    """Return the page in Markdown."""
+    return "\n".join(_lines(language))
 
 
 def render_symptoms(language: Language, page: str) -> str:
@@ -108,11 +105,11 @@ def _symptoms(language: Language, page: str = "") -> Iterator[str]:
         yield f"| {shown} | [{title}]({page}#{mistake.id}) | {phrases.severities[mistake.severity]} |"
 
 
-def _lines(language: Language, codex: str) -> Iterator[str]:
+def _lines(language: Language) -> Iterator[str]:
     phrases = _PHRASES[language]
     yield from ("---", f"description: {_yaml(phrases.description)}", "---", "")
     yield from (f"# {phrases.title} {{ #errors }}", "", phrases.introduction, "")
-    yield from (phrases.run_with.format(codex=codex, langfuse=VERSION[4]), "")
+    yield from (tested_with.MARK, "")
     yield from _symptoms(language)
     yield from ("", phrases.keys, "", *_bash(_exports(_KEYS)), "")
     group, exported = "", dict(_KEYS)

@@ -8,12 +8,10 @@
 """
 
 import re
-from importlib.metadata import version
 from pathlib import Path
 
 import translations
 from error_pages import render_errors
-
 from page_tables import TABLES
 
 ERRORS = "reference/errors.md"
@@ -23,12 +21,11 @@ _GENERATED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -
 
 def generated_files() -> dict[Path, str]:
     """Return every file that holds something generated, with the text that it should have."""
-    codex = version("openai-codex-cli-bin")
-    errors = render_errors("en", codex)
+    errors = render_errors("en")
     pin = f"---\ntranslates: {translations.fingerprint(errors)}\n"
     files = {
         translations.english(ERRORS): errors,
-        translations.chinese(ERRORS): render_errors("zh", codex).replace("---\n", pin, 1),
+        translations.chinese(ERRORS): render_errors("zh").replace("---\n", pin, 1),
     }
     for page in translations.english_pages():
         for language, file in (("en", translations.english(page)), ("zh", translations.chinese(page))):

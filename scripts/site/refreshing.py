@@ -1,6 +1,7 @@
-"""What ``scripts/refresh`` does: record a Codex, compare, store, regenerate, show."""
+"""What ``scripts/refresh`` does: pin and record a Codex, compare, store, regenerate, show."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from pathlib import Path
 from google.protobuf.json_format import ParseDict
 
 import recordings
-from codex_langfuse.codex.binary import CodexNotFoundError, codex_version, find_codex
+from codex_langfuse.codex.binary import CHOSEN, CodexNotFoundError, codex_version, find_codex
 from codex_langfuse.codex.versions import Version
 from recorded_names import ON_EVERY_SPAN, Name, names, names_in
 from recording_codex import RecordingError, record, write
@@ -70,6 +71,16 @@ def _lines(only: frozenset[Name], elsewhere: frozenset[Name]) -> Iterable[str]:
             yield f"{kind} {what}: {attribute[0]}"
 
 
+def pin_newest(folder: Path) -> None:
+    """Pin npm's newest Codex in the package.json and package-lock.json of ``folder``, without installing it.
+
+    Raises:
+        subprocess.CalledProcessError: npm could not; it has said why on stderr.
+    """
+    wanted = ("--package-lock-only", "--save-dev", "--save-exact", "@openai/codex@latest")
+    subprocess.run(["npm", "install", "--no-progress", *wanted], cwd=folder, check=True, stdout=sys.stderr)
+
+
 def _check(binary: Path, codex: Version, base: str) -> int:
     stored = names(base)
     _, found = recorded(binary, codex, stored)
@@ -95,12 +106,14 @@ def _refresh(binary: Path, codex: Version, base: str, anew: bool) -> int:
         print(f"Wrote {file.relative_to(ROOT)}. Against {base}:", *(lines or ["the same names"]), sep="\n")
     # In a process of its own: this one has read the recordings as they were.
     subprocess.run([sys.executable, ROOT / "scripts/site/generate_pages.py"], check=True)
-    examples = subprocess.run([ROOT / "scripts/test", "update"], check=False)
+    environment = os.environ | {CHOSEN: str(binary)}
+    examples = subprocess.run([ROOT / "scripts/test", "update"], check=False, env=environment)
+    drawn = subprocess.run([sys.executable, ROOT / "scripts/site/terminal_recording.py"], env=environment)
     print("\nWhat changed:", flush=True)
     subprocess.run(["git", "--no-pager", "diff", "--stat"], cwd=ROOT, check=True)
     subprocess.run(["git", "--no-pager", "diff", "--unified=0", "--", "docs"], cwd=ROOT, check=True)
     print("\nNow: src/codex_langfuse/versions.toml, the Chinese pages' pins, ./scripts/test.")
-    return examples.returncode
+    return examples.returncode or drawn.returncode
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -108,7 +121,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/refresh", description="Record a Codex, compare, regenerate."
     )
-    parser.add_argument("--codex", type=Path, metavar="PATH", help="the program; default: the pinned one")
+    program = parser.add_mutually_exclusive_group()
+    program.add_argument("--codex", type=Path, metavar="PATH", help="the program; default: the pinned one")
+    program.add_argument("--newest", action="store_true", help="pin npm's newest first")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--check", action="store_true", help="change nothing; exit status 1 if anything differs"
@@ -116,6 +131,9 @@ def main(arguments: list[str] | None = None) -> int:
     mode.add_argument("--anew", action="store_true", help="store the recording though its names are the same")
     options = parser.parse_args(arguments)
     try:
+        if options.newest:
+            pin_newest(ROOT)
+            subprocess.run([ROOT / "scripts/setup", "codex"], check=True)
         binary = options.codex or find_codex()
         codex = Version.parse(codex_version(binary))
         base = compared_with(codex)

@@ -19,8 +19,8 @@ from playwright.sync_api import sync_playwright
 
 import recordings
 from codex_langfuse.mock.server import RunningMock, running_mock
-from relay_documented import relayed
 from codex_langfuse.relay.policy import Policy
+from relay_documented import relayed
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs/assets/images"

@@ -19,10 +19,11 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from harness.fences.executors import EXECUTORS, FenceFailedError, expect
-from harness.fences.pages import DOCS, twin, twin_of
+from harness.fences.pages import DOCS, twin_of
 from harness.fences.placeholders import filled_in
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import Fence, scan
+from hooks.tested_with import tested_with
 from terminal_drawing import Caption, Command, File, Scene, Words, drawing
 
 PAGE = DOCS / "quickstart.md"
@@ -41,7 +42,6 @@ END = {
 
 _TAB = re.compile(r'^=== "')
 _HEADING = re.compile(r"^## (?P<text>.+) \{ #(?P<id>[\w-]+) \}$")
-_VERSIONS = re.compile(r"^\*(?P<text>[^*].*Codex.*Langfuse.*)\*$", re.M)
 _MARKUP = re.compile(r"\*\*|`|\[(?P<words>[^\]]*)\]\([^)]*\)")
 
 
@@ -124,8 +124,7 @@ def _is_whole(command: str) -> bool:
 
 def drawn(language: str) -> str:
     """Return the SVG for ``language``: what ``record`` proves, as the pages show it."""
-    page = PAGE if language == "en" else twin(PAGE)
-    versions = _VERSIONS.search(page.read_text(encoding="utf-8"))["text"]
+    versions = tested_with(language).strip("*")
     return drawing(list(map(_scene, steps())), Words(language, TITLE[language], END[language], versions))
 
 

@@ -105,9 +105,7 @@ def _status() -> int:
             stale += 1
             print(f"{word:9} {page}")
     if stale:
-        print(
-            f"\n{stale} of {len(english_pages())} pages. See what changed: scripts/translations diff PAGE"
-        )
+        print(f"\n{stale} of {len(english_pages())} pages. See what changed: scripts/translations diff PAGE")
     return 1 if stale else 0
 
 

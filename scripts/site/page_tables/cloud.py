@@ -5,10 +5,10 @@ November 2026).
 """
 
 import recordings
-from relay_documented import relayed
 from codex_langfuse.relay.policy import Policy
 from exported_spans import Span, spans_in
 from page_tables.markdown import table
+from relay_documented import relayed
 
 #: The Codex whose turns are counted, and the pieces of the streamed answer in the second row.
 VERSION, PIECES = "0.163.0", 300

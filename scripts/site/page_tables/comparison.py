@@ -11,8 +11,8 @@ import recordings
 from codex_langfuse.codex import versions
 from codex_langfuse.mock.langfuse.observations import observations_of
 from codex_langfuse.mock.langfuse.otlp import parse_protobuf
-from relayed_recordings import batches, relay
 from page_tables.markdown import table
+from relayed_recordings import batches, relay
 
 _FILE = Path(__file__).with_name("comparison.toml")
 

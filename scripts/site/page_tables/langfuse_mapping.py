@@ -18,6 +18,7 @@ from codex_langfuse.codex.telemetry import SPANS, WANTED
 from codex_langfuse.mock.langfuse.legacy_read_api import observations_of_rows, traces_of
 from codex_langfuse.mock.langfuse.observations import flat_metadata, observations_of
 from codex_langfuse.mock.langfuse.otlp import parse_protobuf
+from hooks.tested_with import pinned_codex
 from page_tables.markdown import mark, table
 from page_tables.relay_fields import (
     EVERY,
@@ -28,7 +29,6 @@ from page_tables.relay_fields import (
     relayed_fields,
     shown_by,
 )
-from page_tables.versions import verified
 
 Attributes = Mapping[str, Any]
 _START = 1_795_425_366_000_000_000
@@ -617,7 +617,7 @@ def codex_spans(language: str) -> str:
         "en": ["Span", "Observations", "Type", "Model", "Usage"],
         "zh": ["span", "observation 数", "类型", "模型", "用量"],
     }[language]
-    turn = _turn(verified()["codex"]["pinned"])
+    turn = _turn(pinned_codex())
     told = [each for each in turn if each["type"] != "SPAN" or each["usageDetails"]]
     rest = ("input", "output", "sessionId", "userId", "costDetails")
     _demand(
@@ -825,7 +825,7 @@ _INVENTED: tuple[tuple[dict[str, str], bool, Attributes, bool, str], ...] = (
         "0, $0",
     ),
     (
-        {"en": "`cost_details` `{\"total\":0}`", "zh": "`cost_details` 为 `{\"total\":0}`"},
+        {"en": '`cost_details` `{"total":0}`', "zh": '`cost_details` 为 `{"total":0}`'},
         True,
         {"langfuse.observation.cost_details": '{"total":0}'},
         False,

@@ -3,9 +3,9 @@
 from functools import cache
 
 import recordings
-from relay_documented import versions_table, what_leaves
 from exported_spans import spans_in
 from page_tables.markdown import mark, table
+from relay_documented import versions_table, what_leaves
 
 #: A ChatGPT login, an MCP server, prompts and answers logged: all that Codex can tell of a person.
 TELLTALE = "0.169.0-privacy-lup_true_agentresp"

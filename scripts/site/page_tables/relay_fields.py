@@ -17,9 +17,9 @@ import recordings
 from codex_langfuse.codex.telemetry import SPANS, WANTED
 from codex_langfuse.mock.langfuse.observations import flat_metadata, observations_of
 from codex_langfuse.mock.langfuse.otlp import parse_protobuf
-from relay_documented import Batch, relayed
 from codex_langfuse.relay.policy import Content, Policy, User
 from recorded_names import Name, event_name
+from relay_documented import Batch, relayed
 
 #: A turn with nearly every event: a ChatGPT login, an MCP server, prompts and answers logged.
 RECORDING = "0.169.0-privacy-lup_true_agentresp"

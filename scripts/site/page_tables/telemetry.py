@@ -10,11 +10,11 @@ from typing import Any
 
 import recordings
 from codex_langfuse.codex.versions import Version
+from hooks.tested_with import pinned_codex
 from page_tables.markdown import table
 from page_tables.recorded_since import since_recorded
 from page_tables.relay_fields import MADE_BY_HAND
 from page_tables.tracked_events import EVENTS, ON_SPANS_ALONE
-from page_tables.versions import verified
 from recorded_names import ON_EVERY_SPAN, Name, records
 
 _TYPES = {
@@ -236,7 +236,7 @@ def spans(group: str, language: str) -> str:
 
 def other_spans(language: str) -> str:
     """Return every other span of the simple turn: how many of each, with the pinned and the newest Codex."""
-    pinned, newest = verified()["codex"]["pinned"], list(recordings.simple_turns())[-1]
+    pinned, newest = pinned_codex(), list(recordings.simple_turns())[-1]
     told = {name for group in _SPANS.values() for name in group}
     counts: dict[str, Counter[str]] = {}
     for codex in (pinned, newest):

@@ -13,6 +13,7 @@ from typing import Any
 import codex_langfuse
 import recordings
 from codex_langfuse.codex.versions import OTEL_KEYS, Version
+from hooks.tested_with import pinned_codex
 from page_tables.markdown import table
 from recorded_names import names
 
@@ -63,7 +64,7 @@ def recorded_bounds(change: dict[str, Any]) -> tuple[str, str] | None:
 
 def verified_versions(language: str) -> str:
     """Return the versions that this documentation was run with."""
-    codex, langfuse = verified()["codex"], verified()["langfuse"]
+    langfuse = verified()["langfuse"]
     recorded = {"en": ", ", "zh": "、"}[language].join(recordings.simple_turns())
     head, rows = {
         "en": (
@@ -71,8 +72,8 @@ def verified_versions(language: str) -> str:
             [
                 [
                     "Codex that every example is run with",
-                    codex["pinned"],
-                    "pinned in `requirements/all.lock`",
+                    pinned_codex(),
+                    "pinned in `package.json`, from npm",
                 ],
                 ["Codex recorded", recorded, "the same turn of each, in `tests/recordings/`"],
                 [
@@ -91,7 +92,7 @@ def verified_versions(language: str) -> str:
         "zh": (
             ["对象", "版本", "方式"],
             [
-                ["运行所有示例的 Codex", codex["pinned"], "在 `requirements/all.lock` 中锁定"],
+                ["运行所有示例的 Codex", pinned_codex(), "来自 npm，在 `package.json` 中锁定"],
                 ["录制过的 Codex", recorded, "各录制同一个轮次，存于 `tests/recordings/`"],
                 ["模拟服务的应答取自 Langfuse", langfuse["answers"], "从自托管的服务器录得"],
                 ["Langfuse 3（仅读取）", langfuse["legacy"], "4.16.0 打开旧表之后的应答"],

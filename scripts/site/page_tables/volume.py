@@ -4,10 +4,10 @@ from functools import cache
 
 import bench_results
 import recordings
-from relay_documented import relayed
 from codex_langfuse.relay.policy import Policy
 from exported_spans import Span, spans_in
 from page_tables.markdown import table
+from relay_documented import relayed
 
 # The oldest Codex that is recommended, one between, and the newest recorded ones.
 _VERSIONS = ("0.130.0", "0.150.0", "0.163.0", "0.169.0")

@@ -1,0 +1,39 @@
+"""The line of a page that says which versions its examples were run with.
+
+A page holds the mark ``<!-- tested-with -->`` where the line belongs. The version of Codex is the one pinned in
+package.json, that of Langfuse stands in ``versions.toml``.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
+
+MARK = "<!-- tested-with -->"
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+_LINES = {
+    "en": "*Tested with Codex {codex} and Langfuse {langfuse}.*",
+    "zh": "*本页示例用 Codex {codex} 实际运行，由模拟服务按 Langfuse {langfuse} 应答。*",
+}
+
+
+def pinned_codex() -> str:
+    """Return the version of Codex that package.json pins."""
+    package = json.loads((_ROOT / "package.json").read_text(encoding="utf-8"))
+    return package["devDependencies"]["@openai/codex"]
+
+
+def tested_with(language: str) -> str:
+    """Return the line in Markdown; ``language`` is ``en`` or ``zh``."""
+    versions = tomllib.loads((_ROOT / "src/codex_langfuse/versions.toml").read_text(encoding="utf-8"))
+    return _LINES[language].format(codex=pinned_codex(), langfuse=versions["langfuse"]["answers"])
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the line in place of its mark."""
+    return markdown.replace(MARK, tested_with(config.plugins["i18n"].current_language))
