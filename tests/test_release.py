@@ -30,7 +30,7 @@ def test_the_changelog_tells_version_day_and_status(docs, language: str) -> None
 @pytest.mark.parametrize(
     "name",
     [
-        *("lock", "refresh", "bench", "test", "site/screenshots.py", "site/terminal_recording.py"),
+        *("lock", "refresh", "bench", "test", "site/screenshots.py"),
         "site/generate_pages.py",
     ],
 )

@@ -246,12 +246,13 @@ def bench_relay(measured: Measured) -> None:
 def _memory_of_open_conversations(count: int) -> int:
     """Return the MiB that a process holds while ``count`` conversations are open."""
     program = (
-        "import resource, sys; sys.path.insert(0, 'scripts/site'); import benchmarks;"
+        "import resource, benchmarks;"
         f"benchmarks.open_conversations({count});"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
+    here = Path(__file__).parent
     run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=True
     )
     return int(run.stdout)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from codex_langfuse.pages import page_url
 
@@ -74,7 +74,7 @@ def catalogue() -> dict[str, Mistake]:
     return {entry["id"]: _mistake(entry) for entry in entries}
 
 
-def _mistake(entry: dict) -> Mistake:
+def _mistake(entry: dict[str, Any]) -> Mistake:
     example = dict(entry["example"])
     example["also"] = tuple(example.get("also", ()))
     words: dict[Language, Words] = {"en": Words(**entry["en"]), "zh": Words(**entry["zh"])}

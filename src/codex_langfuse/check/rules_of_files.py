@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from operator import methodcaller
 from typing import Any
 
 from codex_langfuse.check.findings import Finding, Place, edit
@@ -260,7 +261,7 @@ def _missing_fields(setup: Setup) -> Iterator[Finding]:
                 place,
                 f"`{dotted(exporter.path)}` has none.",
                 'protocol = "binary"',
-                edit(lambda draft, where=where: draft.set(where, "binary")) if file else None,
+                edit(methodcaller("set", where, "binary")) if file else None,
             )
 
 
@@ -315,7 +316,7 @@ def _mixed_profile(setup: Setup) -> Iterator[Finding]:
                 place_in(profile, ("otel", mine)),
                 f"{signal} go to {where}, as {file.path} says.",
                 f'{other} = "none"',
-                edit(lambda draft, other=other: draft.set(("otel", other), "none")),
+                edit(methodcaller("set", ("otel", other), "none")),
             )
 
 

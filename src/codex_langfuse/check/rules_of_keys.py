@@ -4,6 +4,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from codex_langfuse.check.authorization import mistake_in
 from codex_langfuse.check.findings import Finding, Place, edit
@@ -214,7 +215,7 @@ def _visible_to_commands(setup: Setup) -> Iterator[Finding]:
             )
 
 
-def _hidden(policy: Mapping, name: str) -> bool:
+def _hidden(policy: Mapping[str, Any], name: str) -> bool:
     if policy.get("inherit") in ("core", "none"):
         return True
     only = policy.get("include_only")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from operator import methodcaller
 
 from codex_langfuse.check.daemons import Daemon
 from codex_langfuse.check.findings import Finding, Place, edit
@@ -77,7 +78,7 @@ def _environment(setup: Setup) -> Iterator[Finding]:
                     setup.place(path),
                     f"It is {value!r}.",
                     f"{literal(name)} = {literal(right)}",
-                    edit(lambda draft, path=path, right=right: draft.set(path, right)),
+                    edit(methodcaller("set", path, right)),
                 )
             return
     named = setup.get(("otel", "environment"))

@@ -64,7 +64,7 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
     headers = {header.name: header.value for header in setup.headers(exporter) if is_sent(header)}
     headers["content-type"] = "application/x-protobuf"
     try:
-        encoded = {name: value.encode("utf-8") for name, value in headers.items()}
+        encoded = {name.encode(): value.encode("utf-8") for name, value in headers.items()}
         with httpx.Client(
             verify=_trust(setup, exporter), timeout=timeout, follow_redirects=True, max_redirects=5
         ) as client:

@@ -167,9 +167,8 @@ class Setup:
         """Tell whether Codex sends its metrics to OpenAI, as it does by default."""
         if self.version is not None and self.version < versions.METRICS_BY_DEFAULT:
             return False
-        return self.get(("otel", "metrics_exporter"), "statsig") == "statsig" and self.get(
-            ("analytics", "enabled"), True
-        )
+        analytics = bool(self.get(("analytics", "enabled"), True))
+        return analytics and self.get(("otel", "metrics_exporter"), "statsig") == "statsig"
 
 
 def cloud_hosts() -> set[str]:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 # Every model call costs the same, so that pages can quote the numbers.
-USAGE = {
+USAGE: Mapping[str, Any] = {
     "input_tokens": 1200,
     "input_tokens_details": {"cached_tokens": 1000},
     "output_tokens": 50,
@@ -168,7 +168,8 @@ def _current_turn(history: list[dict[str, Any]]) -> tuple[str, list[str]]:
 
     What Codex itself adds in the user's name (environment, notices of sub-agents) is a tagged text.
     """
-    prompt, outputs = "", []
+    prompt = ""
+    outputs: list[str] = []
     for item in history:
         if item["type"] == "message" and item["role"] == "user":
             text = "".join(part.get("text", "") for part in item["content"])
@@ -237,7 +238,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay silent about a Codex that left before it had its answer."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
@@ -280,11 +281,14 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def running_scripted_model(scenario: str | Scenario = "plain turn") -> Iterator[ScriptedModel]:
     """Serve ``scenario`` on a free loopback port for as long as the ``with`` block lasts."""
-    handler = type("Handler", (_Handler,), {})
-    server = _Server(("127.0.0.1", 0), handler)
+
+    class Handler(_Handler):
+        pass
+
+    server = _Server(("127.0.0.1", 0), Handler)
     model = ScriptedModel(f"http://127.0.0.1:{server.server_port}/v1", Scenario(()))
     model.play(scenario)
-    handler.model = model
+    Handler.model = model
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

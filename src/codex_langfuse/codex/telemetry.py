@@ -252,14 +252,15 @@ def _unread_traces() -> Any:
         syntax="proto3",
         dependency=["opentelemetry/proto/resource/v1/resource.proto"],
     )
-    for message, fields in {
+    messages: dict[str, list[tuple[str, int, FieldDescriptorProto.Label.ValueType, str | None]]] = {
         "Traces": [("resource_spans", 1, kind.LABEL_REPEATED, ".codex_langfuse.unread.ResourceSpans")],
         "ResourceSpans": [
             ("resource", 1, kind.LABEL_OPTIONAL, ".opentelemetry.proto.resource.v1.Resource"),
             ("scope_spans", 2, kind.LABEL_REPEATED, ".codex_langfuse.unread.ScopeSpans"),
         ],
         "ScopeSpans": [("spans", 2, kind.LABEL_REPEATED, None)],
-    }.items():
+    }
+    for message, fields in messages.items():
         described = file.message_type.add(name=message)
         for name, number, label, type_name in fields:
             field = described.field.add(name=name, number=number, label=label)

@@ -103,7 +103,7 @@ def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
     from codex_langfuse.check.fixing import fixes
     from codex_langfuse.commands.changing import Change, apply_change, make_private
 
-    fixed = []
+    fixed: list[Finding] = []
     found = list(fixes(setup))
     for fix in found:
         notes = tuple(f"mends: {finding.mistake.words['en'].title}" for finding in fix.mended)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -147,7 +147,7 @@ def config(
     )
 
 
-def _below(profile: str | None) -> dict:
+def _below(profile: str | None) -> dict[str, Any]:
     """Return what config.toml says, which Codex reads below a profile; nothing when it cannot be read."""
     from codex_langfuse.configuration.config_files import config_path, read_config
 
@@ -174,7 +174,7 @@ def _wish(
     environment: str | None,
     user: str | None,
     tags: tuple[str, ...],
-    data: dict,
+    data: dict[str, Any],
 ) -> "tuple[Wish, list[str]]":
     from codex_langfuse.configuration.routes import Wish, read_endpoint
     from codex_langfuse.keys.credentials import CredentialsError, read_base_url
@@ -210,7 +210,7 @@ def _wish(
         wrong_usage(str(error))
 
 
-def _known_base_url(data: dict, notes: list[str]) -> str:
+def _known_base_url(data: dict[str, Any], notes: list[str]) -> str:
     """Find the address that was not given: in the environment, in the file, or else the EU's."""
     from codex_langfuse.configuration.edit import value_at
     from codex_langfuse.keys.credentials import TRACES_PATH, base_url_in

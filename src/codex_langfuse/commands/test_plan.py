@@ -15,7 +15,7 @@ from codex_langfuse.commands.messages import error, note, tell, wrong_usage
 from codex_langfuse.pages import page_url
 
 if TYPE_CHECKING:
-    from codex_langfuse.testplan.definition import Case
+    from codex_langfuse.testplan.definition import Case, Language
     from codex_langfuse.testplan.results import Outcome, Result
     from codex_langfuse.testplan.running import Target
 
@@ -117,7 +117,7 @@ def _make(folder: Path) -> None:
         wrong_usage(f"--report: {folder} cannot be made: {failure.strerror or failure}")
 
 
-def _list(cases: "Sequence[Case]", language: str, *, as_json: bool) -> NoReturn:
+def _list(cases: "Sequence[Case]", language: "Language", *, as_json: bool) -> NoReturn:
     if as_json:
         rows = [
             {"number": case.number, "id": case.id, "group": case.group, "title": case.words[language].title}
@@ -136,7 +136,7 @@ def _run(
     langfuse_url: str | None,
     codex: Path | None,
     timeout: float,
-    language: str,
+    language: "Language",
     *,
     keep: bool,
     quiet: bool,
@@ -206,7 +206,7 @@ def _announce(target: "Target", cases: "Sequence[Case]", *, keep: bool) -> None:
 
 @contextmanager
 def _progress(
-    number: int, language: str, *, quiet: bool
+    number: int, language: "Language", *, quiet: bool
 ) -> "Iterator[Callable[[Case, Result | None], None]]":
     """Print a line for each result; on a terminal, show on stderr which case is being run."""
     from rich.console import Console
@@ -245,11 +245,11 @@ def _progress(
         yield show
 
 
-def _title(case: "Case", language: str) -> str:
+def _title(case: "Case", language: "Language") -> str:
     return case.words[language].title.replace("`", "")
 
 
-def _lines(result: "Result", language: str) -> list[str]:
+def _lines(result: "Result", language: "Language") -> list[str]:
     words = "passed" if result.passed else "FAILED"
     first = f"{result.case.number:2}  {words}  {result.seconds:5.1f} s  {_title(result.case, language)}"
     return [first, *(f"      {line}" for line in result.trouble(language))]
@@ -279,7 +279,7 @@ def _tell(outcome: "Outcome") -> None:
         tell(f"Traces that Langfuse has taken on to delete: {cleaning.deleted}, all that were sent.")
 
 
-def _write(folder: Path, outcome: "Outcome", language: str, *, quiet: bool) -> None:
+def _write(folder: Path, outcome: "Outcome", language: "Language", *, quiet: bool) -> None:
     from codex_langfuse.testplan.reports import write_reports
 
     try:

@@ -251,7 +251,7 @@ def literal(value: Any) -> str:
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list):
         return "[" + ", ".join(literal(item) for item in value) + "]"
-    return tomlkit.item(value).as_string()
+    return str(tomlkit.item(value).as_string())
 
 
 def value_at(data: Any, path: Iterable[str], default: Any = None) -> Any:

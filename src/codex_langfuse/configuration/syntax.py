@@ -306,7 +306,7 @@ class _Scanner:
                 raise self.error("the string is not closed", line_end if line_end >= 0 else len(self.text))
             end += 1
         self.at = end
-        return self._scalar(start)
+        return str(self._scalar(start))
 
     def _end_of_long_string(self, start: int, mark: str) -> int:
         end = start + 3
@@ -383,7 +383,7 @@ class _Scanner:
         return table.assignments[-1].value.end if table.assignments else len(self.text)
 
 
-class _Table(dict):
+class _Table(dict[str, Any]):
     """A table while it is built.
 
     ``closed`` (an inline table) takes nothing more; ``declared`` has had its ``[header]``; ``dotted`` was
@@ -393,7 +393,7 @@ class _Table(dict):
     closed = declared = dotted = False
 
 
-class _Tables(list):
+class _Tables(list[_Table]):
     """An array of tables, made by ``[[header]]``s."""
 
 
@@ -414,10 +414,11 @@ class _Tree:
             for assignment in section.assignments:
                 assignment.path = (*prefix, *assignment.names)
                 self._assign(table, assignment)
-        return _plain(root)
+        return {name: _plain(inner) for name, inner in root.items()}
 
     def _declare(self, root: _Table, section: Section) -> _Table:
-        table, path = root, []
+        table = root
+        path: list[str | int] = []
         names = [name for name in section.path if isinstance(name, str)]
         for name, start in zip(names[:-1], section.starts[:-1], strict=True):
             path.append(name)

@@ -292,7 +292,7 @@ def access_in(environment: Mapping[str, str], base_url: str | None = None) -> Ac
         check_key("public key", public_key, any_form=True)
         check_key("secret key", secret_key, any_form=True)
         authorization = basic_authorization(public_key, secret_key)
-        notes = ()
+        notes: tuple[str, ...] = ()
         if for_codex is not None and for_codex != authorization:
             notes = (f"{TRACES_HEADERS} holds another header than these keys make, and Codex sends that one",)
         return Access(url, authorization, "LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY", url.notes + notes)

@@ -146,7 +146,7 @@ class _Langfuse:
                 self._mock.store.sent(request)
                 return
             await asyncio.sleep(fault.delay)
-        answer = fault.answer() if fault is not None else None
+        answer: Answer | Accepted | None = fault.answer() if fault is not None else None
         if answer is None:
             answer = TOO_LARGE if body is None else await self._answer(request)
         if isinstance(answer, Accepted):

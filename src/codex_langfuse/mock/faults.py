@@ -1,6 +1,7 @@
 """Faults on request: the troubles a sender must live with, played by the mock."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +56,7 @@ class Fault:
     def parse(cls, text: str) -> "Fault":
         """Read ``status=429,retry-after=17,times=2`` or ``hang``; raises ``ValueError`` otherwise."""
         values: dict[str, object] = {}
-        readers = {
+        readers: dict[str, Callable[[str], object]] = {
             "status": int,
             "retry-after": int,
             "delay": float,

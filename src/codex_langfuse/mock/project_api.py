@@ -285,7 +285,8 @@ def _get_items(call: Call) -> Answer:
     query = parse_query(call.query)
     if query.get("version"):
         return message(501, "The mock keeps only the newest version of dataset items.")
-    wanted = {name: query[name] for name in ("sourceTraceId", "sourceObservationId") if name in query}
+    filters = ("sourceTraceId", "sourceObservationId")
+    wanted: dict[str, Any] = {name: query[name] for name in filters if name in query}
     if name := query.get("datasetName"):
         dataset = call.records.datasets.get(name) if isinstance(name, str) else None
         if dataset is None:

@@ -119,7 +119,7 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 0.1)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()  # type: ignore[attr-defined]
+            connection.transport.abort()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close at once: nobody is waited for, as uvicorn's own shutdown would."""

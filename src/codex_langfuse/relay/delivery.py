@@ -88,7 +88,7 @@ class BackOff:
 
     def seconds(self, failures: int) -> float:
         """Return how long to wait after ``failures`` of them, at least one."""
-        full = min(self.first * 2 ** min(failures - 1, 30), self.longest)
+        full = min(self.first * 2.0 ** min(failures - 1, 30), self.longest)
         return full / 2 + random.random() * full / 2
 
 
@@ -351,13 +351,14 @@ def _turns(number: int) -> str:
 
 
 def _words_of(error: httpx.HTTPError) -> str:
-    kind = {
+    kinds: dict[type[httpx.HTTPError], str] = {
         httpx.ConnectTimeout: "no connection within 10 seconds",
         httpx.ReadTimeout: "no answer within 30 seconds",
         httpx.ConnectError: "no connection",
         httpx.RemoteProtocolError: "it hung up",
         httpx.ReadError: "it hung up",
-    }.get(type(error), type(error).__name__)
+    }
+    kind = kinds.get(type(error), type(error).__name__)
     return f"{kind} ({error})" if str(error) else kind
 
 

@@ -120,9 +120,10 @@ def _is_export(message: Message) -> bool:
         record for each in message.resource_logs for scope in each.scope_logs for record in scope.log_records
     )
     record = next(records, None)
-    return bool(message.resource_logs) and (
-        record is None or all(field.field_number != 1 for field in UnknownFieldSet(record))
-    )
+    if record is None:
+        return bool(message.resource_logs)
+    unknown = UnknownFieldSet(record)
+    return all(unknown[place].field_number != 1 for place in range(len(unknown)))
 
 
 def _from_json(signal: Signal, body: bytes) -> ExportLogsServiceRequest | ExportTraceServiceRequest:

@@ -243,9 +243,11 @@ class Store:
 
     def next_due(self) -> float | None:
         """Return when the next turn that failed before may be tried again (seconds since 1970)."""
-        return self._database.execute(
+        due: float | None
+        (due,) = self._database.execute(
             "SELECT min(due) FROM outbox WHERE refusal IS NULL AND attempts > 0"
-        ).fetchone()[0]
+        ).fetchone()
+        return due
 
     def delivered(self, ids: Sequence[int], now: float) -> None:
         """Forget turns that the destination took."""
@@ -354,4 +356,4 @@ class Store:
         return self._number(f"PRAGMA {name}")
 
     def _number(self, query: str) -> int:
-        return self._database.execute(query).fetchone()[0]
+        return int(self._database.execute(query).fetchone()[0])

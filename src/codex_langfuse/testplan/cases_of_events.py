@@ -58,8 +58,8 @@ def conversation(stage: Stage, proof: Proof) -> None:
     proof.check("prompt_sent", right, told)
     length = metadata.get("prompt_length")
     hidden = bool(agent) and seen.only_numbers(agent.get("input"))
-    told = f"length {length}, input {agent.get('input')!r}"
-    proof.check("prompt_shown", hidden and str(length) == str(len(_PROMPT)), told)
+    input_shown = f"length {length}, input {agent.get('input')!r}"
+    proof.check("prompt_shown", hidden and str(length) == str(len(_PROMPT)), input_shown)
 
 
 def model(stage: Stage, proof: Proof) -> None:
@@ -102,9 +102,9 @@ def tools(stage: Stage, proof: Proof) -> None:
     proof.check("result_sent", len(results) == 2 and all(map(all, results.values())), results)
     told = {id_: (each.get("duration_ms"), each.get("exit_code")) for id_, each in shown.items()}
     durations = [(_number(duration),) for duration, _ in told.values()]
-    alike = [(_number(duration),) for (duration,) in results.values()]
+    sent = [(_number(duration),) for (duration,) in results.values()]
     codes = sorted(str(code) for _, code in told.values())
-    proof.check("result_shown", sorted(durations) == sorted(alike) and codes == ["0", "3"], told)
+    proof.check("result_shown", sorted(durations) == sorted(sent) and codes == ["0", "3"], told)
     levels = sorted(
         (str(_metadata(tool).get("exit_code")), tool["level"]) for tool in relayed.shown.of("TOOL")
     )

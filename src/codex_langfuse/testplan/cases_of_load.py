@@ -51,7 +51,7 @@ def recovery(stage: Stage, proof: Proof) -> None:
     relayed = stage.arrived(langfuse, turn, stage.wire.exchanges[before:])
     ids = {span.span_id for span in relayed.spans}
     left = _figures(state)
-    done = bool(left) and (left.delivered, left.waiting) == (1, 0)
+    done = left is not None and (left.delivered, left.waiting) == (1, 0)
     proof.check(
         "survives",
         ids and relayed.shown.ids == ids and done,

@@ -30,9 +30,8 @@ class Planted:
         """Make up new ones; the output's comes of the command and does not stand in it."""
         token = secrets.token_hex(4)
         names = ("prompt", "answer", "command", "output", "instructions", "file")
-        words = [f"planted-{name}-{token}" for name in names]
-        words[3] = words[3].upper()
-        return cls(*words, key=f"sk-lf-planted-{token}")
+        prompt, answer, command, output, instructions, file = (f"planted-{name}-{token}" for name in names)
+        return cls(prompt, answer, command, output.upper(), instructions, file, f"sk-lf-planted-{token}")
 
     @property
     def words(self) -> tuple[str, ...]:

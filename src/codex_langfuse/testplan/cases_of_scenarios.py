@@ -1,7 +1,9 @@
 """Cases: each deployment scenario delivers a whole turn."""
 
 import re
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from codex_langfuse.codex.scripted_model import USAGE
 from codex_langfuse.codex.versions import Version
@@ -145,11 +147,11 @@ def _takes_otel(version: str) -> bool:
         return False
 
 
-def _tokens(observation: dict) -> int:
-    return (observation.get("usageDetails") or {}).get("total", 0)
+def _tokens(observation: dict[str, Any]) -> int:
+    return int((observation.get("usageDetails") or {}).get("total", 0))
 
 
-PLAYERS = {
+PLAYERS: dict[str, Callable[[Stage, Proof], None]] = {
     "scenario-cloud-eu": partial(cloud, configurations.CLOUD_EU),
     "scenario-cloud-us": partial(cloud, configurations.CLOUD_US),
     "scenario-docker": docker,

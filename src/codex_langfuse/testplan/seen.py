@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from codex_langfuse.testplan.reading import NAMES
 from codex_langfuse.testplan.sent import spans_in
@@ -63,7 +64,7 @@ def only_numbers(value: object) -> bool:
 
 def arrived(
     langfuse: Langfuse, turn: Turn, session: str, fields: str = NAMES, **filters: str
-) -> tuple[bool, str, list[dict]]:
+) -> tuple[bool, str, list[dict[str, Any]]]:
     """Wait until Langfuse shows all spans of a direct turn: whether it does, in words, the observations."""
     exports = turn.exports(langfuse.address)
     span_ids, trace_ids = ids_of(exports)

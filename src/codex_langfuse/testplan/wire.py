@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -144,15 +145,18 @@ def running_wire(folder: Path) -> Iterator[Wire]:
     authority = trustme.CA(organization_name="codex-langfuse test plan")
     file = folder / "wire-authority.pem"
     authority.cert_pem.write_to_path(str(file))
-    handler = type("Handler", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+    class Handler(_Handler):
+        pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.block_on_close = False
     wire = Wire(f"http://127.0.0.1:{server.server_port}", file)
-    handler.wire, handler.contexts = wire, _Contexts(authority)
+    Handler.wire, Handler.contexts = wire, _Contexts(authority)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     with httpx.Client(timeout=60) as client:
-        handler.client = client
+        Handler.client = client
         thread.start()
         try:
             yield wire
@@ -272,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _name_in(connection: ssl.SSLSocket) -> str | None:
-    certificate = connection.getpeercert() or {}
+    certificate: dict[str, Any] = connection.getpeercert() or {}
     names = [value for kind, value in certificate.get("subjectAltName", ()) if kind in ("DNS", "email")]
     subject = [
         value for group in certificate.get("subject", ()) for name, value in group if name == "commonName"

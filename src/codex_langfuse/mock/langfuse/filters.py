@@ -215,7 +215,7 @@ def check_condition(checks: Checks, path: Path, item: Any) -> None:
 
 
 def _check_value(checks: Checks, path: Path, kind: str, item: dict[str, Any]) -> None:
-    value = item.get("value")
+    value: Any = item.get("value")
     received = "undefined" if "value" not in item else kind_of(value)
     if kind == "datetime":
         if read_date(value) is None:
@@ -267,7 +267,8 @@ def _refused(text: str) -> InvalidQueryError:
 
 
 def _condition(item: dict[str, Any]) -> Condition:
-    name, kind, sign, wanted = item["column"], item["type"], item["operator"], item.get("value")
+    name, kind, sign = item["column"], item["type"], item["operator"]
+    wanted: Any = item.get("value")
     column = _COLUMNS.get(name)
     if column is None:
         raise _refused(f"Column {name} does not match a UI / CH table mapping.")

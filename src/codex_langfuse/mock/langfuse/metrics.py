@@ -231,7 +231,7 @@ def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
     text = checks.text(["query"], parameters.get("query"), required=True)
     checks.refuse_if_any()
     try:
-        query = parse_json(text or "")
+        query: dict[str, Any] = parse_json(text or "")
     except ValueError as error:
         raise _refused("Invalid JSON in query parameter") from error
     if not isinstance(query, dict):
@@ -465,7 +465,8 @@ def _bucket(query: dict[str, Any]) -> Callable[[int], str] | None:
 
 
 def _condition(view: _View, item: dict[str, Any]) -> Callable[[Row], bool]:
-    column, kind, sign, wanted = item["column"], item["type"], item["operator"], item.get("value")
+    column, kind, sign = item["column"], item["type"], item["operator"]
+    wanted: Any = item.get("value")
     if column in view.left_out or column == "metadata" or column not in view.dimensions:
         known = column in view.left_out or column in ("metadata", "timestamp", "start_time")
         if known or column.endswith("Name"):

@@ -122,7 +122,7 @@ def _python_sdk_before_3_4(
 
 def _is_later_than_3_3(version: Any) -> bool:
     found = re.match(r"(\d+)(?:\.(\d+))?", version) if isinstance(version, str) else None
-    return bool(found) and (int(found[1]), int(found[2] or 0)) > (3, 3)
+    return found is not None and (int(found[1]), int(found[2] or 0)) > (3, 3)
 
 
 def _by_value(key: str, types: dict[str, str]) -> _Rule:

@@ -197,7 +197,7 @@ def _plain_value(value: Any) -> Any:
     return stringify(value)
 
 
-def _plain_integer(value: Any) -> int | float | None:
+def _plain_integer(value: Any) -> Any:
     if isinstance(value, str):
         as_number = to_number(value)
         return None if math.isnan(as_number) else as_number

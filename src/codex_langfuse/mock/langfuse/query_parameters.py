@@ -137,7 +137,7 @@ class Checks:
         value: Any,
         default: int,
         *,
-        least: int = 0,
+        least: float = 0,
         inclusive: bool = True,
         most: int | None,
     ) -> int:
@@ -167,7 +167,7 @@ class Checks:
         return default
 
 
-def _size(size: str, bound: str, limit: int, sign: str, inclusive: bool, path: Path) -> dict[str, Any]:
+def _size(size: str, bound: str, limit: float, sign: str, inclusive: bool, path: Path) -> dict[str, Any]:
     return {
         "origin": "number",
         "code": f"too_{size}",

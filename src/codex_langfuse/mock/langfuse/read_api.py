@@ -167,7 +167,7 @@ def _groups(checks: Checks, fields: Any) -> list[str]:
         return [name for name in _names(fields) if name in FIELD_GROUPS]
     for place, name in enumerate(fields):
         checks.one_of(["fields", place], name, tuple(FIELD_GROUPS), required=True)
-    return fields
+    return list(fields)
 
 
 def _check_parse_io(checks: Checks, value: Any) -> None:

@@ -105,7 +105,7 @@ def _check_value(checks: BodyChecks, given: dict[str, Any], path: list[str | int
     elif not isinstance(value, str | int | float) or isinstance(value, bool):
         checks.is_final = False
         received = "undefined" if value is UNDEFINED else kind_of(value)
-        errors = [
+        errors: list[list[dict[str, Any]]] = [
             [
                 {
                     "expected": expected,

@@ -108,7 +108,7 @@ def _read_protobuf(body: bytes, hint: Signal) -> Carried | None:
         message = _MESSAGES[signal]()
         try:
             message.ParseFromString(body)
-            message.DiscardUnknownFields()  # type: ignore[attr-defined]
+            message.DiscardUnknownFields()
         except DecodeError:
             continue
         understood = message.ByteSize()
@@ -254,9 +254,9 @@ def _attributes(carried: Carried, part: str, attributes: Iterable[Any]) -> None:
 def _text(value: Any, depth: int = 0) -> str:
     which = value.WhichOneof("value")
     if which == "string_value":
-        return value.string_value
+        return str(value.string_value)
     if which == "bytes_value":
-        return value.bytes_value.decode("utf-8", "replace")
+        return str(value.bytes_value, "utf-8", "replace")
     if depth > 20:
         return "…"
     if which == "array_value":

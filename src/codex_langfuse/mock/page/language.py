@@ -48,7 +48,7 @@ class Words:
         found: Any = _texts()
         for part in key.split("."):
             found = found[part]
-        return found[self.language]
+        return str(found[self.language])
 
 
 def _fill(text: str, values: dict[str, object]) -> Markup:

@@ -255,7 +255,7 @@ class _View:
         for row in trace.rows if trace is not None else ():
             own, common, _ = shown.metadata_of(row)
             for text in (row["input"], row["output"], *(text for _, text in own + common)):
-                if text and len(text) > shown.LONGEST_SHOWN and address_of(text) == digest:
+                if text and len(text) > LONGEST_SHOWN and address_of(text) == digest:
                     return _plain(text)
         return None
 

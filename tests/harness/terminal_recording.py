@@ -1,34 +1,25 @@
-#!/usr/bin/env python3
-"""Follow the Quickstart in a terminal, and draw what it showed, in both languages.
-
-    .venv/bin/python scripts/site/terminal_recording.py [FOLDER]
+"""Follow the Quickstart in a terminal, and draw what it shows, in both languages.
 
 The steps are those of docs/quickstart.md, from the keys to the turn in Langfuse, with the first tab where
-there are several. They run as the tests run them (tests/harness/fences): a real shell, the real Codex, and
-the mock for a Langfuse. Nothing is drawn unless each step prints what the page shows. Then
-``quickstart.en.svg`` and ``quickstart.zh.svg`` go to docs/assets/images/.
+there are several. They run as those of any page (``harness.fences``): a real shell, the real Codex, and the
+mock for a Langfuse. ``./scripts/test draw`` runs them and draws ``quickstart.en.svg`` and
+``quickstart.zh.svg`` in docs/assets/images/, if each step prints what the page shows.
 """
 
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-
-from harness.fences.executors import EXECUTORS, FenceFailedError, expect
+from harness.fences.executors import EXECUTORS, expect
 from harness.fences.pages import DOCS, twin_of
 from harness.fences.placeholders import filled_in
-from harness.fences.reader import Reader, a_reader
+from harness.fences.reader import Reader
 from harness.fences.scanner import Fence, scan
 from hooks.tested_with import tested_with
 from terminal_drawing import Caption, Command, File, Scene, Words, drawing
 
 PAGE = DOCS / "quickstart.md"
 FIRST, AFTER = "keys", "undo"
-IMAGES = DOCS / "assets/images"
 
 # What the page does not say in words of its own.
 TITLE = {
@@ -149,20 +140,3 @@ def _caption(fence: Fence) -> Caption:
     start = max(number for number, line in enumerate(lines) if not line) + 1
     paragraph = _MARKUP.sub(lambda found: found["words"] or "", " ".join(lines[start:]))
     return Caption(heading, paragraph)
-
-
-def main(folder: Path) -> None:
-    """Run the steps, and write the drawings into ``folder``."""
-    with TemporaryDirectory() as home, a_reader(Path(home)) as reader:
-        try:
-            record(reader)
-        except FenceFailedError as failure:
-            sys.exit(f"The Quickstart does not do what it says, so it is not drawn: {failure}")
-    for language in TITLE:
-        file = folder / f"quickstart.{language}.svg"
-        file.write_text(drawn(language), encoding="utf-8")
-        print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)
