@@ -238,5 +238,11 @@ def _of_traces(traces: list[Trace]) -> Iterable[Advice]:
     if turns:
         total = sum(len(trace.rows) for trace in traces)
         if total / turns > MANY_OBSERVATIONS:
-            numbers = {"average": f"{total / turns:,.0f}", "total": f"{total:,}", "turns": f"{turns:,}"}
-            yield from advice("many", traces, "versions", **numbers)
+            yield from advice(
+                "many",
+                traces,
+                "versions",
+                average=f"{total / turns:,.0f}",
+                total=f"{total:,}",
+                turns=f"{turns:,}",
+            )
