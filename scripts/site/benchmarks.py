@@ -335,7 +335,7 @@ def main() -> None:
         "--file",
         type=Path,
         default=bench_results.FILE,
-        help="where to keep it; scripts/site/bench-results.toml",
+        help="where to keep it",
     )
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHMARKS)

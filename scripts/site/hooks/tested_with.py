@@ -1,7 +1,7 @@
 """The line of a page that says which versions its examples were run with.
 
-A page holds the mark ``<!-- tested-with -->`` where the line belongs. The version of Codex is the one pinned in
-package.json, that of Langfuse stands in ``versions.toml``.
+A page holds the mark ``<!-- tested-with -->`` where the line belongs. Codex's version is the one pinned in
+package.json, Langfuse's is in ``versions.toml``.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The glossary page, made from ``scripts/site/glossary.toml``: each term and its meaning in both languages."""
+"""The glossary page, made from ``scripts/site/glossary.toml``: each term and its meaning."""
 
 import re
 import tomllib

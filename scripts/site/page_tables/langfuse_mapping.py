@@ -801,7 +801,7 @@ def relay_counts(language: str) -> str:
     return words.format(semicolon.join(f"{kind} {comma.join(paths)}" for kind, paths in own.items())) + "\n"
 
 
-#: What is sent besides the model and both texts; whether Langfuse invents tokens then; what it shows otherwise.
+#: What is sent with the model and both texts; whether Langfuse then invents tokens; what else it shows.
 _INVENTED: tuple[tuple[dict[str, str], bool, Attributes, bool, str], ...] = (
     (
         {"en": "nothing, or `usage_details` `{}`", "zh": "没有，或者 `usage_details` 为 `{}`"},

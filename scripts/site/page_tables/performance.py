@@ -1,4 +1,4 @@
-"""Tables of what was measured, from ``scripts/site/bench-results.toml`` (written by ``scripts/bench --save``)."""
+"""Tables of what ``scripts/bench --save`` measured, from ``scripts/site/bench-results.toml``."""
 
 import bench_results
 from bench_results import Benchmark
