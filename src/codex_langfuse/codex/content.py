@@ -9,6 +9,8 @@ import re
 from enum import StrEnum
 from functools import lru_cache
 
+from codex_langfuse.masking import has_secret
+
 
 class Kind(StrEnum):
     """What a text gives away, the gravest first."""
@@ -132,22 +134,6 @@ _SENTENCES = (
 #: Longer than this and it is read as text, not as a word of Codex's.
 _LONGEST_WORD = 120
 
-_SECRET = re.compile(
-    r"""
-    sk-lf-[A-Za-z0-9-]{8,}
-  | (?<![A-Za-z0-9])sk-(?:proj-|svcacct-|ant-|or-v1-)?[A-Za-z0-9_-]{20,}
-  | (?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,})
-  | (?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])
-  | (?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{10,}
-  | (?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}
-  | (?<![A-Za-z0-9])(?:npm|hf|pypi)[_-][A-Za-z0-9_-]{30,}
-  | (?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,200}\.[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,2000}
-  | -----BEGIN\ [A-Z ]{0,30}PRIVATE\ KEY-----[^-]{0,8000}(?:-----END\ [A-Z ]{0,30}PRIVATE\ KEY-----)?
-  | (?i:\b(?:basic|bearer)(?:\ |%20))(?=[A-Za-z+/._~%-]{0,400}[0-9=])[A-Za-z0-9+/=._~%-]{12,}
-  | (?<=://)[^\s/:@"']{0,64}:[^\s/@"']{3,200}(?=@)
-    """,
-    re.VERBOSE,
-)
 _E_MAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
 )
@@ -196,13 +182,3 @@ def by_look(value: str) -> Kind:
     if _PATH.match(value) or _HOME.search(value):
         return Kind.PATH
     return Kind.OTHER
-
-
-def has_secret(text: str) -> bool:
-    """Say whether something in a text looks like a key, a token or a password."""
-    return _SECRET.search(text) is not None
-
-
-def masked(text: str) -> str:
-    """Return a text with everything that looks like a secret cut to its first characters."""
-    return _SECRET.sub(lambda found: f"{found[0][: min(6, len(found[0]) // 3)]}…(masked)", text)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from time import gmtime, strftime
 
+from codex_langfuse.masking import mask_secrets
 from codex_langfuse.relay import encoding, names
 from codex_langfuse.relay.failures import status_phrase
-from codex_langfuse.relay.masking import mask_secrets
 from codex_langfuse.relay.model_calls import Course, ModelCall, Standing
 from codex_langfuse.relay.policy import Content, Policy, Price
 from codex_langfuse.relay.surroundings import Surroundings

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from codex_langfuse.masking import mask_secrets
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.server import Ended, Settings, serve
 
@@ -49,7 +50,14 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     # The journal has a time of its own.
     time_first = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-    handler.setFormatter(logging.Formatter(f"{time_first}codex-langfuse relay: %(message)s"))
+    handler.setFormatter(_Masked(f"{time_first}codex-langfuse relay: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+class _Masked(logging.Formatter):
+    """Masks what has the form of a secret: an error may quote what a server answered."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_secrets(super().format(record))

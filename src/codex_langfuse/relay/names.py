@@ -10,7 +10,7 @@ import hashlib
 import re
 from functools import lru_cache
 
-from codex_langfuse.relay.masking import mask_secrets
+from codex_langfuse.masking import mask_secrets
 
 OTHER = "other"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from codex_langfuse.keys.credentials import mask
-from codex_langfuse.relay.masking import mask_secrets
+from codex_langfuse.masking import mask_secrets
 from codex_langfuse.testplan.definition import Case
 
 _LONGEST = 400

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from codex_langfuse.codex.content import Kind, masked
+from codex_langfuse.codex.content import Kind
 from codex_langfuse.codex.versions import LEAKS_CONTENT, Version
+from codex_langfuse.masking import mask_secrets
 from codex_langfuse.mock.page.ledger import Record
 from codex_langfuse.mock.page.traces import Trace
 
@@ -198,7 +199,7 @@ def _details(texts: Iterable[str]) -> tuple[str, ...]:
     for text in texts:
         if len(distinct) == _MOST_DETAILS:
             break
-        distinct[masked(text[:2000])[:_LONGEST_DETAIL]] = None
+        distinct[mask_secrets(text[:2000])[:_LONGEST_DETAIL]] = None
     return tuple(distinct)
 
 

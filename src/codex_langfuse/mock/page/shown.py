@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from codex_langfuse.codex.content import masked
+from codex_langfuse.masking import mask_secrets
 from codex_langfuse.mock.langfuse.observations import flat_metadata
 from codex_langfuse.mock.page.ledger import LONGEST_SHOWN, address_of
 
@@ -43,7 +43,7 @@ def harmless(text: str) -> str:
 
 def cut(text: str, longest: int = LONGEST_SHOWN) -> Cut:
     """Mask and cut a text."""
-    visible = harmless(masked(text[: 4 * longest]))
+    visible = harmless(mask_secrets(text[: 4 * longest]))
     if len(text) <= longest:
         return Cut(visible, len(text), None)
     return Cut(visible[:longest], len(text), address_of(text))
@@ -51,13 +51,13 @@ def cut(text: str, longest: int = LONGEST_SHOWN) -> Cut:
 
 def short(text: str, longest: int = LONGEST_NAME) -> str:
     """Mask and cut a text to one that fits into a line."""
-    visible = harmless(masked(text[: 4 * longest])).replace("\n", "\u2424")
+    visible = harmless(mask_secrets(text[: 4 * longest])).replace("\n", "\u2424")
     return visible if len(visible) <= longest else visible[: longest - 1] + "…"
 
 
 def whole(text: str) -> str:
     """Return a text in full, secrets masked."""
-    return masked(text)
+    return mask_secrets(text)
 
 
 def metadata_of(row: dict[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]], int]:
