@@ -88,12 +88,7 @@ def _seconds(text: str) -> float:
 UNITS = sorted(
     {
         *(looks.split("…")[0] + end for _, looks, _ in LOOKS for end in ("", "z", "z ")),
-        *(
-            anchor + end
-            for form in FORMS
-            for anchor in form.anchors
-            for end in ("", "-", "_ ", "=", '"')
-        ),
+        *(anchor + end for form in FORMS for anchor in form.anchors for end in ("", "-", "_ ", "=", '"')),
         *("@", "://", "-", "a", "'", "\\", '"', ":a@", "a:b@", "=a@", "-- "),
     }
 )

@@ -11,6 +11,7 @@ _TABLE = re.compile(
     r"(?i)\b(?:http_)?(?:headers|env)[\"']?[ \t]{0,8}(?:(?P<open>=[ \t]{0,8}\{)|\][ \t\r]{0,8}(?:#|$))"
 )
 _VALUE = re.compile(r"=[ \t]{0,8}(?:\"(?P<basic>(?:[^\"\\]|\\.)*+)\"|'(?P<literal>[^']*+)')")
+_SCHEME = re.compile(r"(?i)(?:basic|bearer)(?: |%20)")
 #: A header's value of so many characters is no version number.
 _SHORT = 8
 
@@ -43,6 +44,7 @@ def _in_tables(text: str) -> Iterator[tuple[int, int]]:
             for value in _VALUE.finditer(line, 0 if in_table else found.end()):
                 inner = value["basic"] or value["literal"] or ""
                 if len(inner) >= _SHORT and "$" not in inner:
-                    start = at + value.start(value.lastgroup)
-                    yield start, start + len(inner)
+                    end = at + value.end(value.lastgroup)
+                    scheme = _SCHEME.match(inner)
+                    yield end - len(inner) + (scheme.end() if scheme else 0), end
         at += len(line)
