@@ -39,12 +39,12 @@ def _in_tables(text: str) -> Iterator[tuple[int, int]]:
     for line in text.splitlines(keepends=True):
         found = _TABLE.search(line)
         if line.lstrip().startswith("["):
-            in_table = bool(found) and not found["open"]
+            in_table = found is not None and not found["open"]
         elif in_table or (found and found["open"]):
-            for value in _VALUE.finditer(line, 0 if in_table else found.end()):
+            for value in _VALUE.finditer(line, 0 if in_table or found is None else found.end()):
                 inner = value["basic"] or value["literal"] or ""
                 if len(inner) >= _SHORT and "$" not in inner:
-                    end = at + value.end(value.lastgroup)
+                    end = at + value.end(value.lastgroup or 0)
                     scheme = _SCHEME.match(inner)
                     yield end - len(inner) + (scheme.end() if scheme else 0), end
         at += len(line)
