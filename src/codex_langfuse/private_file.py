@@ -13,7 +13,7 @@ def write_private(path: Path, text: str) -> None:
 
     On Windows, which has no modes, the file is granted to the current user alone. Raises ``OSError``.
     """
-    _make_folders(path.parent)
+    make_private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=".codex-langfuse.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
@@ -27,10 +27,13 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
-def _make_folders(folder: Path) -> None:
-    """Make ``folder`` and those above it; ``mkdir(parents=True)`` gives only the last one the mode."""
+def make_private_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it with mode 0700.
+
+    ``mkdir(parents=True)`` gives only the last one the mode. Raises ``OSError``.
+    """
     if not folder.exists():
-        _make_folders(folder.parent)
+        make_private_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 
 

@@ -34,7 +34,11 @@ class CountingAssembly(Assembly):
         self._sent: set[str] = set()
 
     def take(
-        self, batch_id: int, request: ExportLogsServiceRequest | ExportTraceServiceRequest, now: float
+        self,
+        batch_id: int,
+        request: ExportLogsServiceRequest | ExportTraceServiceRequest,
+        now: float,
+        connection: str = "",
     ) -> None:
         assert isinstance(request, ExportLogsServiceRequest)
         for resource in request.resource_logs:
@@ -93,7 +97,10 @@ def post_logs(url: str, body: bytes, **headers: str) -> httpx.Response:
 
 
 def settings_for(langfuse: RunningMock | str, state: Path, **changes: object) -> Settings:
-    """Make settings for a relay on a free port that delivers in haste to a mock, or to an address."""
+    """Make settings for a relay on a free port that delivers in haste to a mock, or to an address.
+
+    It ends the turns in progress when it stops.
+    """
     if isinstance(langfuse, RunningMock):
         url, authorization = langfuse.url, basic_authorization(langfuse.public_key, langfuse.secret_key)
     else:
@@ -101,7 +108,7 @@ def settings_for(langfuse: RunningMock | str, state: Path, **changes: object) ->
         authorization = basic_authorization(DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY)
     headers = {"authorization": authorization}
     destination = Destination(BaseUrl(url).traces_endpoint, headers, url)
-    settings = Settings(Address("127.0.0.1", 0), state, destination, **HASTE)
+    settings = Settings(Address("127.0.0.1", 0), state, destination, finish_on_stop=True, **HASTE)
     return replace(settings, **changes)  # type: ignore[arg-type]
 
 

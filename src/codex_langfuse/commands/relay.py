@@ -1,5 +1,6 @@
 """``codex-langfuse relay``: one clean trace a turn, from Codex's own telemetry."""
 
+import errno
 import json
 import os
 import sys
@@ -98,6 +99,14 @@ def relay(
             help="With --status: wait, at most so long, until no turn is in progress or waiting.",
         ),
     ] = None,
+    finish_on_stop: Annotated[
+        bool,
+        typer.Option(
+            "--finish-on-stop",
+            help="When told to stop, end the turns in progress as they stand; with --stop: have it do so.",
+        ),
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the relay that runs, and wait for it.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Make the turns set aside deliverable again, and end.")
     ] = False,
@@ -120,19 +129,21 @@ def relay(
     when the relay listens. In Codex's table otel, exporter gets ADDRESS/v1/logs
     and trace_exporter ADDRESS/v1/traces.
 
-    What Codex sends is on disk before it is answered. Turns that cannot be
-    delivered wait there; those that Langfuse refuses for good are set aside until
-    --retry-failed. When --max-disk is used up, new data is refused; nothing that
-    was taken is dropped.
+    What Codex sends is on disk before it is answered. Turns wait there until
+    Langfuse accepts them; those that it refuses for what is in them are set aside
+    until --retry-failed. When --max-disk is used up, new data is refused; nothing
+    that was taken is dropped. A stop takes at most 15 seconds. The next start
+    goes on with the turns in progress, unless --finish-on-stop ends them.
 
-    Exit status: 0 ended as told (with --status: it runs, and with --wait nothing
-    is left), 1 it cannot run (with --status: it does not, or something is left),
-    2 wrong usage.
+    Exit status: 0 ended as told (with --status: it runs, and with --wait all
+    turns are accepted), 1 it cannot run (with --status: it does not, or a turn is
+    not accepted; with --finish-on-stop: something is left), 2 wrong usage.
 
     Examples:
       codex-langfuse relay
       codex-langfuse relay --credentials relay.env --content prompts --user ada
       codex-langfuse relay --status
+      codex-langfuse relay --stop
       codex-langfuse relay --forward http://127.0.0.1:4319/v1/traces \
         --forward-header authorization=@token
       codex-langfuse relay --credentials relay.env --install
@@ -141,15 +152,17 @@ def relay(
     from codex_langfuse.relay.state_folder import StateFolderError, default_state_folder
     from codex_langfuse.relay.store import StoreError
 
-    errands = [status, retry_failed, discard_failed, install, uninstall]
+    errands = [status, stop, retry_failed, discard_failed, install, uninstall]
     if sum(errands) > 1:
-        wrong_usage("give one of --status, --retry-failed, --discard-failed, --install, --uninstall")
+        wrong_usage("give one of --status, --stop, --retry-failed, --discard-failed, --install, --uninstall")
     if (as_json or wait is not None) and not status:
         wrong_usage("--json and --wait go with --status")
     folder = (state or default_state_folder(os.environ)).absolute()
     try:
         if status:
             _tell_status(folder, wait, as_json=as_json)
+        if stop:
+            _stop(folder, finish=finish_on_stop)
         if retry_failed or discard_failed:
             _change_failed(folder, discard=discard_failed)
         if uninstall:
@@ -166,6 +179,7 @@ def relay(
             forward_headers=tuple(forward_header or ()),
             state=folder,
             max_disk=max_disk,
+            finish_on_stop=finish_on_stop,
             token_file=token_file,
             tls_cert=tls_cert,
             tls_key=tls_key,
@@ -197,6 +211,7 @@ class _Options:
     forward_headers: tuple[str, ...]
     state: Path
     max_disk: int
+    finish_on_stop: bool
     token_file: Path | None
     tls_cert: Path | None
     tls_key: Path | None
@@ -222,6 +237,7 @@ class _Options:
                 state=self.state,
                 destination=self._destination(),
                 max_disk=self.max_disk * _MEBIBYTE,
+                finish_on_stop=self.finish_on_stop,
                 token=token,
                 tls=tls,
             )
@@ -315,6 +331,7 @@ class _Options:
         """Return the options as words for a service, with absolute paths."""
         words = ["--listen", self.listen, "--state", str(self.state), "--max-disk", str(self.max_disk)]
         words += ["--content", self.content, "--user", self.user]
+        words += ["--finish-on-stop"] if self.finish_on_stop else []
         texts: Mapping[str, str | None] = {"--environment": self.environment, "--forward": self.forward}
         for option, text in texts.items():
             words += [option, text] if text is not None else []
@@ -384,8 +401,37 @@ def _tell_status(folder: Path, wait: float | None, *, as_json: bool) -> NoReturn
         time.sleep(_LOOK_AGAIN)
         found = read_status(folder)
     typer.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
-    left = wait is not None and found.busy
+    left = wait is not None and not found.all_accepted
     raise typer.Exit(0 if found.holder and not left else 1)
+
+
+def _stop(folder: Path, *, finish: bool) -> NoReturn:
+    import signal
+
+    from codex_langfuse.relay.foreground import SECONDS_TO_STOP
+    from codex_langfuse.relay.state_folder import finish_on_stop, holder, is_held
+    from codex_langfuse.relay.status import read_status
+
+    if not is_held(folder):
+        tell(f"no relay runs in {folder}")
+        raise typer.Exit(0)
+    found = holder(folder)
+    if found is None:
+        refuse(f"a relay runs in {folder} and has not said which process it is; stop it where it was started")
+    try:
+        if finish:
+            finish_on_stop(folder)
+        os.kill(found.pid, signal.SIGTERM)
+    except OSError as wrong:
+        refuse(f"process {found.pid} cannot be stopped: {wrong.strerror}")
+    deadline = time.monotonic() + SECONDS_TO_STOP + 5
+    while is_held(folder):
+        if time.monotonic() > deadline:
+            refuse(f"process {found.pid} was told to stop, and still runs")
+        time.sleep(_LOOK_AGAIN)
+    left = finish and not read_status(folder).all_accepted
+    tell(f"stopped process {found.pid}" + ("; not all turns were accepted: see --status" if left else ""))
+    raise typer.Exit(1 if left else 0)
 
 
 def _change_failed(folder: Path, *, discard: bool) -> NoReturn:
@@ -462,10 +508,13 @@ def _serve(settings: "Settings", assembly: "Assembly") -> NoReturn:
     from codex_langfuse.relay.server import SettingsError
 
     try:
-        serve_until_told_to_stop(settings, assembly)
+        ended = serve_until_told_to_stop(settings, assembly)
     except SettingsError as wrong:
         refuse(str(wrong))
     except OSError as wrong:
-        error(f"cannot listen on {settings.listen}: {wrong.strerror or wrong}")
+        taken = wrong.errno == errno.EADDRINUSE
+        advice = " Stop what listens there (codex-langfuse relay --stop), or give another --listen"
+        error(f"cannot listen on {settings.listen}: {wrong.strerror or wrong}.{advice if taken else ''}")
         raise typer.Exit(1) from wrong
-    raise typer.Exit(0)
+    left = ended.waiting or ended.in_progress or ended.set_aside
+    raise typer.Exit(1 if settings.finish_on_stop and left else 0)

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codex_langfuse.relay.admission import Admission
+from codex_langfuse.relay.cause import NEEDS_SOMEBODY
 from codex_langfuse.relay.delivery import Delivery
 from codex_langfuse.relay.keeper import Keeper
 from codex_langfuse.relay.receiving import (
@@ -147,7 +148,10 @@ class _Routes:
             body = await _read(request, works, keep=True)
             export = await _decoded(signal, headers, body, plain=content_type != JSON)
             if not export.is_empty:
-                await works.keeper.accept(export)
+                with request.state.connection as connection:
+                    accepting = works.keeper.accept(export, connection.name)
+                    del export  # It may be large decoded, and the keeper may drop that.
+                    await accepting
         finally:
             works.under_way -= request.state.bytes
         return _ok(content_type)
@@ -163,10 +167,9 @@ class _Routes:
     async def readyz(self, request: Request) -> Response:
         works = self._works
         if works.keeper.full:
-            return PlainTextResponse("no room for more\n", 503)
-        if works.delivery.refused:
-            status = works.delivery.refused.partition(":")[0]
-            return PlainTextResponse(f"keys or address are refused: {status}\n", 503)
+            return PlainTextResponse(f"no room for more: {works.keeper.full}\n", 503)
+        if works.delivery.cause in NEEDS_SOMEBODY:
+            return PlainTextResponse(f"turns are not accepted: {works.delivery.fault}\n", 503)
         return PlainTextResponse("ready\n")
 
     async def metrics(self, request: Request) -> Response:
@@ -177,8 +180,8 @@ class _Routes:
             requests=works.requests,
             failed_deliveries=works.delivery.failed_requests,
             turned_away=works.keeper.turned_away,
-            refused=bool(works.delivery.refused),
-            full=works.keeper.full,
+            cause=works.delivery.cause,
+            full=bool(works.keeper.full),
             limit=works.max_disk,
         )
         return PlainTextResponse(metrics.text(figures), media_type="text/plain; version=0.0.4")

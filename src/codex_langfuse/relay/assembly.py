@@ -117,8 +117,13 @@ class Assembly:
         batch_id: int,
         request: ExportLogsServiceRequest | ExportTraceServiceRequest | SpanBatch,
         now: float,
+        connection: str = "",
     ) -> None:
-        """Feed one accepted batch. now: seconds since 1970. Never raises on strange content.
+        """Feed one accepted batch. Never raises on strange content.
+
+        now: when it was accepted, in seconds on the relay's clock: it never goes back and does not run while
+        the relay does not, so only differences between such times mean something. connection: names the TCP
+        connection that the batch came by, unlike any other's also after a restart; empty if not known.
 
         A `SpanBatch` is a traces request by another, quicker way.
         """
@@ -133,6 +138,16 @@ class Assembly:
                 else:
                     self._span(record)
         self._keep_bounds()
+
+    def connection_closed(self, batch_id: int, connection: str, now: float) -> None:
+        """Learn that the sender closed a connection, less than 90 s after its last batch.
+
+        90 s is when reqwest, and so Codex, closes an idle connection: so the process has probably ended. This
+        is an entry of the relay's store as a batch is: it comes after all batches of its connection, is fed
+        again after a restart, and stays in the store while `needed_batches` names its `batch_id`. There is
+        none for connections that the relay itself closed or that ended with the relay.
+        """
+        self._now = now
 
     def _event(self, event: CodexEvent) -> None:
         raw = event.attributes.get("conversation.id")

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 from codex_langfuse.masking import mask_secrets
 from codex_langfuse.relay.assembly import Assembly
@@ -13,7 +14,11 @@ from codex_langfuse.relay.server import Ended, Settings, serve
 logger = logging.getLogger("codex_langfuse.relay")
 
 
-def serve_until_told_to_stop(settings: Settings, assembly: Assembly) -> None:
+#: Seconds from the signal to the end of the process, whatever it is at.
+SECONDS_TO_STOP = 15.0
+
+
+def serve_until_told_to_stop(settings: Settings, assembly: Assembly) -> Ended:
     """Run the relay until SIGINT or SIGTERM; a second one ends the process at once, what is owed on disk.
 
     Raises what ``serve`` raises when it cannot start.
@@ -21,6 +26,7 @@ def serve_until_told_to_stop(settings: Settings, assembly: Assembly) -> None:
     _log_to_stderr()
     ended = asyncio.run(_serve(settings, assembly))
     logger.info("%s (%s)", ended, settings.state)
+    return ended
 
 
 async def _serve(settings: Settings, assembly: Assembly) -> Ended:
@@ -31,6 +37,9 @@ async def _serve(settings: Settings, assembly: Assembly) -> Ended:
         if stop.is_set():
             # Everything acknowledged is on disk, as after a kill.
             os._exit(1)
+        watchdog = threading.Timer(SECONDS_TO_STOP - 1, _end_now, (settings,))
+        watchdog.daemon = True
+        watchdog.start()
         # From a signal handler the loop must be woken, too.
         loop.call_soon_threadsafe(stop.set)
 
@@ -38,6 +47,12 @@ async def _serve(settings: Settings, assembly: Assembly) -> Ended:
         if hasattr(signal, name):  # SIGBREAK is Windows' own.
             signal.signal(getattr(signal, name), told_to_stop)
     return await serve(settings, assembly, stop, lambda url: _ready(url, settings))
+
+
+def _end_now(settings: Settings) -> None:
+    """End a process that is still at work when its time is over; all it has acknowledged is on disk."""
+    logger.warning("stopped in the middle of its work; the next start goes on with it (%s)", settings.state)
+    os._exit(1 if settings.finish_on_stop else 0)
 
 
 def _ready(url: str, settings: Settings) -> None:

@@ -18,13 +18,17 @@ from codex_langfuse.relay import state_folder
 from codex_langfuse.relay.admission import Address, Admission
 from codex_langfuse.relay.app import Works, make_app
 from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.connections import Connections
 from codex_langfuse.relay.delivery import BackOff, Delivery, Destination
 from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.store import Store, StoreError, StoreFullError
 
 DEFAULT_MAX_DISK = 256 * 1024 * 1024
 #: Seconds for deliveries once it was told to stop.
 SECONDS_TO_FINISH = 10.0
+#: Seconds between signs of life in the state folder.
+_ALIVE = 5.0
 #: Seconds for requests that are under way when it is told to stop.
 _SECONDS_FOR_REQUESTS = 2
 #: Longer than the 90 seconds after which reqwest, and so Codex, drops an idle connection: were it the relay
@@ -36,7 +40,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """All that makes one relay. Seconds and bytes."""
+    """All that makes one relay. Seconds and bytes.
+
+    ``finish_on_stop``: turns in progress end as they stand when it is told to stop; without, the next start
+    goes on with them.
+    """
 
     listen: Address
     state: Path
@@ -44,6 +52,7 @@ class Settings:
     max_disk: int = DEFAULT_MAX_DISK
     token: str | None = field(default=None, repr=False)
     tls: Tls | None = None
+    finish_on_stop: bool = False
     seconds_to_finish: float = SECONDS_TO_FINISH
     body_seconds: float = 20.0
     back_off: BackOff = field(default_factory=BackOff)
@@ -56,17 +65,28 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended: what was delivered since it was told to stop, and what is left on disk."""
+    """How it ended: what was accepted since it was told to stop, and what is left on disk.
 
-    delivered: int
+    ``waiting`` and ``set_aside`` are turns; ``in_progress`` counts exports of turns in progress.
+    """
+
+    accepted: int
     waiting: int
+    in_progress: int
     set_aside: int
 
     def __str__(self) -> str:
-        text = (
-            f"stopped: {self.delivered} delivered at the end, {self.waiting} kept on disk for the next start"
-        )
+        text = f"stopped: {_counted(self.accepted, 'turn')} accepted at the end"
+        kept = [
+            _counted(self.waiting, "turn"),
+            *([f"{_counted(self.in_progress, 'export')} of turns in progress"] if self.in_progress else []),
+        ]
+        text += f", {' and '.join(kept)} kept on disk for the next start"
         return f"{text}, {self.set_aside} set aside" if self.set_aside else text
+
+
+def _counted(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def check(settings: Settings) -> None:
@@ -95,21 +115,30 @@ async def serve(
     check(settings)
     state_folder.prepare(settings.state)
     with (
-        state_folder.held(settings.state),
+        state_folder.held(settings.state) as last_alive,
         contextlib.closing(listen(settings.listen.host, settings.listen.port)) as listener,
-        contextlib.closing(Store(settings.state, max_bytes=settings.max_disk)) as store,
+        contextlib.closing(open_or_repair(settings.state, settings.max_disk)) as store,
     ):
-        keeper = Keeper(store, assembly)
         try:
-            with contextlib.suppress(StoreFullError):  # Then there is all the more to deliver.
-                store.note("destination", settings.destination.label, time.time())
-                # What was refused in an earlier life may be mended by now.
-                store.note("refused", None, time.time())
-            return await _serve(settings, keeper, store, listener, stop, ready)
+            keeper = Keeper(store, assembly)
+            try:
+                _take_notes(store, settings, last_alive)
+                return await _serve(settings, keeper, store, listener, stop, ready)
+            finally:
+                keeper.stop()
         except sqlite3.Error as error:
             raise StoreError(f"{store.path} cannot be used: {error}") from error
-        finally:
-            keeper.stop()
+
+
+def _take_notes(store: Store, settings: Settings, last_alive: float | None) -> None:
+    now = time.time()
+    with contextlib.suppress(StoreFullError):  # Then there is all the more to deliver.
+        store.note("destination", settings.destination.label, now)
+        if last_alive is not None:
+            store.note("gap", repr(last_alive), now)
+        # What was wrong in an earlier life may be right by now.
+        store.note("fault", None, now)
+        store.note("no room", None, now)
 
 
 async def _serve(
@@ -148,40 +177,58 @@ async def _serve(
         text = "found on disk: turns to deliver: %d, exports of turns in progress: %d"
         logger.info(text, figures.waiting, figures.batches)
     if figures.set_aside:
-        text = "%d set aside; after the mend: %s"
+        text = "%d set aside; to try them again: %s"
         logger.warning(text, sum(figures.set_aside.values()), state_folder.retry_command(settings.state))
-    server = _Server(_uvicorn_config(works, settings.tls), listening)
+    connections = Connections(keeper.connection_closed)
+    server = _Server(_uvicorn_config(works, connections, settings.tls), listening)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     keeping = asyncio.create_task(keeper.run())
     delivering = asyncio.create_task(delivery.run())
+    beating = asyncio.create_task(_be_alive(settings.state))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, keeping, delivering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    beating.cancel()
     for task in (serving, keeping, delivering):
         if task.done():
             task.result()  # None of them ends by itself; raises what it died of.
     asked_at = time.monotonic()
+    finish = settings.finish_on_stop or state_folder.is_to_finish(settings.state)
+    connections.stopping = True
     server.should_exit = True
     await serving
-    await keeper.close()
-    await keeping
     before = await keeper.use_store(store.figures)
+    await keeper.close(finish=finish)
+    await keeping
     left = max(settings.seconds_to_finish - (time.monotonic() - asked_at), 0.1)
     await delivery.finish(delivering, left)
     after = await keeper.use_store(store.figures)
-    return Ended(after.delivered - before.delivered, after.waiting, sum(after.set_aside.values()))
+    state_folder.still_alive(settings.state)
+    return Ended(
+        after.accepted - before.accepted,
+        after.waiting,
+        after.batches,
+        sum(after.set_aside.values()),
+    )
 
 
-def _uvicorn_config(works: Works, tls: Tls | None) -> uvicorn.Config:
+async def _be_alive(folder: Path) -> None:
+    while True:
+        state_folder.still_alive(folder)
+        await asyncio.sleep(_ALIVE)
+
+
+def _uvicorn_config(works: Works, connections: Connections, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(works),
+        http=connections.protocol,  # type: ignore[arg-type]  # called as the class would be
+        proxy_headers=False,
         lifespan="off",
         log_config=None,
         log_level="critical",
         access_log=False,
         server_header=False,
         ws="none",
-        limit_concurrency=512,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_SECONDS_FOR_REQUESTS,
         **(tls.uvicorn_options() if tls else {}),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import sqlite3
 import sys
@@ -10,8 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from codex_langfuse.private_file import make_private_folder, write_private
+
 _LOCK = "relay.lock"
 _HOLDER = "relay.json"
+_FINISH = "relay.finish"
+
+logger = logging.getLogger(__name__)
 
 
 class StateFolderError(Exception):
@@ -46,9 +52,9 @@ def retry_command(folder: Path) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder with mode 0700; raises ``StateFolderError`` if others may look into it."""
+    """Make the folder, and those above it, with mode 0700; raises ``StateFolderError`` if others may look."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         mode = folder.stat().st_mode & 0o777
     except OSError as error:
         raise StateFolderError(f"{folder} cannot be used: {error.strerror}") from error
@@ -59,45 +65,91 @@ def prepare(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Iterator[float | None]:
     """Hold the folder for the length of a ``with`` block; raises ``StateFolderError`` if another relay does.
 
-    The lock is one of SQLite: the operating system frees it when the process ends, however it ends.
+    Yields when a relay was last alive in it (seconds since 1970), if one was. The lock is one of SQLite: the
+    operating system frees it when the process ends, however it ends.
     """
-    database = sqlite3.connect(folder / _LOCK, timeout=1, isolation_level=None)
-    with contextlib.closing(database):
+    try:
+        last_alive = (folder / _LOCK).stat().st_mtime
+    except OSError:
+        last_alive = None
+    with contextlib.closing(_connected(folder, timeout=1)) as database:
         try:
-            database.execute("PRAGMA journal_mode = MEMORY")
-            database.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            _lock(folder, database)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise StateFolderError(f"{folder} cannot be used: {error}") from error
             text = f"{_who(folder)} works in {folder}; stop it, or give another --state"
             raise StateFolderError(text) from error
+        # Left by one that was killed.
+        _remove(folder / _HOLDER)
+        _remove(folder / _FINISH)
         try:
-            yield
+            yield last_alive
         finally:
-            (folder / _HOLDER).unlink(missing_ok=True)
+            _remove(folder / _HOLDER)
+
+
+def _connected(folder: Path, timeout: float) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(folder / _LOCK, timeout=timeout, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StateFolderError(f"{folder} cannot be used: {error}") from error
+
+
+def _lock(folder: Path, database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode = MEMORY")
+    try:
+        database.execute("BEGIN EXCLUSIVE")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise
+        # There is never anything in it. Emptied in place: whoever may hold it keeps it.
+        os.truncate(folder / _LOCK, 0)
+        database.execute("BEGIN EXCLUSIVE")
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def announce(folder: Path, url: str) -> None:
-    """Write down who holds the folder, for those who find it held."""
+    """Write down who holds the folder, for those who find it held; without it on a full disk."""
     holder = Holder(os.getpid(), url, time.time())
-    fresh = folder / f"{_HOLDER}.new"
-    fresh.write_text(json.dumps(asdict(holder)), encoding="utf-8")
-    fresh.replace(folder / _HOLDER)
+    try:
+        write_private(folder / _HOLDER, json.dumps(asdict(holder)))
+    except OSError as error:
+        logger.warning("%s: %s; --status and --stop do not find this relay", folder, error.strerror)
+
+
+def still_alive(folder: Path) -> None:
+    """Leave a sign that the relay that holds the folder is alive."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / _LOCK)
+
+
+def finish_on_stop(folder: Path) -> None:
+    """Have the relay that holds the folder end the turns in progress when it stops; raises ``OSError``."""
+    write_private(folder / _FINISH, "")
+
+
+def is_to_finish(folder: Path) -> bool:
+    """Whether ``finish_on_stop`` was asked of the relay that holds the folder."""
+    return (folder / _FINISH).exists()
 
 
 def is_held(folder: Path) -> bool:
     """Whether a relay works in this folder now."""
     if not (folder / _LOCK).exists():
         return False
-    database = sqlite3.connect(folder / _LOCK, timeout=0, isolation_level=None)
-    with contextlib.closing(database):
+    with contextlib.closing(_connected(folder, timeout=0)) as database:
         try:
             database.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
-            return True
+        except sqlite3.DatabaseError as error:
+            return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         database.execute("ROLLBACK")
         return False
 

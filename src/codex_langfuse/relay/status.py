@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codex_langfuse.relay.cause import Cause
 from codex_langfuse.relay.state_folder import Holder, holder, retry_command
 from codex_langfuse.relay.store import FILE_NAME, Figures, Store
 
@@ -20,8 +21,13 @@ class Status:
 
     @property
     def busy(self) -> bool:
-        """Whether a turn is in progress or waits to be delivered."""
+        """Whether a turn is in progress or waits to be accepted."""
         return bool(self.figures and (self.figures.batches or self.figures.waiting))
+
+    @property
+    def all_accepted(self) -> bool:
+        """Whether nothing is in progress, waits or is set aside."""
+        return not (self.busy or (self.figures and (self.figures.set_aside or self.figures.damaged)))
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object; times are seconds since 1970."""
@@ -32,13 +38,14 @@ class Status:
             document |= {
                 "turns": {
                     "seen": self.figures.seen,
-                    "delivered": self.figures.delivered,
+                    "accepted": self.figures.accepted,
                     "waiting": self.figures.waiting,
                     "set_aside": sum(self.figures.set_aside.values()),
                     "discarded": self.figures.discarded,
                 },
                 "set_aside": self.figures.set_aside,
                 "exports_in_progress": self.figures.batches,
+                "exports_damaged": self.figures.damaged,
                 "exports_turned_away": self.figures.turned_away,
                 "bytes": self.figures.used,
                 **{
@@ -64,23 +71,30 @@ class Status:
         if "destination" in notes:
             lines.append(f"sends to    {notes['destination'].text}")
         lines.append(
-            f"turns       {figures.seen} seen, {figures.delivered} delivered, {figures.waiting} waiting, "
+            f"turns       {figures.seen} seen, {figures.accepted} accepted, {figures.waiting} waiting, "
             f"{sum(figures.set_aside.values())} set aside"
         )
         if figures.batches:
             lines.append(f"unfinished  {_exports(figures.batches)} of turns in progress")
         if "newest turn" in notes:
             lines.append(f"newest      {_when(notes['newest turn'].at)}: {notes['newest turn'].text}")
-        if "last delivery" in notes:
-            lines.append(f"delivered   {_when(notes['last delivery'].at)}, the last one")
+        if "last accepted" in notes:
+            lines.append(f"accepted    {_when(notes['last accepted'].at)}, the last one")
         for refusal, number in figures.set_aside.items():
             lines.append(f"set aside   {number}: {refusal}")
         if figures.set_aside:
-            lines.append(f"            After the mend: {retry_command(self.folder)}")
+            lines.append(f"            To try them again: {retry_command(self.folder)}")
+        if figures.damaged:
+            lines.append(f"damaged     {_exports(figures.damaged)} on disk cannot be decoded, and set aside")
+        if "gap" in notes:
+            began = _when(float(notes["gap"].text))
+            lines.append(f"gap         nothing was taken from {began} to {_when(notes['gap'].at)}")
         if figures.turned_away:
             lines.append(f"turned away {_exports(figures.turned_away)} lost, as there was no room")
-        if self.holder and "refused" in notes:
-            lines.append(f"refused now {notes['refused'].text}")
+        if self.holder and "no room" in notes:
+            lines.append(f"no room     {notes['no room'].text}: exports are turned away, and lost")
+        if self.holder and "fault" in notes:
+            lines.append(f"not now     {notes['fault'].text}")
         if "last error" in notes:
             lines.append(f"last error  {_when(notes['last error'].at)}: {notes['last error'].text}")
         else:
@@ -92,7 +106,7 @@ def read_status(folder: Path) -> Status:
     """Read the state in ``folder``, whether a relay runs there or not; raises ``StoreError``."""
     figures = None
     if (folder / FILE_NAME).exists():
-        store = Store(folder)
+        store = Store(folder, only_read=True)
         try:
             figures = store.figures()
         finally:
@@ -112,7 +126,7 @@ class Metrics:
     requests: Mapping[tuple[str, int], int]
     failed_deliveries: int
     turned_away: int
-    refused: bool
+    cause: Cause | None
     full: bool
     limit: int
 
@@ -130,8 +144,8 @@ class Metrics:
             metric(name, kind, help_text, {"": value})
 
         one("turns_seen_total", "counter", "Turns finished.", figures.seen)
-        one("turns_delivered_total", "counter", "Turns that the destination took.", figures.delivered)
-        one("turns_waiting", "gauge", "Turns to be delivered.", figures.waiting)
+        one("turns_accepted_total", "counter", "Turns that the destination accepted.", figures.accepted)
+        one("turns_waiting", "gauge", "Turns that wait to be accepted.", figures.waiting)
         one(
             "turns_set_aside",
             "gauge",
@@ -152,18 +166,24 @@ class Metrics:
         one(
             "deliveries_failed_total",
             "counter",
-            "Requests the destination did not take.",
+            "Requests the destination did not accept.",
             self.failed_deliveries,
         )
-        one("refused", "gauge", "1 while keys or address are known to be refused.", self.refused)
+        metric(
+            "destination_fault",
+            "gauge",
+            "1 for what is wrong with the destination now; turns wait meanwhile.",
+            {f'{{cause="{cause}"}}': cause is self.cause for cause in Cause},
+        )
         one("full", "gauge", "1 while there is no room for more.", self.full)
         one("disk_bytes", "gauge", "Bytes in use on disk.", figures.used)
         one("disk_limit_bytes", "gauge", "Bytes that may be in use on disk.", self.limit)
-        last = figures.notes.get("last delivery")
+        one("exports_damaged", "gauge", "Exports on disk that cannot be decoded.", figures.damaged)
+        last = figures.notes.get("last accepted")
         one(
-            "last_delivery_timestamp_seconds",
+            "last_accepted_timestamp_seconds",
             "gauge",
-            "When the destination last took a turn.",
+            "When the destination last accepted a turn.",
             last.at if last else 0,
         )
         one("start_time_seconds", "gauge", "When this process began.", self.started)

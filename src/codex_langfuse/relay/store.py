@@ -1,38 +1,53 @@
-"""What the relay owes, on disk: one SQLite file.
+"""What the relay owes, on disk: one SQLite file, and room that is kept free for it.
 
 ``inbox``
-    Accepted exports, until every turn they belong to is finished.
+    Accepted exports, and the ends of the connections they came by (signal ``closed``), until every turn they
+    belong to is finished. An export that cannot be decoded is set aside: its signal begins with ``damaged``.
 ``outbox``
-    Finished turns, until the destination took them. One with a ``refusal`` is set aside.
+    Finished turns, until the destination accepted them. One with a ``refusal`` is set aside.
 ``sent``
     Keys of finished turns, the newest ``MOST_KEYS``, so that what arrives late makes no second trace.
 
 A commit is on the disk when it returns: write-ahead log with ``synchronous=FULL`` (``NORMAL`` would survive
 the end of the process, not of the machine), and ``fullfsync``, without which macOS leaves data in the drive's
 cache.
+
+To free space, SQLite needs some. So a file of zeros beside it, the reserve, is deleted when the disk takes no
+more; what is finished and accepted can then be written, and no export is taken until the reserve is there
+again.
 """
 
 import contextlib
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, TypeVar, cast
 
 from codex_langfuse.relay.assembly import FinishedTurn
 from codex_langfuse.relay.receiving import Signal
 
 FILE_NAME = "relay.sqlite"
+RESERVE_NAME = "relay.reserve"
 MOST_KEYS = 20_000
 
-_VERSION = 1
+#: Seconds: what is postponed for longer was so on the clock of another process.
+LONGEST_POSTPONED = 3600.0
+
+_MEBIBYTE = 1024 * 1024
+#: Seconds between attempts to put the reserve back.
+_TRY_RESERVE = 1.0
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     received REAL NOT NULL,
     signal TEXT NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    connection TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,10 +65,34 @@ CREATE TABLE sent (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQU
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 """
+#: From version 1 (0.1.0), which set turns aside for keys and addresses that were refused, too.
+_FROM_1 = """
+ALTER TABLE inbox ADD COLUMN connection TEXT NOT NULL DEFAULT '';
+UPDATE outbox SET refusal = NULL, attempts = 0
+    WHERE refusal IS NOT NULL AND refusal NOT LIKE '400%' AND refusal NOT LIKE '413%';
+"""
+#: The tables, and the columns in which nothing of a process that is gone is left.
+TABLES = {
+    "inbox": ("id", "received", "signal", "body", "connection"),
+    "outbox": ("id", "finished", "summary", "attempts", "refusal", "trace"),
+    "sent": ("id", "key"),
+    "counter": ("name", "value"),
+    "note": ("name", "text", "at"),
+}
+_NO_ROOM = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
+_OF_OPEN_TURNS = "signal IN ('logs', 'traces')"
+
+_T = TypeVar("_T")
 
 
 class StoreError(Exception):
     """The file cannot be used: why, and what to do."""
+
+
+class DamagedStoreError(StoreError):
+    """The file is broken, not only in the way."""
 
 
 class StoreFullError(Exception):
@@ -62,11 +101,15 @@ class StoreFullError(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """An accepted export as it is kept: when it came (seconds since 1970), its kind, protobuf bytes."""
+    """An entry of the inbox: when it came (seconds, the relay's clock), its kind, bytes and connection.
+
+    The bytes are protobuf; a ``closed`` one has none.
+    """
 
     received: float
-    signal: Signal
+    signal: Signal | Literal["closed"]
     body: bytes
+    connection: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,15 +131,19 @@ class Note:
 
 @dataclass(frozen=True)
 class Figures:
-    """The state in numbers. ``set_aside`` counts turns by the refusal they met; ``used`` is in bytes."""
+    """The state in numbers. ``set_aside`` counts turns by the refusal they met; ``used`` is in bytes.
+
+    ``damaged`` counts exports that cannot be decoded.
+    """
 
     seen: int
-    delivered: int
+    accepted: int
     waiting: int
     set_aside: dict[str, int]
     discarded: int
     turned_away: int
     batches: int
+    damaged: int
     used: int
     notes: dict[str, Note]
 
@@ -104,67 +151,199 @@ class Figures:
 class Store:
     """The open file. One thread at a time may use it; other processes may have it open too."""
 
-    def __init__(self, folder: Path, *, max_bytes: int | None = None):
-        """Open the file in ``folder``, or make it, readable by its owner alone.
+    def __init__(self, folder: Path, *, max_bytes: int | None = None, only_read: bool = False):
+        """Open the file in ``folder`` to read and change what is there, or ``only_read`` it.
 
-        ``max_bytes`` bounds the file with its write-ahead log; only the relay itself gives it. Raises
-        ``StoreError``.
+        With ``max_bytes``, which bounds all that the store puts on disk, it is opened for the relay itself:
+        made if it is not there, readable by its owner only, and brought up to date. Raises ``StoreError``.
         """
         self.path = folder / FILE_NAME
+        self._reserve = folder / RESERVE_NAME
+        self._reserve_bytes = 0
+        self._accepted_pages: int | None = None
+        self._tried_reserve = 0.0
         try:
+            if max_bytes is None:
+                self._attach(only_read=only_read)
+            else:
+                self._connect(max_bytes)
+        except StoreFullError as error:
+            raise StoreError(f"{self.path} cannot be used: {error}") from error
+        except sqlite3.DatabaseError as error:
+            broken = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            kind = DamagedStoreError if broken else StoreError
+            raise kind(f"{self.path} cannot be used: {error}") from error
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be used: {error.strerror}") from error
+
+    def _attach(self, *, only_read: bool) -> None:
+        uri = self.path.absolute().as_uri()
+        self._database = _opened(f"{uri}?mode={'ro' if only_read else 'rw'}", uri=True)
+        try:
+            self._check_version()
+        except sqlite3.OperationalError:
+            if not only_read or self.path.with_name(f"{FILE_NAME}-wal").exists():
+                raise
+            # Nobody has it open, and there is no room, or no permission, for the index of an empty log.
+            self._database.close()
+            self._database = _opened(f"{uri}?immutable=1", uri=True)
+            self._check_version()
+
+    def _connect(self, max_bytes: int) -> None:
+        disk = shutil.disk_usage(self.path.parent).total
+        self._reserve_bytes = min(max(min(max_bytes, disk) // 16, _MEBIBYTE // 4), 4 * _MEBIBYTE)
+
+        def opened() -> None:
             # SQLite gives the files beside it the same mode.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._database = sqlite3.connect(
-                self.path, timeout=10, isolation_level=None, check_same_thread=False
-            )
-            self._open(max_bytes)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path} cannot be used: {error}") from error
+            self._database = _opened(str(self.path))
+            self._prepare(max_bytes)
 
-    def _open(self, max_bytes: int | None) -> None:
-        self._page_size = self._pragma("page_size")
+        try:
+            opened()
+        except (sqlite3.OperationalError, StoreFullError, OSError):
+            if not self._spend_reserve():
+                raise
+            opened()
+        self.no_room()
+
+    def _check_version(self) -> int:
         version = self._pragma("user_version")
         if version > _VERSION:
             raise StoreError(f"{self.path} was written by a newer codex-langfuse; use that one")
+        return version
+
+    def _prepare(self, max_bytes: int) -> None:
+        page_size = self._page_size = self._pragma("page_size")
+        version = self._check_version()
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA fullfsync = ON")
         if version == 0:
             self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._database.execute("PRAGMA journal_mode = WAL")
+        if version < _VERSION:
             with self._transaction():
-                for statement in _SCHEMA.split(";\n"):
+                for statement in (_FROM_1 if version else _SCHEMA).split(";\n"):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
-        self._accepted_pages: int | None = None
-        if max_bytes is not None:
-            # A quarter is for the write-ahead log; a tenth of the rest for turns that finish when it is full.
-            pages = max_bytes * 3 // 4 // self._page_size
-            self._database.execute(f"PRAGMA max_page_count = {pages}")
-            self._database.execute(f"PRAGMA journal_size_limit = {max_bytes // 8}")
-            self._accepted_pages = pages * 9 // 10
+        # A quarter is for the write-ahead log; a tenth of the rest for turns that finish when it is full.
+        room = max_bytes - self._reserve_bytes
+        pages = room * 3 // 4 // page_size
+        self._database.execute(f"PRAGMA max_page_count = {pages}")
+        self._database.execute(f"PRAGMA journal_size_limit = {room // 8}")
+        self._database.execute(f"PRAGMA wal_autocheckpoint = {self._reserve_bytes // page_size}")
+        self._accepted_pages = pages * 9 // 10
 
     def close(self) -> None:
         """Close the file; the relay itself gives freed space back first."""
         if self._accepted_pages is not None:
             with contextlib.suppress(sqlite3.Error):
-                self._database.executescript("PRAGMA incremental_vacuum")
+                self._give_back()
         self._database.close()
+
+    # --- room -----------------------------------------------------------------------------------------------
+
+    def no_room(self, size: int = 0) -> str:
+        """Return why an export of ``size`` bytes is not taken now; the empty text if it is.
+
+        Gives freed space back to the disk and puts the reserve back, where the one or the other is due.
+        """
+        if self._accepted_pages is None:
+            return ""
+        if not self._has_reserve():
+            self._make_reserve()
+            if not self._has_reserve():
+                return "the disk is full"
+        if self._used_pages() + size // self._page_size >= self._accepted_pages:
+            return "the limit of --max-disk is reached"
+        # It goes into the write-ahead log first, then into the file.
+        if shutil.disk_usage(self.path.parent).free < 2 * size + self._reserve_bytes:
+            return "the disk is nearly full"
+        return ""
+
+    def _has_reserve(self) -> bool:
+        try:
+            return self._reserve.stat().st_size == self._reserve_bytes
+        except OSError:
+            return False
+
+    def _make_reserve(self) -> None:
+        now = time.monotonic()
+        if self._tried_reserve and now - self._tried_reserve < _TRY_RESERVE:
+            return
+        self._tried_reserve = now
+        with contextlib.suppress(sqlite3.Error):
+            self._give_back()
+        try:
+            with open(self._reserve, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                # Written, not only reserved: not every file system can do that.
+                file.write(bytes(self._reserve_bytes))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._reserve.unlink()
+
+    def _spend_reserve(self) -> bool:
+        """Delete the reserve; return whether there was one."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True
+
+    def _give_back(self) -> None:
+        """Shrink the file by what is free in it, in steps that need little room."""
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        while free := self._pragma("freelist_count"):
+            self._database.execute("PRAGMA incremental_vacuum(32)").fetchall()
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if self._pragma("freelist_count") >= free:
+                return
+
+    def _freeing(self, work: Callable[[], _T]) -> _T:
+        """Do ``work``, which frees space or is needed for that, at the cost of the reserve if it must be."""
+        try:
+            return work()
+        except StoreFullError:
+            if not self._spend_reserve():
+                raise
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return work()
+
+    def damage(self) -> str:
+        """Return what is broken in the file; the empty text if nothing is."""
+        try:
+            found = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            for table, columns in TABLES.items():
+                self._database.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 1").fetchone()
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        return "" if found == "ok" else found
+
+    def put_back(self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> int:
+        """Add rows of a damaged file; return how many. Raises ``StoreFullError``."""
+        holders = ", ".join("?" * len(columns))
+        with self._transaction():
+            return self._database.executemany(
+                f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({holders})", rows
+            ).rowcount
 
     # --- exports --------------------------------------------------------------------------------------------
 
     def add_batches(self, batches: Sequence[Batch]) -> list[int]:
         """Keep ``batches``, all or none; return their ids, ascending. Raises ``StoreFullError``."""
-        if self._accepted_pages is not None:
-            size = sum(len(batch.body) for batch in batches)
-            if self._used_pages() + size // self._page_size >= self._accepted_pages:
-                raise StoreFullError("the limit of --max-disk is reached")
+        refusal = self.no_room(sum(len(batch.body) for batch in batches))
+        if refusal:
+            raise StoreFullError(refusal)
         with self._transaction():
             return [
                 cast(
                     int,
                     self._database.execute(
-                        "INSERT INTO inbox (received, signal, body) VALUES (?, ?, ?)",
-                        (batch.received, batch.signal, batch.body),
+                        "INSERT INTO inbox (received, signal, body, connection) VALUES (?, ?, ?, ?)",
+                        (batch.received, batch.signal, batch.body, batch.connection),
                     ).lastrowid,
                 )
                 for batch in batches
@@ -172,14 +351,26 @@ class Store:
 
     def batch_ids(self) -> list[int]:
         """Return the ids of the kept batches in the order in which they came."""
-        return [row[0] for row in self._database.execute("SELECT id FROM inbox ORDER BY id")]
+        query = "SELECT id FROM inbox WHERE signal NOT LIKE 'damaged%' ORDER BY id"
+        return [row[0] for row in self._database.execute(query)]
 
     def batch(self, batch_id: int) -> Batch:
         """Return one kept batch."""
         row = self._database.execute(
-            "SELECT received, signal, body FROM inbox WHERE id = ?", (batch_id,)
+            "SELECT received, signal, body, connection FROM inbox WHERE id = ?", (batch_id,)
         ).fetchone()
         return Batch(*row)
+
+    def last_received(self) -> float | None:
+        """Return when the newest kept batch came; ``None`` if there is none."""
+        newest: float | None
+        (newest,) = self._database.execute("SELECT max(received) FROM inbox").fetchone()
+        return newest
+
+    def set_batch_aside(self, batch_id: int) -> None:
+        """Keep an export that cannot be decoded out of the way."""
+        with self._transaction():
+            self._database.execute("UPDATE inbox SET signal = 'damaged ' || signal WHERE id = ?", (batch_id,))
 
     # --- finished turns -------------------------------------------------------------------------------------
 
@@ -193,29 +384,33 @@ class Store:
         """Put finished turns into the outbox and drop the batches ``forgotten``, in one step.
 
         A turn whose key is known already is not put there again. ``turned_away`` exports are counted as lost
-        for want of room. Raises ``StoreFullError``.
+        for want of room. ``now``: seconds since 1970. Raises ``StoreFullError``.
         """
-        with self._transaction():
-            if turned_away:
-                self._count("turned away", turned_away)
-                self._note("last error", "no room for more: exports were turned away, and are lost", now)
-            self._database.executemany("DELETE FROM inbox WHERE id = ?", ((each,) for each in forgotten))
-            for turn in turns:
-                added = self._database.execute("INSERT OR IGNORE INTO sent (key) VALUES (?)", (turn.key,))
-                if added.rowcount:
+
+        def work() -> None:
+            with self._transaction():
+                if turned_away:
+                    self._count("turned away", turned_away)
+                    self._note("last error", "no room for more: exports were turned away, and are lost", now)
+                self._database.executemany("DELETE FROM inbox WHERE id = ?", ((each,) for each in forgotten))
+                for turn in turns:
+                    added = self._database.execute("INSERT OR IGNORE INTO sent (key) VALUES (?)", (turn.key,))
+                    if added.rowcount:
+                        self._database.execute(
+                            "INSERT INTO outbox (finished, summary, trace) VALUES (?, ?, ?)",
+                            (now, turn.summary, turn.trace),
+                        )
+                        self._count("seen", 1)
+                        self._note("newest turn", turn.summary, now)
+                if turns:
                     self._database.execute(
-                        "INSERT INTO outbox (finished, summary, trace) VALUES (?, ?, ?)",
-                        (now, turn.summary, turn.trace),
+                        "DELETE FROM sent WHERE id <= (SELECT max(id) FROM sent) - ?", (MOST_KEYS,)
                     )
-                    self._count("seen", 1)
-                    self._note("newest turn", turn.summary, now)
-            if turns:
-                self._database.execute(
-                    "DELETE FROM sent WHERE id <= (SELECT max(id) FROM sent) - ?", (MOST_KEYS,)
-                )
+
+        self._freeing(work)
 
     def due(self, now: float, most: int, most_bytes: int) -> list[Waiting]:
-        """Return what may be delivered at ``now``, oldest first.
+        """Return what may be delivered at ``now`` (seconds on the clock of ``postpone``), oldest first.
 
         At most ``most`` turns, of ``most_bytes`` together unless one is larger. A turn that failed before
         comes after those that did not, and alone.
@@ -235,46 +430,63 @@ class Store:
         if found:
             return found
         again = self._database.execute(
-            "SELECT id, attempts, trace FROM outbox WHERE refusal IS NULL AND attempts > 0 AND due <= ? "
-            "ORDER BY due LIMIT 1",
-            (now,),
+            "SELECT id, attempts, trace FROM outbox WHERE refusal IS NULL AND attempts > 0 "
+            "AND due NOT BETWEEN ? AND ? ORDER BY due LIMIT 1",
+            _later_than(now),
         )
         return [Waiting(*row) for row in again.fetchall()]
 
-    def next_due(self) -> float | None:
-        """Return when the next turn that failed before may be tried again (seconds since 1970)."""
+    def next_due(self, now: float) -> float | None:
+        """Return when, after ``now``, the next turn that failed before may be tried again."""
         due: float | None
         (due,) = self._database.execute(
-            "SELECT min(due) FROM outbox WHERE refusal IS NULL AND attempts > 0"
+            "SELECT min(due) FROM outbox WHERE refusal IS NULL AND attempts > 0 AND due BETWEEN ? AND ?",
+            _later_than(now),
         ).fetchone()
         return due
 
-    def delivered(self, ids: Sequence[int], now: float) -> None:
-        """Forget turns that the destination took."""
-        with self._transaction():
-            self._database.executemany("DELETE FROM outbox WHERE id = ?", ((each,) for each in ids))
-            self._count("delivered", len(ids))
-            self._note("last delivery", "", now)
+    def accepted(self, ids: Sequence[int], now: float) -> None:
+        """Forget turns that the destination accepted. ``now``: seconds since 1970."""
+
+        def work() -> None:
+            with self._transaction():
+                self._database.executemany("DELETE FROM outbox WHERE id = ?", ((each,) for each in ids))
+                self._count("accepted", len(ids))
+                self._note("last accepted", "", now)
+
+        self._freeing(work)
 
     def postpone(self, ids: Sequence[int], until: float) -> None:
-        """Try turns again, each alone, at ``until`` (seconds since 1970)."""
-        with self._transaction():
-            self._database.executemany(
-                "UPDATE outbox SET attempts = attempts + 1, due = ? WHERE id = ?",
-                ((until, each) for each in ids),
-            )
+        """Try turns again, each alone, at ``until`` (seconds on the monotonic clock of this process)."""
+
+        def work() -> None:
+            with self._transaction():
+                self._database.executemany(
+                    "UPDATE outbox SET attempts = attempts + 1, due = ? WHERE id = ?",
+                    ((until, each) for each in ids),
+                )
+
+        self._freeing(work)
 
     def hasten(self) -> None:
         """Make all that was postponed due now."""
-        with self._transaction():
-            self._database.execute("UPDATE outbox SET due = 0 WHERE refusal IS NULL AND attempts > 0")
+
+        def work() -> None:
+            with self._transaction():
+                self._database.execute("UPDATE outbox SET due = 0 WHERE refusal IS NULL AND attempts > 0")
+
+        self._freeing(work)
 
     def set_aside(self, ids: Sequence[int], refusal: str) -> None:
         """Keep turns that were refused for good, with the reason, and deliver them no more."""
-        with self._transaction():
-            self._database.executemany(
-                "UPDATE outbox SET refusal = ? WHERE id = ?", ((refusal, each) for each in ids)
-            )
+
+        def work() -> None:
+            with self._transaction():
+                self._database.executemany(
+                    "UPDATE outbox SET refusal = ? WHERE id = ?", ((refusal, each) for each in ids)
+                )
+
+        self._freeing(work)
 
     def retry_failed(self) -> int:
         """Make the turns set aside deliverable again; return how many there were."""
@@ -284,16 +496,20 @@ class Store:
             ).rowcount
 
     def discard_failed(self) -> int:
-        """Delete the turns set aside; return how many there were."""
+        """Delete what is set aside, turns and exports; return how much there was."""
         with self._transaction():
             number = self._database.execute("DELETE FROM outbox WHERE refusal IS NOT NULL").rowcount
+            number += self._database.execute("DELETE FROM inbox WHERE signal LIKE 'damaged%'").rowcount
             self._count("discarded", number)
             return number
 
     # --- the status -----------------------------------------------------------------------------------------
 
     def note(self, name: str, text: str | None, now: float) -> None:
-        """Keep a line for the status under ``name``; ``None`` removes it."""
+        """Keep a line for the status under ``name``; ``None`` removes it. ``now``: seconds since 1970.
+
+        Raises ``StoreFullError``.
+        """
         with self._transaction():
             self._note(name, text, now)
 
@@ -306,14 +522,16 @@ class Store:
         ).fetchall()
         return Figures(
             seen=counters.get("seen", 0),
-            delivered=counters.get("delivered", 0),
+            # 0.1.0 called it so.
+            accepted=counters.get("accepted", 0) + counters.get("delivered", 0),
             waiting=self._number("SELECT count(*) FROM outbox WHERE refusal IS NULL AND attempts = 0")
             + self._number("SELECT count(*) FROM outbox WHERE refusal IS NULL AND attempts > 0"),
             set_aside=dict(refused),
             discarded=counters.get("discarded", 0),
             turned_away=counters.get("turned away", 0),
-            batches=self._number("SELECT count(*) FROM inbox"),
-            used=self._used_pages() * self._page_size,
+            batches=self._number(f"SELECT count(*) FROM inbox WHERE {_OF_OPEN_TURNS}"),
+            damaged=self._number("SELECT count(*) FROM inbox WHERE signal LIKE 'damaged%'"),
+            used=self._used_pages() * self._pragma("page_size"),
             notes={name: Note(text, at) for name, text, at in notes},
         )
 
@@ -332,8 +550,8 @@ class Store:
                     self._database.execute("ROLLBACK")
                 raise
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                raise StoreFullError(str(error)) from error
+            if error.sqlite_errorcode & 0xFF in _NO_ROOM:
+                raise StoreFullError(f"{self.path}: {error}") from error
             raise
 
     def _count(self, name: str, number: int) -> None:
@@ -356,4 +574,15 @@ class Store:
         return self._number(f"PRAGMA {name}")
 
     def _number(self, query: str) -> int:
-        return int(self._database.execute(query).fetchone()[0])
+        number: int
+        (number,) = self._database.execute(query).fetchone()
+        return number
+
+
+def _opened(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _later_than(now: float) -> tuple[float, float]:
+    """Return between which times a turn is due that has to wait; another process has another clock."""
+    return (now + 1e-9, now + LONGEST_POSTPONED)

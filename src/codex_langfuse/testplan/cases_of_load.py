@@ -51,7 +51,7 @@ def recovery(stage: Stage, proof: Proof) -> None:
     relayed = stage.arrived(langfuse, turn, stage.wire.exchanges[before:])
     ids = {span.span_id for span in relayed.spans}
     left = _figures(state)
-    done = left is not None and (left.delivered, left.waiting) == (1, 0)
+    done = left is not None and (left.accepted, left.waiting) == (1, 0)
     proof.check(
         "survives",
         ids and relayed.shown.ids == ids and done,
@@ -169,7 +169,7 @@ def _in_words(figures: Figures | None) -> str:
     if figures is None:
         return "nothing on disk"
     return (
-        f"{figures.seen} turns seen, {figures.delivered} delivered, {figures.waiting} waiting, "
+        f"{figures.seen} turns seen, {figures.accepted} accepted, {figures.waiting} waiting, "
         f"{figures.batches} exports of turns in progress on disk"
     )
 

@@ -91,7 +91,7 @@ def relay(stage: Stage, proof: Proof) -> None:
         asked and right,
         f"{in_words(calls)} tokens; the model was asked {asked} times",
     )
-    counted = "1 seen, 1 delivered, 0 waiting, 0 set aside"
+    counted = "1 seen, 1 accepted, 0 waiting, 0 set aside"
     lines = [line for line in status.splitlines() if line.startswith("turns")]
     proof.check("status", counted in status, lines)
 

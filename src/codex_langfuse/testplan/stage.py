@@ -248,7 +248,12 @@ class Stage:
         # A Langfuse may live under a path of its own.
         address = langfuse.address.replace(origin_of(langfuse.address), self.wire.url, 1)
         access = Access(BaseUrl(address), langfuse.authorization, "the test plan")
-        settings = Settings(Address("127.0.0.1", 0), self.new_folder("relay"), Destination.langfuse(access))
+        settings = Settings(
+            Address("127.0.0.1", 0),
+            self.new_folder("relay"),
+            Destination.langfuse(access),
+            finish_on_stop=True,
+        )
         policy = Policy(
             content=Content(content),
             user=User("name", configurations.USER),
@@ -270,7 +275,15 @@ class Stage:
             **_keys(langfuse.authorization),
         }
         options = ["--environment", configurations.ENVIRONMENT, "--tag", configurations.TAG]
-        options += ["--user", configurations.USER, "--listen", "127.0.0.1:0", "--state", str(state)]
+        options += [
+            "--user",
+            configurations.USER,
+            "--finish-on-stop",
+            "--listen",
+            "127.0.0.1:0",
+            "--state",
+            str(state),
+        ]
         process = subprocess.Popen(
             [*_COMMAND, "relay", *options],
             env=environment,
