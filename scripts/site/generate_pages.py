@@ -4,7 +4,8 @@
     .venv/bin/python scripts/site/generate_pages.py
 
 - docs/reference/errors.md, whole, from the catalogue of ``codex-langfuse check``.
-- Tables between ``<!-- generated: NAME -->`` and ``<!-- end -->``, by the functions of ``page_tables``.
+- What pages and CONTRIBUTING.md have between ``<!-- generated: NAME -->`` and ``<!-- end -->``, by the
+  functions of ``page_tables``.
 """
 
 import re
@@ -27,8 +28,10 @@ def generated_files() -> dict[Path, str]:
         translations.english(ERRORS): errors,
         translations.chinese(ERRORS): render_errors("zh").replace("---\n", pin, 1),
     }
-    for page in translations.english_pages():
-        for language, file in (("en", translations.english(page)), ("zh", translations.chinese(page))):
+    pages = translations.english_pages()
+    english = [*map(translations.english, pages), translations.ROOT / "CONTRIBUTING.md"]
+    for language, pages_in_it in (("en", english), ("zh", map(translations.chinese, pages))):
+        for file in pages_in_it:
             text = file.read_text(encoding="utf-8") if file.is_file() else ""
             if "<!-- generated: " in text:
                 files[file] = _GENERATED.sub(lambda found: _filled(found, language), text)  # noqa: B023

@@ -20,7 +20,7 @@ _EVENTS = {
 
 
 def workflows(language: str) -> str:
-    """Return each workflow's file, when it runs, and its jobs with the systems they run on.
+    """Return each workflow's file, when it runs, and its jobs with the systems and Pythons they run on.
 
     Raises:
         KeyError: a workflow runs on an event that has no words here yet.
@@ -40,7 +40,11 @@ def workflows(language: str) -> str:
 
 
 def _job(name: str, job: dict[str, Any], language: str) -> str:
-    systems = job.get("strategy", {}).get("matrix", {}).get("os", [job["runs-on"]])
+    matrix = job.get("strategy", {}).get("matrix", {})
+    systems = [
+        *matrix.get("os", [job["runs-on"]]),
+        *(f"Python {version}" for version in matrix.get("python", [])),
+    ]
     return f"`{name}` ({', '.join(systems)})" if language == "en" else f"`{name}`（{'、'.join(systems)}）"
 
 
