@@ -1,16 +1,28 @@
 """A TOML text is read as Codex reads it, and what is wrong with it stands where Codex says."""
 
+import re
 import tomllib
 
 import pytest
-import tomlkit
+import toml_rs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codex_langfuse.codex.config_files import config_of
 from codex_langfuse.configuration.edit import Draft, literal, value_at
 from codex_langfuse.configuration.encoding import decoded
+from codex_langfuse.configuration.repair import repaired
 from codex_langfuse.configuration.secrets import masked
-from codex_langfuse.configuration.syntax import TomlError, parse
+from codex_langfuse.configuration.syntax import (
+    TomlError,
+    earlier_place,
+    everywhere,
+    offset_of,
+    parse,
+    place,
+    scan,
+)
+from harness.toml_mutations import GOOD, mutations
 
 WRONG = {
     "a bare word": "[otel]\nmetrics_exporter = none\n",
@@ -65,23 +77,130 @@ def test_an_error_stands_where_codex_says(what, shared_codex) -> None:
         assert error.value.message == verdict.message
 
 
+_SYNTAX_ERROR = re.compile(r"^Error: .+?:(\d+):(\d+): (.+)$", re.M)
+
+
 @pytest.mark.codex
-@pytest.mark.parametrize(
-    "what", ["an inline table of many lines", "dotted and quoted keys", "arrays of tables"]
-)
-def test_codex_reads_this_too(what, shared_codex) -> None:
-    """It says nothing but that it knows no such field."""
-    assert "unknown configuration field" in shared_codex.check_config(RIGHT[what]).message
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_toml_is_what_codex_reads(seed, shared_codex) -> None:
+    """Message, line and column of Codex, for texts that people and installers leave behind."""
+    limits = ["a." * 80 + "b = 1\n", "a = " + "[" * 81 + "]" * 81, "a = 0xFFFFFFFFFFFFFFFF\n"]
+    for text in [*GOOD, *limits, *WRONG.values(), *RIGHT.values()] * (seed == 0) + mutations(40, seed):
+        path = shared_codex.write_config(text)
+        told = shared_codex.run("app-server", "--strict-config").stderr
+        refused = any(
+            words in told for words in ("TOML parse error", "recursion limit", "value was too large")
+        )
+        located = _SYNTAX_ERROR.search(told)
+        theirs = (int(located[1]), int(located[2]), located[3]) if refused and located else None
+        error = config_of("user", path, text.encode()).error
+        assert (error and (error.line, error.column, error.message)) == theirs, text
 
 
 @pytest.mark.parametrize("what", RIGHT)
 def test_what_is_right_is_read(what) -> None:
-    document = parse(RIGHT[what])
-    try:
-        expected = tomllib.loads(RIGHT[what])
-    except tomllib.TOMLDecodeError:  # which does not know TOML 1.1 before Python 3.15
-        expected = tomlkit.parse(RIGHT[what]).unwrap()
-    assert document.data == expected
+    parse(RIGHT[what])
+
+
+def test_every_value_is_found_where_it_is() -> None:
+    """What ``scan`` finds in a text that is TOML is what ``toml_rs`` reads there, for thousands of texts."""
+    read = 0
+    for text in [*GOOD, *RIGHT.values(), *mutations(12_000)]:
+        if "\r" in text:
+            continue  # ``encoding`` takes it away.
+        places = {found.path: found for found in everywhere(scan(text))}
+        try:
+            data = parse(text).data
+        except TomlError:
+            continue
+        read += 1
+        for path, value in _leaves(data):
+            written = places[path].value
+            assert repr(toml_rs.loads(f"v = {text[written.start : written.end]}")["v"]) == repr(value), text
+    assert read > 2000
+
+
+def _leaves(value, path=()):
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, (*path, name))
+    elif not (isinstance(value, list) and any(isinstance(item, dict | list) for item in value)):
+        yield path, value
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ('[otel]\nexporter = "a"\nexporter = "b"\n', (2, 1)),
+        ("[a]\n[otel]\n[b]\n[otel]\n", (2, 2)),
+        ('[otel]\nexporter = "none"\n[otel.exporter.otlp-http]\n', (2, 1)),
+        ('[otel.exporter.otlp-http]\nendpoint = "a"\n\n[otel]\nexporter = {}\n', (1, 7)),
+        ("x = { a = 1, a = 2 }\n", (1, 7)),
+        ('otel.exporter = "a"\notel.exporter.otlp-http.endpoint = "b"\n', (1, 6)),
+    ],
+)
+def test_both_places_of_a_duplicate_are_known(text, first) -> None:
+    with pytest.raises(TomlError) as error:
+        parse(text)
+    assert earlier_place(text, error.value) == first
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_comes_after_an_error_is_found(what) -> None:
+    text = WRONG[what] + '\n[features]\nplugins = true\n[otel.exporter.otlp-http]\nendpoint = "here"\n'
+    found = [inner for inner in everywhere(scan(text)) if inner.path[-1:] == ("endpoint",)]
+    assert text[found[-1].value.start : found[-1].value.end] == '"here"'
+    assert found[-1].path == ("otel", "exporter", "otlp-http", "endpoint")
+
+
+@given(st.text(st.sampled_from("ab\nü\u2028\r"), max_size=30), st.data())
+def test_a_place_is_an_offset(text, data) -> None:
+    offset = data.draw(st.integers(0, len(text)))
+    assert offset_of(text, *place(text, offset)) == offset
+
+
+_REPAIRED = {
+    "a string beside the table": (
+        '[otel]\nexporter = "otlp-http"\n[otel.exporter.otlp-http]\nendpoint = "a"\n',
+        '[otel]\n[otel.exporter.otlp-http]\nendpoint = "a"\n',
+    ),
+    "an inline table that an installer added": (
+        '[otel.exporter.otlp-http]\nendpoint = "a"\n\n[otel]\n'
+        'exporter = { otlp-http = { endpoint = "a", protocol = "json" } }\n',
+        '[otel.exporter.otlp-http]\nendpoint = "a"\nprotocol = "json"\n\n[otel]\n',
+    ),
+    "a table that was there before a page was pasted": (
+        '[shell_environment_policy]\ninherit = "all"\n\n[otel]\nexporter = "none"\n\n'
+        '[shell_environment_policy]\nexclude = ["OTEL_*"]\n',
+        '[shell_environment_policy]\ninherit = "all"\nexclude = ["OTEL_*"]\n\n[otel]\nexporter = "none"\n\n',
+    ),
+    "the same line twice": ("[a]\nx = 1\nx = 1\n", "[a]\nx = 1\n"),
+    "two values for one key": ("[a]\nx = 1\nx = 2\n", None),
+    "two tables that contradict each other": ("[a]\nx = 1\n[a]\nx = 2\n", None),
+    "a string that is not closed": ('[a]\nx = "1\n', None),
+    "nothing wrong": ("[a]\nx = 1\n", None),
+}
+
+
+@pytest.mark.parametrize("what", _REPAIRED)
+def test_only_what_is_plain_is_repaired(what) -> None:
+    text, expected = _REPAIRED[what]
+    found = repaired(text)
+    assert (found and found.text) == expected
+
+
+def test_a_repair_keeps_every_setting() -> None:
+    done = 0
+    for text in mutations(6000, seed=3):
+        found = repaired(text)
+        if found is None:
+            continue
+        done += 1
+        kept = {(found.path, text[found.value.start : found.value.end]) for found in everywhere(scan(text))}
+        for path, value in _leaves(parse(found.text).data):
+            if isinstance(value, bool | int | str):
+                assert any(path == known for known, _ in kept), (path, text)
+    assert done > 20
 
 
 _KEYS = st.one_of(
@@ -106,15 +225,15 @@ _TABLES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(_TABLES)
-def test_every_document_is_read_as_tomlkit_wrote_it(table) -> None:
-    text = tomlkit.dumps(table)
+def test_every_document_is_read_as_it_was_written(table) -> None:
+    text = toml_rs.dumps(table)
     assert parse(text).data == tomllib.loads(text) == table
 
 
 @settings(max_examples=150, deadline=None)
 @given(_TABLES)
 def test_every_key_is_found_where_it_stands(table) -> None:
-    document = parse(tomlkit.dumps(table))
+    document = parse(toml_rs.dumps(table))
     for path in _paths(table):
         offset = document.offset(path)
         assert offset is not None
@@ -144,7 +263,7 @@ def test_what_tomllib_reads_is_read_and_the_same(text) -> None:
     _TABLES, st.lists(_KEYS, min_size=1, max_size=3), _SCALARS | st.dictionaries(_KEYS, _SCALARS, max_size=2)
 )
 def test_an_edit_changes_what_it_is_to_change_alone(table, path, value) -> None:
-    draft = Draft(tomlkit.dumps(table))
+    draft = Draft(toml_rs.dumps(table))
     before = draft.text
     try:
         draft.set(tuple(path), value)

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import tomlkit
+import toml_rs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -139,7 +139,7 @@ def test_the_route_is_written_and_the_rest_stays(existing, wish) -> None:
     before, wanted = EXISTING[existing], WISHES[wish]
     after = amend(before, wanted)
     assert amend(after.text, wanted).text == after.text, "a second run changes something"
-    data = tomlkit.parse(after.text).unwrap()
+    data = toml_rs.loads(after.text)
     otel = data["otel"]
     if wanted.route is Route.OFF:
         assert {otel[key] for key in ("exporter", "trace_exporter", "metrics_exporter")} == {"none"}
@@ -152,7 +152,7 @@ def test_the_route_is_written_and_the_rest_stays(existing, wish) -> None:
         assert "headers" not in otel["trace_exporter"]["otlp-http"]
     if wanted.route is Route.DIRECT:
         assert set(data["shell_environment_policy"]["exclude"]) >= {"OTEL_*", "LANGFUSE_*"}
-    old = tomlkit.parse(before).unwrap()
+    old = toml_rs.loads(before)
     for name in old.keys() - {"otel", "shell_environment_policy"}:
         assert data[name] == old[name]
     for name in set(old.get("otel", {})) - {"exporter", "trace_exporter", "metrics_exporter", "environment"}:
@@ -367,7 +367,7 @@ _DOCUMENTS = st.recursive(
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_DOCUMENTS, st.sampled_from(sorted(WISHES)))
 def test_any_document_is_amended_without_harm_or_refused(document, wish) -> None:
-    before = tomlkit.dumps(document)
+    before = toml_rs.dumps(document)
     try:
         after = amend(before, WISHES[wish]).text
     except EditError:
@@ -475,13 +475,57 @@ class TestCommand:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_what_is_not_toml_is_refused_with_its_place(self, run, file) -> None:
-        text = '[otel]\nexporter = "otlp-http"\n[otel.exporter."otlp-http"]\n'
+        text = '[otel]\nenvironment = "a"\nenvironment = "b"\n'
         file.write_text(text)
         told = run("direct", "--yes")
         assert told.returncode == 1
-        assert f"{file}:3:7: cannot extend value of type string with a dotted key" in told.stderr
+        assert f"{file}:3:1: duplicate key" in told.stderr
         assert "codex-langfuse check" in told.stderr
         assert file.read_text() == text
+
+    def test_the_form_in_circulation_is_repaired_in_one_step(self, run, file) -> None:
+        file.write_text(
+            '[otel]\nlog_user_prompt = true\ntrace_exporter = "otlp-http"\n\n'
+            '[otel.trace_exporter."otlp-http"]\nendpoint = "https://cloud.langfuse.com/api/public/otel"\n'
+            'protocol = "http/protobuf"\nheaders = { Authorization = "Basic ${LANGFUSE_AUTH}" }\n'
+        )
+        told = run("direct", "--yes")
+        assert told.returncode == 0, told.stderr
+        assert 'delete the line `trace_exporter = "otlp-http"`' in told.stderr
+        data = toml_rs.loads(file.read_text())
+        exporter = data["otel"]["trace_exporter"]["otlp-http"]
+        assert exporter["endpoint"] == EU.traces_endpoint and exporter["protocol"] == "binary"
+        assert "Authorization" not in exporter["headers"]
+        assert run("--undo", "--yes").returncode == 0
+        assert "http/protobuf" in file.read_text()
+
+    def test_undo_leaves_what_codex_wrote_since(self, run, file) -> None:
+        run("direct", "--yes")
+        later = '\n[projects."/home/ada"]\ntrust_level = "trusted"\n'
+        written = file.read_text() + later
+        file.write_text(written)
+        told = run("--undo", "--yes")
+        assert told.returncode == 0
+        assert toml_rs.loads(file.read_text()) == toml_rs.loads(later)
+        [copy] = file.parent.glob("*undone-1")
+        assert copy.read_text() == written and str(copy) in told.stdout
+
+    def test_undo_changes_nothing_when_its_own_lines_were_changed(self, run, file) -> None:
+        file.write_text("# mine\n")
+        run("direct", "--yes")
+        edited = file.read_text().replace("cloud.langfuse.com", "intra.example.org")
+        file.write_text(edited)
+        told = run("--undo", "--yes")
+        assert told.returncode == 1
+        assert 'endpoint = "https://intra.example.org/' in told.stderr
+        [backup] = file.parent.glob("*backup-1")
+        assert str(backup) in told.stderr
+        assert (file.read_text(), backup.read_text()) == (edited, "# mine\n")
+
+    @pytest.mark.skipif(os.name == "nt", reason="needs a pipe in the file system")
+    def test_a_pipe_in_the_place_of_the_file_is_told(self, run, file) -> None:
+        os.mkfifo(file)
+        assert "is not a file" in run("direct", "--yes").stderr
 
     def test_a_secret_in_the_file_is_not_shown(self, run, file) -> None:
         file.write_text(

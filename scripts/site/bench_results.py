@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomlkit
+import toml_rs
 
 from hooks.tested_with import pinned_codex
 
@@ -49,8 +49,7 @@ class Benchmark:
 
 def save(file: Path, name: str, pairs: Mapping[str, Pair], numbers: Mapping[str, int]) -> None:
     """Put what the benchmark ``name`` measured just now in place of what ``file`` had of it."""
-    text = file.read_text(encoding="utf-8") if file.is_file() else "# Written by: scripts/bench --save\n"
-    document: Any = tomlkit.parse(text)
+    document: Any = toml_rs.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     document[name] = {
         "date": datetime.date.today(),
         "machine": machine(),
@@ -67,7 +66,7 @@ def save(file: Path, name: str, pairs: Mapping[str, Pair], numbers: Mapping[str,
             for key, pair in pairs.items()
         },
     }
-    file.write_text(tomlkit.dumps(document), encoding="utf-8")
+    file.write_text(f"# Written by: scripts/bench --save\n{toml_rs.dumps(document)}", encoding="utf-8")
 
 
 def read(file: Path = FILE) -> dict[str, Benchmark]:

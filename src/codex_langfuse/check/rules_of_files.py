@@ -10,7 +10,8 @@ from codex_langfuse.check.setup import SIGNALS, Setup, place_in, split_address
 from codex_langfuse.codex import versions
 from codex_langfuse.configuration.config_files import ConfigFile
 from codex_langfuse.configuration.edit import Names, dotted, key_literal, literal, value_at
-from codex_langfuse.configuration.syntax import TomlError, parse_loosely
+from codex_langfuse.configuration.repair import repair
+from codex_langfuse.configuration.syntax import TomlError, earlier_place
 
 #: What an exporter's table may hold (Codex 0.163.0, ``--strict-config``).
 _EXPORTER_KEYS = {
@@ -43,36 +44,21 @@ def find(setup: Setup) -> Iterator[Finding]:
 def _not_toml(file: ConfigFile, error: TomlError) -> Finding:
     place = Place(file.path, error.line, error.column)
     text = file.encoded.text
-    for key in SIGNALS:
-        span = _string_beside_table(text, ("otel", key))
-        if span is not None:
-            line = text[slice(*span)].strip()
-            detail = f"Codex says: {error.message}."
+    detail = f"Codex says: {error.message}."
+    first = earlier_place(text, error) if error.message.startswith(("duplicate", "cannot extend")) else None
+    if first is not None:
+        detail += f" It is already in line {first[0]}."
+    mended = repair(text)
+    if mended is None:
+        return Finding("not-toml", place, detail)
+    return Finding(
+        "string-and-table" if mended.string else "not-toml", place, detail, mended.done, _repairing
+    )
 
-            def mending(text: str, span: tuple[int, int] = span) -> str:
-                return text[: span[0]] + text[span[1] :]
 
-            return Finding("string-and-table", place, detail, f"delete the line `{line}`", mending)
-    return Finding("not-toml", place, f"{error.message[:1].upper()}{error.message[1:]}.")
-
-
-def _string_beside_table(text: str, path: Names) -> tuple[int, int] | None:
-    """Return the line that makes ``path`` a string, when there is also a table of that name."""
-    try:
-        sections = parse_loosely(text)
-    except TomlError:
-        return None
-    lines: list[tuple[int, int]] = []
-    is_table = any(section.path[: len(path)] == path for section in sections)
-    for section in sections:
-        for assignment in section.assignments:
-            if assignment.path == path and isinstance(assignment.value.plain, str):
-                end = text.find("\n", assignment.value.end)
-                start = text.rfind("\n", 0, assignment.start) + 1
-                lines.append((start, len(text) if end < 0 else end + 1))
-            elif assignment.path[: len(path)] == path:
-                is_table = True
-    return lines[0] if is_table and len(lines) == 1 else None
+def _repairing(text: str) -> str:
+    mended = repair(text)
+    return mended.text if mended else text
 
 
 def _in_file(setup: Setup, file: ConfigFile) -> Iterator[Finding]:

@@ -15,13 +15,15 @@ from rich.text import Text
 from codex_langfuse.commands.messages import error, note, refuse, tell
 from codex_langfuse.configuration.backup import (
     NoBackupError,
+    current_content,
     newest_backup,
     real_path,
+    undo,
     write_with_backup,
 )
-from codex_langfuse.configuration.backup import undo as bring_back
 from codex_langfuse.configuration.encoding import Encoded, decoded
 from codex_langfuse.configuration.secrets import masked
+from codex_langfuse.configuration.undoing import ConflictError, taken_back
 from codex_langfuse.pages import page_url
 
 #: Stands in no TOML file.
@@ -30,9 +32,13 @@ _SHOWN = "\0"
 
 @dataclass(frozen=True)
 class Change:
-    """A file, what is in it now, the text it is to have, and what a person should know."""
+    """A file, what was read from it, the text it is to have, and what a person should know.
+
+    ``content`` is None for a file that does not exist.
+    """
 
     path: Path
+    content: bytes | None
     old: Encoded
     new_text: str
     notes: tuple[str, ...] = ()
@@ -65,13 +71,9 @@ def make_change(
         return
     _ask(f"Change {change.path}?", yes, as_json, outcome)
     try:
-        backup = write_with_backup(change.path, content)
+        backup = write_with_backup(change.path, content, change.content)
     except OSError as trouble:
-        fail(
-            f"{change.path} cannot be written: {trouble.strerror or trouble}",
-            page=page_url("quickstart", "configuration"),
-            as_json=as_json,
-        )
+        fail(_why(change.path, trouble), page=page_url("quickstart", "configuration"), as_json=as_json)
     outcome |= {"changed": True, "backup": str(backup)}
     _end(
         outcome,
@@ -89,9 +91,9 @@ def apply_change(change: Change, *, yes: bool, quiet: bool) -> bool:
     if not _agreed(f"Change {change.path}?", yes):
         return False
     try:
-        write_with_backup(change.path, change.old.with_text(change.new_text))
+        write_with_backup(change.path, change.old.with_text(change.new_text), change.content)
     except OSError as trouble:
-        error(f"{change.path} cannot be written: {trouble.strerror or trouble}")
+        error(_why(change.path, trouble))
         return False
     return True
 
@@ -103,9 +105,9 @@ def make_private(path: Path, *, yes: bool, quiet: bool) -> bool:
     if not _agreed(f"Let nobody else read {path}?", yes):
         return False
     try:
-        path.chmod(0o600)
+        real_path(path).chmod(0o600)
     except OSError as trouble:
-        error(f"the mode of {path} cannot be changed: {trouble.strerror or trouble}")
+        error(_why(path, trouble))
         return False
     return True
 
@@ -121,15 +123,45 @@ def _agreed(question: str, yes: bool) -> bool:
 
 
 def undo_change(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Show what the newest backup would bring back, ask, and bring it back."""
+    """Show what taking the newest change back does to the file, ask, and do it.
+
+    What was written to the file since stays. Ends the command with status 1 when that cannot be done.
+    """
+    page = page_url("quickstart", "undo")
     try:
-        backup = newest_backup(path)
-    except NoBackupError as trouble:
-        fail(str(trouble), page=page_url("quickstart", "undo"), as_json=as_json)
-    now = _text(real_path(path))
-    before = "" if backup.content is None else decoded(backup.content).text
-    lines = _difference(path, now, before)
-    outcome = {
+        backup, now = newest_backup(path), current_content(path)
+    except OSError as trouble:
+        fail(_why(path, trouble), page=page, as_json=as_json)
+    kept = f"What it was before the change is in {backup.path}."
+    if now is None:
+        fail(f"{path} is not there any more", kept, page=page, as_json=as_json)
+    if backup.written is None:
+        fail(
+            f"version 0.1.0 changed {path}. It kept no copy of what it wrote, so later changes are unknown",
+            kept,
+            page=page,
+            as_json=as_json,
+        )
+    exact = now == backup.written
+    try:
+        old = decoded(now)
+        before = decoded(backup.before or b"").text
+        text = before if exact else taken_back(before, decoded(backup.written).text, old.text)
+    except UnicodeDecodeError:
+        fail(f"{path} is not UTF-8 any more, so it is not changed", kept, page=page, as_json=as_json)
+    except ConflictError as conflict:
+        fail(
+            f"{path} is not changed: what codex-langfuse wrote there was changed since",
+            *conflict.lines,
+            kept,
+            page=page,
+            as_json=as_json,
+        )
+    content = backup.before if exact else old.with_text(text)
+    if backup.before is None and not text.strip():
+        content = None
+    lines = _difference(path, old.text, text)
+    outcome: dict[str, Any] = {
         "file": str(path),
         "changed": False,
         "difference": "\n".join(lines),
@@ -140,21 +172,23 @@ def undo_change(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     if dry_run:
         _end(outcome, as_json, "Nothing was changed (--dry-run).")
         return
-    question = (
-        f"Remove {path}, which did not exist before?" if backup.content is None else f"Bring back {path}?"
-    )
+    question = f"Remove {path}, which did not exist before?" if content is None else f"Change {path} back?"
     _ask(question, yes, as_json, outcome)
     try:
-        bring_back(path)
+        copy = undo(path, backup, content, now)
     except OSError as trouble:
-        fail(
-            f"{path} cannot be written: {trouble.strerror or trouble}",
-            page=page_url("quickstart", "undo"),
-            as_json=as_json,
-        )
-    outcome["changed"] = True
-    done = f"Removed {path}." if backup.content is None else f"{path} is as it was before."
+        fail(_why(path, trouble), page=page, as_json=as_json)
+    outcome |= {"changed": True, "copy": str(copy) if copy else None}
+    done = f"Removed {path}." if content is None else f"{path} is as it was before."
+    if copy is not None:
+        done = f"Undone in {path}. What was written to it since is still there. A copy is in {copy}."
     _end(outcome, as_json, done)
+
+
+def _why(path: Path, trouble: OSError) -> str:
+    if isinstance(trouble, NoBackupError) or trouble.errno is None:
+        return str(trouble)
+    return f"{path} cannot be changed: {trouble.strerror or trouble}"
 
 
 def fail(message: str, *more: str, page: str, as_json: bool) -> NoReturn:
@@ -195,13 +229,6 @@ def _lines(text: str) -> list[str]:
     text = text.replace(_SHOWN, "\ufffd")
     pairs = zip(text.removesuffix("\n").split("\n"), masked(text).removesuffix("\n").split("\n"), strict=True)
     return [f"{line}{_SHOWN}{shown}" for line, shown in pairs] if text else []
-
-
-def _text(path: Path) -> str:
-    try:
-        return decoded(path.read_bytes()).text
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _ask(question: str, yes: bool, as_json: bool, outcome: dict[str, Any]) -> None:

@@ -107,7 +107,9 @@ def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
     found = list(fixes(setup))
     for fix in found:
         notes = tuple(f"mends: {finding.mistake.words['en'].title}" for finding in fix.mended)
-        if apply_change(Change(fix.file.path, fix.file.encoded, fix.text, notes), yes=yes, quiet=quiet):
+        if apply_change(
+            Change(fix.file.path, fix.file.content, fix.file.encoded, fix.text, notes), yes=yes, quiet=quiet
+        ):
             fixed += fix.mended
     for finding in check(setup, offline=True).findings:
         if finding.private and finding.place.path and make_private(finding.place.path, yes=yes, quiet=quiet):

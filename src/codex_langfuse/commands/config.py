@@ -60,7 +60,7 @@ def config(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Change the file without asking.")] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Bring back the file as it was before the last change.")
+        bool, typer.Option("--undo", help="Take back the last change, and nothing written since.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Tell the outcome as JSON.")] = False,
 ) -> None:
@@ -97,6 +97,13 @@ def config(
             page=page_url("reference/errors", "codex-home"),
             as_json=as_json,
         )
+    if path.exists() and not path.is_file():
+        fail(
+            f"{path} is not a file",
+            "Move it away, or give another --file.",
+            page=page_url("reference/errors", "codex-home"),
+            as_json=as_json,
+        )
     if undo:
         if route is not None:
             wrong_usage("--undo takes no route")
@@ -110,25 +117,33 @@ def config(
     from codex_langfuse.configuration.config_files import read_config
     from codex_langfuse.configuration.edit import EditError
     from codex_langfuse.configuration.encoding import Encoded
+    from codex_langfuse.configuration.repair import repaired
+    from codex_langfuse.configuration.syntax import parse
 
     given = read_config("user", path) if path.exists() else None
+    notes: list[str] = []
+    text = given.encoded.text if given else ""
     if given is not None and given.error is not None:
-        error = given.error
-        fail(
-            f"{path}:{error.line}:{error.column}: {error.message}",
-            "The file is not valid TOML, so it is not changed. `codex-langfuse check` explains why.",
-            page=page_url("guide/troubleshooting", "does-not-load"),
-            as_json=as_json,
-        )
+        mended = repaired(text)
+        if mended is None:
+            error = given.error
+            fail(
+                f"{path}:{error.line}:{error.column}: {error.message}",
+                "The file is not changed, as it is not valid TOML. `codex-langfuse check` explains why.",
+                page=page_url("guide/troubleshooting", "does-not-load"),
+                as_json=as_json,
+            )
+        notes.append(f"the file was not valid TOML: {mended.done}")
+        text = mended.text
+    data = parse(text).data
     encoded = given.encoded if given else Encoded("", ())
     version = _version(codex_version) or installed_version()
-    notes = [] if version else ["no Codex found: the settings are those for the newest one"]
-    wish, more = _wish(
-        route, base_url, region, endpoint, environment, user, tuple(tag or ()), given.data if given else {}
-    )
+    if version is None:
+        notes.append("no Codex found: the settings are those for the newest one")
+    wish, more = _wish(route, base_url, region, endpoint, environment, user, tuple(tag or ()), data)
     notes += more
     try:
-        amended = amend(encoded.text, wish, version, force=force, below=_below(profile))
+        amended = amend(text, wish, version, force=force, below=_below(profile))
     except RefusedError as error:
         fail(str(error), page=page_url("concepts/signals", "what-leaves"), as_json=as_json)
     except EditError as error:
@@ -139,7 +154,7 @@ def config(
             as_json=as_json,
         )
     make_change(
-        Change(path, encoded, amended.text, tuple(notes + amended.notes)),
+        Change(path, given.content if given else None, encoded, amended.text, tuple(notes + amended.notes)),
         dry_run=dry_run,
         yes=yes,
         as_json=as_json,

@@ -1,7 +1,9 @@
 """Reading and writing Codex's configuration without harm to what a person wrote in it.
 
 ``syntax``
-    A TOML text as a tree in which everything knows its place; errors at the place Codex names.
+    What a TOML text says, by the parser that Codex uses, and where everything in it is.
+``repair``
+    A text that is not TOML made one, where it is plain what was meant.
 ``edit``
     One change at a time to a TOML text, every other byte left as it is.
 ``encoding``
@@ -16,4 +18,6 @@
     A route written into a text.
 ``backup``
     A text written to its file: atomically, with a backup and a way back.
+``undoing``
+    One change taken back, and what was written since left as it is.
 """

@@ -1,112 +1,241 @@
-"""Write a file so that there is a way back, and go that way.
+"""Write a file so that there is a way back.
 
-Beside ``config.toml`` stands ``config.toml.codex-langfuse-backup-1``, then ``-2`` and so on: one for each
-change, which the undoing uses up from the newest. Where there was no file before, ``…-absent-1`` says so.
-Only its owner can read a backup, whatever the file's mode: it may hold the key that the change removes.
+Beside ``config.toml`` there is, for each change, ``config.toml.codex-langfuse-backup-1`` (what was in it
+before; ``…-absent-1`` where there was no file) and ``…-written-1`` (what the change wrote). Undoing takes the
+change back, whatever was written since (``undoing``). If something was, ``…-undone-1`` keeps what was in the
+file until then. Only the owner can read these, whatever the mode of the file: they may hold a key that a change
+removes.
+
+No write follows a link that somebody else could have put there, and none goes over a file that changed after
+it was read.
 """
 
 import os
 import re
 import stat
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PRIVATE = 0o600
-_SUFFIX = re.compile(r"\.codex-langfuse-(backup|absent)-(\d+)$")
+_NAME = re.compile(r"\.codex-langfuse-(backup|absent|written|undone)-(\d+)$")
+#: Not there on Windows.
+_GUARDED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class NoBackupError(FileNotFoundError):
     """There is nothing to undo."""
 
 
+class UnsafeError(OSError):
+    """The file is not written, as that could do harm; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(None, message)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 @dataclass(frozen=True)
 class Backup:
-    """The state of a file before a change. ``content`` is None when it did not exist."""
+    """A change of a file: what was in it before (None when it did not exist) and what the change wrote (None
+    where only version 0.1.0 of this tool knows).
+    """
 
     path: Path
     number: int
-    content: bytes | None
+    before: bytes | None
+    written: bytes | None
 
 
 def real_path(path: Path) -> Path:
-    """Return where a symbolic link leads in the end, so that the link stays one."""
-    return Path(os.path.realpath(path))
+    """Return the file that a symbolic link leads to in the end, so that the link stays one.
+
+    Raises:
+        UnsafeError: a link on the way is in a folder in which somebody else can replace it.
+    """
+    for _ in range(40):
+        if not path.is_symlink():
+            return path
+        folder = path.parent.stat()
+        if os.name != "nt" and (folder.st_uid not in (0, os.geteuid()) or folder.st_mode & 0o022):
+            raise UnsafeError(f"{path} is a link in a folder that others can write to")
+        path = Path(os.path.normpath(path.parent / path.readlink()))
+    raise UnsafeError(f"{path} is a link that leads to itself")
 
 
-def write_with_backup(path: Path, content: bytes) -> Path:
-    """Replace the content of ``path`` in one step, keeping its mode; return the path of the backup.
+def read_guarded(path: Path) -> bytes:
+    """Return the content of a file; raises ``UnsafeError`` for what is none (a folder, a pipe, a link)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _GUARDED)
+    except OSError as error:
+        if path.is_symlink():
+            raise UnsafeError(f"{path} is a link") from error
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnsafeError(f"{path} is not a file")
+        return file.read()
 
-    A new file can be read by its owner alone. A symbolic link is followed. Raises ``OSError``.
+
+def current_content(path: Path) -> bytes | None:
+    """Return what is in the file that ``path`` leads to, None when there is none; see ``read_guarded``."""
+    try:
+        return read_guarded(real_path(path))
+    except FileNotFoundError:
+        return None
+
+
+def write_with_backup(path: Path, content: bytes, expected: bytes | None) -> Path:
+    """Replace the content of ``path`` in one step, keeping its mode and owner; return the path of the backup.
+
+    A new file can be read by its owner only.
+
+    Args:
+        path: a file, or a symbolic link to one.
+        content: what it is to hold.
+        expected: what it held when it was read, None when it did not exist.
+
+    Raises:
+        UnsafeError: it holds something else by now, is read-only, or a link is in the way.
+        OSError: it cannot be written.
     """
     target = real_path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    number = max((backup.number for backup in _backups(target)), default=0) + 1
-    exists = target.exists()
-    mode = stat.S_IMODE(target.stat().st_mode) if exists else _PRIVATE
-    kind = "backup" if exists else "absent"
-    backup = target.with_name(f"{target.name}.codex-langfuse-{kind}-{number}")
-    _write_atomically(backup, target.read_bytes() if exists else b"", _PRIVATE)
-    _write_atomically(target, content, mode)
+    _make_folder(target.parent)
+    require_unchanged(target, expected)
+    number = max((number for _, number in _kept(target)), default=0) + 1
+    kind = "absent" if expected is None else "backup"
+    backup = _keep(target, kind, number, expected or b"")
+    _keep(target, "written", number, content)
+    try:
+        _replace(target, content, expected)
+    except BaseException:
+        for name in (kind, "written"):
+            with suppress(OSError):
+                _beside(target, name, number).unlink()
+        raise
     return backup
 
 
 def newest_backup(path: Path) -> Backup:
-    """Return the state that ``undo`` would bring back; raises ``NoBackupError`` when there is none."""
+    """Return the change that ``undo`` takes back; raises ``NoBackupError`` when there is none."""
     target = real_path(path)
-    backups = _backups(target)
-    if not backups:
+    kept = _kept(target)
+    numbers = [number for kind, number in kept if kind in ("backup", "absent")]
+    if not numbers:
         raise NoBackupError(f"there is no backup of {path}, so there is nothing to undo")
-    return max(backups, key=lambda backup: backup.number)
+    number = max(numbers)
+    kind = "backup" if ("backup", number) in kept else "absent"
+    place = _beside(target, kind, number)
+    before = read_guarded(place) if kind == "backup" else None
+    written = read_guarded(_beside(target, "written", number)) if ("written", number) in kept else None
+    return Backup(place, number, before, written)
 
 
-def undo(path: Path) -> Backup:
-    """Bring back the text before the last change, byte for byte, and drop its backup. The mode stays.
+def undo(path: Path, backup: Backup, content: bytes | None, expected: bytes | None) -> Path | None:
+    """Write ``content`` (None: remove the file) and drop ``backup``.
 
-    Raises:
-        NoBackupError: there is none.
-        OSError: it cannot be written.
+    Returns the copy of what was there; None where that is only what the change wrote.
+    Raises as ``write_with_backup``.
     """
-    backup, target = newest_backup(path), real_path(path)
-    if backup.content is None:
-        target.unlink(missing_ok=True)
-    else:
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE
-        _write_atomically(target, backup.content, mode)
+    target = real_path(path)
+    require_unchanged(target, expected)
+    copy = None
+    if expected not in (None, backup.written):
+        taken = [number for kind, number in _kept(target) if kind == "undone"]
+        copy = _keep(target, "undone", max([*taken, 0]) + 1, expected)
+    if content is not None:
+        _replace(target, content, expected)
+    elif expected is not None:
+        target.unlink()
     backup.path.unlink()
-    return backup
+    _beside(target, "written", backup.number).unlink(missing_ok=True)
+    return copy
 
 
-def _backups(target: Path) -> list[Backup]:
-    found = []
-    for path in target.parent.glob(f"{_escaped(target.name)}.codex-langfuse-*"):
-        match = _SUFFIX.search(path.name)
-        if match and path.name == target.name + match[0]:
-            content = path.read_bytes() if match[1] == "backup" else None
-            found.append(Backup(path, int(match[2]), content))
+def require_unchanged(target: Path, expected: bytes | None) -> None:
+    """Raise ``UnsafeError`` unless ``target`` holds ``expected`` (None: it does not exist)."""
+    try:
+        now = read_guarded(target)
+    except FileNotFoundError:
+        now = None
+    if now != expected:
+        raise UnsafeError(f"{target} was changed by another program meanwhile; run the command again")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each for its owner only."""
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _beside(target: Path, kind: str, number: int) -> Path:
+    return target.with_name(f"{target.name}.codex-langfuse-{kind}-{number}")
+
+
+def _kept(target: Path) -> set[tuple[str, int]]:
+    """Return kind and number of what is kept beside ``target``, whatever it is."""
+    found = set()
+    for name in os.listdir(target.parent) if target.parent.is_dir() else ():  # noqa: PTH208
+        match = _NAME.search(name)
+        if match and name == target.name + match[0]:
+            found.add((match[1], int(match[2])))
     return found
 
 
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
+def _keep(target: Path, kind: str, number: int, content: bytes) -> Path:
+    """Write a file that is not there yet; what somebody else put in its place is never written to."""
+    path = _beside(target, kind, number)
+    _write_new(path, content, _PRIVATE, target)
+    return path
 
 
-def _write_atomically(path: Path, content: bytes, mode: int) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def _write_new(path: Path, content: bytes, mode: int, owner_of: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _GUARDED, _PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as out:
             out.write(content)
             out.flush()
             os.fsync(out.fileno())
-        Path(name).chmod(mode)
-        if path.exists() and hasattr(os, "chown"):
-            # As root one may write the file of another person, who should still own it.
-            owner = path.stat()
-            with suppress(PermissionError):
-                os.chown(name, owner.st_uid, owner.st_gid)
-        Path(name).replace(path)
+            if os.name != "nt":
+                _give(out.fileno(), owner_of)
+                os.fchmod(out.fileno(), mode)
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _give(descriptor: int, like: Path) -> None:
+    """Give a new file the owner of ``like``, or of its folder when it is not there."""
+    known = (like if like.exists() else like.parent).stat()
+    mine = os.fstat(descriptor)
+    if (mine.st_uid, mine.st_gid) == (known.st_uid, known.st_gid):
+        return
+    if os.geteuid() == 0:
+        os.chown(descriptor, known.st_uid, known.st_gid)
+    elif like.exists():
+        try:
+            os.chown(descriptor, -1, known.st_gid)
+        except PermissionError as error:
+            raise UnsafeError(f"{like} belongs to a group that you are not in, and would lose it") from error
+
+
+def _replace(target: Path, content: bytes, expected: bytes | None) -> None:
+    mode = _PRIVATE
+    if expected is not None:
+        mode = stat.S_IMODE(target.stat().st_mode)
+        if not mode & stat.S_IWUSR or not os.access(target, os.W_OK):
+            raise UnsafeError(f"{target} is read-only for you")
+    draft = target.with_name(f".{target.name}.{os.getpid()}.codex-langfuse-new")
+    with suppress(FileNotFoundError):
+        draft.unlink()
+    _write_new(draft, content, mode, target)
+    try:
+        require_unchanged(target, expected)
+        draft.replace(target)
     except BaseException:
         with suppress(FileNotFoundError):
-            Path(name).unlink()
+            draft.unlink()
         raise

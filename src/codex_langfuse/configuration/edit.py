@@ -1,22 +1,21 @@
 """Change a TOML text at one place and leave every other byte as a person wrote it.
 
-tomlkit edits TOML too, but puts a new key behind the comments that stand above the next table, where they
-no longer say what they said. So the text is cut and joined at the places that ``syntax`` knows; literals
-are tomlkit's. Each change is read back and compared with what it was to bring about.
+The text is cut and joined at the places that ``syntax`` finds. Each change is read back and compared with
+what it was to bring about, so a file is never left with another meaning than the intended one.
 """
 
-import copy
+import datetime
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-import tomlkit
 
 from codex_langfuse.configuration.syntax import Assignment, Document, Section, Value, parse
 
 Names = tuple[str, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_TRAILING_COMMA = re.compile(r"(?:[ \t\n]|#[^\n]*)*,")
 _NAME = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*'""")
 
 
@@ -128,7 +127,7 @@ class Draft:
             document = parse(text)
         except ValueError as error:
             raise EditError(f"the change would make the file invalid ({error})") from error
-        if _shape(document.data) != _shape(expected):
+        if not _same(document.data, expected):
             raise EditError("the change would alter more of the file than it should")
         self.document = document
 
@@ -251,7 +250,13 @@ def literal(value: Any) -> str:
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list):
         return "[" + ", ".join(literal(item) for item in value) + "]"
-    return str(tomlkit.item(value).as_string())
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return repr(value)
 
 
 def value_at(data: Any, path: Iterable[str], default: Any = None) -> Any:
@@ -264,30 +269,32 @@ def value_at(data: Any, path: Iterable[str], default: Any = None) -> Any:
 
 
 def _with(data: Mapping[str, Any], path: Names, value: Any) -> dict[str, Any]:
-    result = copy.deepcopy(dict(data))
-    table = result
-    for name in path[:-1]:
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
+    name, rest = path[0], path[1:]
+    if rest:
+        inner = data.get(name, {})
+        if not isinstance(inner, Mapping):
             raise EditError(f"{name} in {dotted(path)} is not a table")
-    table[path[-1]] = value
-    return result
+        value = _with(inner, rest, value)
+    return {**data, name: value}
 
 
 def _without(data: Mapping[str, Any], path: Names) -> dict[str, Any]:
-    result = copy.deepcopy(dict(data))
-    del value_at(result, path[:-1])[path[-1]]
-    return result
+    name, rest = path[0], path[1:]
+    if rest:
+        return {**data, name: _without(data[name], rest)}
+    return {key: value for key, value in data.items() if key != name}
 
 
-def _shape(value: Any) -> Any:
-    """What two documents must have in common: tables that hold nothing do not count, `nan` equals itself."""
-    if isinstance(value, Mapping):
-        inner = {name: _shape(item) for name, item in value.items()}
-        return {name: item for name, item in inner.items() if item != {}}
-    if isinstance(value, list):
-        return [_shape(item) for item in value]
-    return (type(value).__name__, repr(value))
+def _same(one: Any, other: Any) -> bool:
+    """Compare two documents: tables that hold nothing do not count, `nan` equals itself, 1 is not true."""
+    if one is other:
+        return True
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        names = one.keys() | other.keys()
+        return all(_same(one.get(name, {}), other.get(name, {})) for name in names)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return type(one) is type(other) and (one == other or repr(one) == repr(other))
 
 
 def _replaced(text: str, start: int, end: int, new: str) -> str:
@@ -331,7 +338,8 @@ def _inline_spans(text: str, value: Value, path: Names) -> Iterable[tuple[int, i
         elif index > 0:
             yield inner[index - 1].value.end, assignment.value.end
         else:
-            yield assignment.start, assignment.value.end
+            comma = _TRAILING_COMMA.match(text, assignment.value.end)
+            yield assignment.start, comma.end() if comma else assignment.value.end
 
 
 def _offsets_of_name(document: Document, path: Names) -> Iterable[int]:

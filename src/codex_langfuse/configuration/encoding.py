@@ -28,7 +28,7 @@ class Encoded:
         new = _lines(text)
         windows = sum(line.endswith("\r\n") for line in self.lines) * 2 > len(self.lines)
         result: list[str] = []
-        matcher = difflib.SequenceMatcher(None, plain, new, autojunk=False)
+        matcher = difflib.SequenceMatcher(None, plain, new)
         for what, start, end, new_start, new_end in matcher.get_opcodes():
             if what == "equal":
                 result += self.lines[start:end]

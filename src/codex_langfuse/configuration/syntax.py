@@ -1,50 +1,63 @@
-"""A TOML text as a tree in which every key and value knows its place in the text.
+"""What a TOML text says, and where everything in it is.
 
-Codex reads TOML 1.1 (seen in 0.163.0: line breaks and a trailing comma in an inline table), which
-``tomllib`` does not. tomlkit does, and reads the single values here, but it knows no places, and it names no
-place at all for a table that contradicts another one. A reader of an error needs the place above all, so the
-structure is read here, and errors stand where Codex 0.163.0 puts them.
+Whether a text is TOML, and its values, come from ``toml_rs``: the parser that Codex uses. It gives no places
+and stops at the first error, so ``scan`` finds those: of each table and key, also in a text that is not TOML.
+It takes a text as it comes, goes on after an error at the next line, and never decides what is valid.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
-import tomlkit
-import tomlkit.exceptions
+import toml_rs
 
 #: The names, from the root, of a table or value. An element of an array of tables counts with its index.
 Path = tuple[str | int, ...]
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_KEY_ATOM = re.compile(r"[^\s=,.#\"'\[\]{}]+")
-_SCALAR_ATOM = re.compile(r"[^\s,\]}#=\"']+(?: \d\d:\d\d[^\s,\]}#=]*)?")
-_BLANK = re.compile(r"[ \t]*")
-_DEEPEST = 100
+_BLANK_LINES = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*(?:#[^\n]*\Z)?")
+_REST_OF_LINE = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_BETWEEN = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
+_KEY_PART = re.compile(
+    r"""[ \t]*(?:([A-Za-z0-9_-]+)|"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'|([^\s=,.#"'\[\]{}]+))[ \t]*"""
+)
+_STRING = re.compile(
+    r'"""(?:[^"\\]|\\[\s\S]|"(?!""))*"{3,5}|'
+    + r"'''(?:[^']|'(?!''))*'{3,5}|"
+    + r'"(?:[^"\\\n]|\\.)*"|'
+    + r"'[^'\n]*'"
+)
+_ATOM = re.compile(r"""[^\s,\]}#="'\[{]+(?: \d\d:\d\d[^\s,\]}#=]*)?""")
+#: What most lines are: a header of bare and literal names, or a bare key with a value in one line.
+_PLAIN_HEADER = re.compile(r'\[([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]+|"[^"\\\n]*"))?\][ \t]*\n')
+_PLAIN_LINE = re.compile(r'([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:("[^"\\\n]*"(?!"))|([A-Za-z0-9_.+-]+))[ \t]*\n')
+_INTEGER = re.compile(r"[+-]?(?:\d[\d_]*|0x[0-9A-Fa-f_]+|0o[0-7_]+|0b[01_]+)")
+_PLACE = re.compile(r"at line (\d+), column (\d+)")
+#: Codex 0.171.0 refuses keys of more parts, and more brackets in each other.
+_DEEPEST = 80
 
 
 class TomlError(ValueError):
-    """A text that is not TOML: ``message``, and ``line`` and ``column`` (from 1) of the trouble."""
+    """A text that is not TOML: ``message``, and ``line`` and ``column`` (from 1) of the error."""
 
     def __init__(self, message: str, line: int, column: int) -> None:
         super().__init__(f"{line}:{column}: {message}")
         self.message, self.line, self.column = message, line, column
 
 
-@dataclass
+@dataclass(slots=True)
 class Value:
     """A value: ``text[start:end]``; ``items`` of an array, ``assignments`` of an inline table."""
 
-    kind: Literal["scalar", "array", "inline table"]
+    kind: Literal["string", "scalar", "array", "inline table"]
     start: int
     end: int
-    plain: Any = None
-    items: list["Value"] = field(default_factory=list)
-    assignments: list["Assignment"] = field(default_factory=list)
+    items: "list[Value]" = field(default_factory=list)
+    assignments: "list[Assignment]" = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class Assignment:
     """``key = value``.
 
@@ -62,9 +75,9 @@ class Assignment:
         return self.starts[0]
 
 
-@dataclass
+@dataclass(slots=True)
 class Section:
-    """A ``[header]`` and the assignments below it. The first section of a document is the root, without one.
+    """A ``[header]`` and the assignments below it. The first section of a text is the root, without one.
 
     ``start`` is where the header begins, ``body`` the offset after its line.
     """
@@ -79,11 +92,15 @@ class Section:
 
 @dataclass
 class Document:
-    """A text and what it says; ``data`` is what ``tomllib`` would return."""
+    """A text, its places, and in ``data`` what it says."""
 
     text: str
-    sections: list[Section]
     data: dict[str, Any]
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """The places of everything."""
+        return scan(self.text)
 
     def assignments(self) -> Iterator[tuple[Section, Assignment]]:
         """Every assignment that is not inside an inline table, with its section."""
@@ -93,15 +110,15 @@ class Document:
 
     def find(self, path: Path) -> Assignment | None:
         """Return the assignment of the value at ``path``, also inside an inline table."""
-        return next((found for found in self._everywhere() if found.path == path), None)
+        return next((found for found in everywhere(self.sections, path) if found.path == path), None)
 
     def offset(self, path: Path) -> int | None:
-        """Return where the key of ``path`` stands: in an assignment, in a header, or as a part of either."""
+        """Return the offset of the key of ``path``: in an assignment, in a header, or as a part of either."""
         for section in self.sections[1:]:
             offset = _offset_of_part(path, section.path, section.starts)
             if offset is not None:
                 return offset
-        for assignment in self._everywhere():
+        for assignment in everywhere(self.sections, path):
             offset = _offset_of_part(path, assignment.path, assignment.starts)
             if offset is not None:
                 return offset
@@ -111,15 +128,18 @@ class Document:
         """Return line and column, from 1, of an offset."""
         return place(self.text, offset)
 
-    def _everywhere(self) -> Iterator[Assignment]:
-        for _, assignment in self.assignments():
-            yield from _with_inner(assignment)
-
 
 def place(text: str, offset: int) -> tuple[int, int]:
     """Return line and column, from 1 and in characters, of an offset in ``text``."""
-    before = text[:offset]
-    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
+
+
+def offset_of(text: str, line: int, column: int) -> int:
+    """Return the offset of a line and column; the opposite of ``place``."""
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+    return start + column - 1
 
 
 def parse(text: str) -> Document:
@@ -128,371 +148,299 @@ def parse(text: str) -> Document:
     Raises:
         TomlError: it is not TOML.
     """
-    sections = list(_Scanner(text).sections())
-    return Document(text, sections, _Tree(text).built_from(sections))
+    try:
+        data = toml_rs.loads(text)
+    except toml_rs.TOMLDecodeError as error:
+        raise _located(text, error) from None
+    document = Document(text, data)
+    _reject_as_codex(document)
+    return document
 
 
-def parse_loosely(text: str) -> list[Section]:
-    """Read a text whose single lines are TOML, though they may contradict each other.
+def scan(text: str) -> list[Section]:
+    """Return every table and key of a text that can be made out, whether or not the text is TOML."""
+    return _Scanner(text).sections()
 
-    Raises:
-        TomlError: a line is not TOML.
-    """
-    return list(_Scanner(text).sections())
+
+def everywhere(sections: list[Section], below: Path = ()) -> Iterator[Assignment]:
+    """Yield every assignment, also those inside inline tables and arrays, of sections around ``below``."""
+    for section in sections:
+        if section.path[: len(below)] == below[: len(section.path)]:
+            for assignment in section.assignments:
+                yield from _with_inner(assignment)
+
+
+def earlier_place(text: str, error: TomlError) -> tuple[int, int] | None:
+    """Return line and column of the first definition of what is defined again at the place of ``error``."""
+    at = offset_of(text, error.line, error.column)
+    written: list[tuple[Path, tuple[int, ...]]] = []
+    for section in scan(text):
+        if section.starts:
+            written.append((section.path, section.starts))
+        for assignment in section.assignments:
+            written += [(inner.path, inner.starts) for inner in _with_inner(assignment)]
+    again = next(
+        (path[: len(path) - len(starts) + starts.index(at) + 1] for path, starts in written if at in starts),
+        None,
+    )
+    if again is None:
+        return None
+    before = [(path, starts) for path, starts in written if starts[-1] < at and path[: len(again)] == again]
+    exact = [starts[-1] for path, starts in before if path == again]
+    if exact:
+        return place(text, exact[0])
+    parts = [_offset_of_part(again, path, starts) for path, starts in before]
+    return next((place(text, offset) for offset in parts if offset is not None), None)
+
+
+def _located(text: str, error: toml_rs.TOMLDecodeError) -> TomlError:
+    message = str(error).splitlines()[-1] if str(error) else "not TOML"
+    found = _PLACE.search(str(error))
+    if found:
+        return TomlError(message, int(found[1]), int(found[2]))
+    return TomlError(message, 1, 1)
+
+
+def _reject_as_codex(document: Document) -> None:
+    """Codex has limits that ``toml_rs`` does not have: integers of 64 bits, and how deep a text is nested."""
+    deepest, has_large = _measured(document.data)
+    if deepest >= _DEEPEST:
+        scanner = _Scanner(document.text)
+        sections = scanner.sections()
+        if scanner.too_deep is not None:
+            place = document.place(scanner.too_deep)
+            raise TomlError("cannot recurse further; max recursion depth met", *place)
+        keys = [section.starts for section in sections] + [found.starts for found in everywhere(sections)]
+        if any(len(starts) > _DEEPEST for starts in keys):
+            raise TomlError("recursion limit", 1, 1)
+    if not has_large:
+        return
+    for assignment in everywhere(document.sections):
+        for value in _scalars(assignment.value):
+            written = document.text[value.start : value.end]
+            if _INTEGER.fullmatch(written) and _is_large(int(written, 0)):
+                raise TomlError("u64 value was too large", *document.place(value.start))
+
+
+def _measured(data: dict[str, Any]) -> tuple[int, bool]:
+    """Return how deep a document is nested, and whether it has an integer of more than 64 bits."""
+    deepest, has_large, layer = 0, False, [data]
+    while layer:
+        inner: list[Any] = []
+        for container in layer:
+            for value in container.values() if isinstance(container, dict) else container:
+                if isinstance(value, dict | list):
+                    inner.append(value)
+                elif type(value) is int and _is_large(value):
+                    has_large = True
+        deepest, layer = deepest + bool(inner), inner
+    return deepest, has_large
+
+
+def _is_large(number: int) -> bool:
+    return not -(2**63) <= number < 2**63
+
+
+def _scalars(value: Value) -> Iterator[Value]:
+    if value.kind == "scalar":
+        yield value
+    for item in value.items:
+        yield from _scalars(item)
 
 
 def _with_inner(assignment: Assignment) -> Iterator[Assignment]:
     yield assignment
-    for inner in assignment.value.assignments:
+    for inner in _inside(assignment.value):
         yield from _with_inner(inner)
+
+
+def _inside(value: Value) -> Iterator[Assignment]:
+    yield from value.assignments
+    for item in value.items:
+        yield from _inside(item)
 
 
 def _offset_of_part(path: Path, whole: Path, starts: tuple[int, ...]) -> int | None:
     # The first names of a path may come from a header above; only the others have a place here.
-    names = [part for part in whole if isinstance(part, str)]
-    wanted = [part for part in path if isinstance(part, str)]
-    index = len(wanted) - 1 - (len(names) - len(starts))
-    if whole[: len(path)] == path and 0 <= index < len(starts):
-        return starts[index]
-    return None
+    if whole[: len(path)] != path:
+        return None
+    names = sum(isinstance(part, str) for part in whole)
+    index = sum(isinstance(part, str) for part in path) - 1 - (names - len(starts))
+    return starts[index] if 0 <= index < len(starts) else None
+
+
+class _BrokenError(Exception):
+    """What is here is not TOML."""
 
 
 class _Scanner:
     """Reads from left to right; knows nothing of what a key means."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.at = text, 0
-        self.depth = 0
+        self.text, self.at, self.depth = text, 0, 0
+        self.too_deep: int | None = None
+        self.arrays: dict[Path, int] = {}
 
-    def error(self, message: str, at: int | None = None) -> TomlError:
-        return TomlError(message, *place(self.text, self.at if at is None else at))
-
-    def sections(self) -> Iterator[Section]:
+    def sections(self) -> list[Section]:
         section = Section((), (), 0, 0)
-        while self._skip_to_statement():
-            if self._peek() != "[":
-                section.assignments.append(self._assignment(section.path))
-                self._end_of_line()
+        found = [section]
+        text, end = self.text, len(self.text)
+        while True:
+            start = self.at = _BLANK_LINES.match(text, self.at).end()  # type: ignore[union-attr]
+            if start >= end:
+                return found
+            is_header = text[start] == "["
+            plain = (_PLAIN_HEADER if is_header else _PLAIN_LINE).match(text, start)
+            if plain is not None:
+                self.at = plain.end()
+                if is_header:
+                    section = self._plain_header(plain)
+                    found.append(section)
+                else:
+                    section.assignments.append(_plain_assignment(section.path, plain))
                 continue
-            yield section
-            start = self.at
-            is_array = self.text.startswith("[[", self.at)
-            self.at += 2 if is_array else 1
-            names, starts = self._key("]")
-            if len(names) > _DEEPEST:
-                raise self.error("nested too deeply", start)
-            closing = "]]" if is_array else "]"
-            if not self.text.startswith(closing, self.at):
-                raise self.error(f"the table's header lacks its closing {closing}")
+            whole = start
+            self.depth = 0
+            try:
+                if is_header:
+                    section = self._header()
+                    found.append(section)
+                else:
+                    section.assignments.append(self._assignment(section.path))
+                whole = self.at
+                self._end_of_line()
+            except _BrokenError:
+                line_end = text.find("\n", whole)
+                self.at = end if line_end < 0 else line_end + 1
+            if is_header and section.start == start:
+                section.body = self.at
+
+    def _plain_header(self, plain: re.Match[str]) -> Section:
+        first, second = plain[1], plain[2]
+        names: tuple[str, ...] = (first,) if second is None else (first, second.strip('"'))
+        starts = (plain.start(1),) if second is None else (plain.start(1), plain.start(2))
+        return Section(self._path(names, False), starts, plain.start(), plain.end())
+
+    def _header(self) -> Section:
+        start = self.at
+        is_array = self.text.startswith("[[", start)
+        self.at += 2 if is_array else 1
+        names, starts = self._key()
+        closing = "]]" if is_array else "]"
+        if self.text.startswith(closing, self.at):
             self.at += len(closing)
-            self._end_of_line()
-            section = Section(names, starts, start, self.at, is_array)
-        yield section
+        return Section(self._path(names, is_array), starts, start, self.at, is_array)
 
-    def _peek(self) -> str:
-        return self.text[self.at : self.at + 1]
-
-    def _skip_blanks(self) -> None:
-        self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
-
-    def _skip_comment(self) -> None:
-        if self._peek() == "#":
-            end = self.text.find("\n", self.at)
-            comment = self.text[self.at : end if end >= 0 else len(self.text)]
-            for index, character in enumerate(comment):
-                if character != "\t" and (character < " " or character == "\x7f"):
-                    raise self.error("a control character in a comment", self.at + index)
-            self.at += len(comment)
-
-    def _skip_to_statement(self) -> bool:
-        """Skip blank lines and comments; False at the end of the text."""
-        while self.at < len(self.text):
-            self._skip_blanks()
-            self._skip_comment()
-            if self._peek() != "\n":
-                return self.at < len(self.text)
-            self.at += 1
-        return False
-
-    def _skip_space_in_value(self) -> None:
-        """Skip what may stand between the parts of an array or an inline table, line breaks included."""
-        while self._peek() and self._peek() in " \t\n#":
-            self._skip_comment()
-            self._skip_blanks()
-            if self._peek() == "\n":
-                self.at += 1
+    def _path(self, names: tuple[str, ...], is_array: bool) -> Path:
+        if not self.arrays and not is_array:
+            return names
+        path: Path = ()
+        for name in names[:-1]:
+            path = (*path, name)
+            if path in self.arrays:
+                path = (*path, self.arrays[path])
+        path = (*path, names[-1])
+        if is_array:
+            self.arrays[path] = self.arrays.get(path, -1) + 1
+            return (*path, self.arrays[path])
+        return path
 
     def _end_of_line(self) -> None:
-        self._skip_blanks()
-        self._skip_comment()
-        if self._peek() == "\r":
-            raise self.error("a carriage return without a line feed", self.at + 1)
-        if self._peek() not in ("", "\n"):
-            raise self.error("something stands after the end of the statement; begin a new line")
-        self.at = min(self.at + 1, len(self.text))
+        found = _REST_OF_LINE.match(self.text, self.at)
+        if found is None:
+            raise _BrokenError
+        self.at = found.end()
 
-    def _key(self, closing: str = "=") -> tuple[tuple[str, ...], tuple[int, ...]]:
+    def _key(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
         names: list[str] = []
         starts: list[int] = []
-        invalid: int | None = None
         while True:
-            self._skip_blanks()
-            start, mark = self.at, self._peek()
-            if mark and mark in "\"'":
-                names.append(str(self._string(start)))
-            else:
-                atom = _KEY_ATOM.match(self.text, start)
-                if atom is None:
-                    raise self.error("a key is missing here")
-                if not _BARE_KEY.fullmatch(atom[0]) and invalid is None:
-                    invalid = start
-                names.append(atom[0])
-                self.at = atom.end()
-            starts.append(start)
-            self._skip_blanks()
-            if self._peek() != ".":
-                break
+            part = _KEY_PART.match(self.text, self.at)
+            if part is None:
+                raise _BrokenError
+            group = part.lastindex or 1
+            quoted = group in (2, 3)
+            starts.append(part.start(group) - quoted)
+            names.append(_unescaped(part[2]) if group == 2 and "\\" in part[2] else part[group])
+            self.at = part.end()
+            if not self.text.startswith(".", self.at):
+                return tuple(names), tuple(starts)
             self.at += 1
-        if closing == "=" and self._peek() != "=":
-            raise self.error("a key without a value: `=` is missing")
-        if invalid is not None:
-            raise self.error("a key of other characters than A-Z a-z 0-9 - _ stands in quotes", invalid)
-        return tuple(names), tuple(starts)
 
     def _assignment(self, prefix: Path) -> Assignment:
         names, starts = self._key()
+        if self.depth:
+            self._skip()
+        if not self.text.startswith("=", self.at):
+            raise _BrokenError
         self.at += 1
-        self._skip_blanks()
+        if self.depth:
+            self._skip()
+        else:
+            while self.text[self.at : self.at + 1] in (" ", "\t"):
+                self.at += 1
         path = (*prefix, *names)
-        if len(path) > _DEEPEST:
-            raise self.error("nested too deeply", starts[0])
         return Assignment(path, names, starts, self._value(path))
 
+    def _skip(self) -> None:
+        self.at = _BETWEEN.match(self.text, self.at).end()  # type: ignore[union-attr]
+
     def _value(self, path: Path) -> Value:
-        start, mark = self.at, self._peek()
+        start, mark = self.at, self.text[self.at : self.at + 1]
         if mark in ("[", "{"):
             self.depth += 1
             if self.depth > _DEEPEST:
-                raise self.error("nested too deeply")
+                self.too_deep = start if self.too_deep is None else self.too_deep
+                raise _BrokenError
             value = self._array(path) if mark == "[" else self._inline_table(path)
             self.depth -= 1
             return value
-        if mark and mark in "\"'":
-            plain: Any = self._string(start)
-            return Value("scalar", start, self.at, plain)
-        atom = _SCALAR_ATOM.match(self.text, start)
-        if atom is None:
-            raise self.error("a value is missing here")
-        self.at = atom.end()
-        self._reject_second_assignment()
-        return Value("scalar", start, self.at, self._scalar(start))
-
-    def _reject_second_assignment(self) -> None:
-        # Codex takes `1 b` of `a = 1 b = 2` for one word, and stumbles over the `=`.
-        second = re.compile(r"[ \t]+[A-Za-z0-9_-]+[ \t]*(?==)").match(self.text, self.at)
-        if second:
-            raise self.error("two assignments without a comma or a line break between them", second.end())
-
-    def _string(self, start: int) -> str:
-        mark = self.text[start]
-        if self.text.startswith(mark * 3, start):
-            end = self._end_of_long_string(start, mark)
-        else:
-            end = start + 1
-            while end < len(self.text) and self.text[end] not in (mark, "\n"):
-                end += 2 if mark == '"' and self.text[end] == "\\" else 1
-            if end >= len(self.text) or self.text[end] != mark:
-                line_end = self.text.find("\n", start)
-                raise self.error("the string is not closed", line_end if line_end >= 0 else len(self.text))
-            end += 1
-        self.at = end
-        return str(self._scalar(start))
-
-    def _end_of_long_string(self, start: int, mark: str) -> int:
-        end = start + 3
-        while not self.text.startswith(mark * 3, end):
-            if end >= len(self.text):
-                raise self.error("the string is not closed", len(self.text))
-            end += 2 if mark == '"' and self.text[end] == "\\" else 1
-        end += 3
-        # Up to two more quotation marks belong to the string.
-        for _ in range(2):
-            end += self.text.startswith(mark, end)
-        return end
-
-    def _scalar(self, start: int) -> Any:
-        raw = self.text[start : self.at]
-        try:
-            return tomlkit.value(raw).unwrap()
-        except (tomlkit.exceptions.TOMLKitError, ValueError, OverflowError, RecursionError) as error:
-            if raw[0] in "\"'":
-                raise self.error(
-                    "an escape or a character that a string cannot have", self._bad_character(start)
-                ) from error
-            raise self.error(
-                "not a value: strings stand in straight quotes, the rest is true, false, a number or a date",
-                start,
-            ) from error
-
-    def _bad_character(self, start: int) -> int:
-        raw = self.text[start : self.at]
-        if raw[0] == '"':
-            for match in re.finditer(r"\\(.?)", raw, re.S):
-                if match[1] not in 'btnefr"\\xuU\n \t':
-                    return start + match.start() + 1
-        return start
+        pattern = _STRING if mark in ('"', "'") else _ATOM
+        found = pattern.match(self.text, start)
+        if found is None or not mark:
+            raise _BrokenError
+        self.at = found.end()
+        return Value("string" if pattern is _STRING else "scalar", start, self.at)
 
     def _array(self, path: Path) -> Value:
-        array = Value("array", self.at, self.at, [])
+        array = Value("array", self.at, self.at)
         self.at += 1
-        while True:
-            self._skip_space_in_value()
-            if self._peek() == "]":
-                break
-            item = self._value((*path, len(array.items)))
-            array.items.append(item)
-            self._skip_space_in_value()
-            if self._peek() == ",":
-                self.at += 1
-            elif self._peek() != "]":
-                raise self.error("the array lacks a comma or its closing ]")
-        self.at += 1
+        while self._goes_on("]", bool(array.items)):
+            array.items.append(self._value((*path, len(array.items))))
         array.end = self.at
         return array
 
     def _inline_table(self, path: Path) -> Value:
-        table = Value("inline table", self.at, self.at, {})
+        table = Value("inline table", self.at, self.at)
         self.at += 1
-        while True:
-            self._skip_space_in_value()
-            if self._peek() == "}":
-                break
-            if not self._peek():
-                raise self.error("the inline table is not closed", self._last_end(table))
+        while self._goes_on("}", bool(table.assignments)):
             table.assignments.append(self._assignment(path))
-            self._skip_space_in_value()
-            if self._peek() == ",":
-                self.at += 1
-            elif self._peek() and self._peek() != "}":
-                raise self.error("the inline table lacks a comma or its closing }")
-        self.at += 1
         table.end = self.at
         return table
 
-    def _last_end(self, table: Value) -> int:
-        return table.assignments[-1].value.end if table.assignments else len(self.text)
+    def _goes_on(self, closing: str, needs_comma: bool) -> bool:
+        """Skip to the next item; False behind the closing bracket."""
+        self._skip()
+        comma = self.text.startswith(",", self.at)
+        if comma and needs_comma:
+            self.at += 1
+            self._skip()
+        if self.text.startswith(closing, self.at):
+            self.at += 1
+            return False
+        if needs_comma != comma:
+            raise _BrokenError
+        return True
 
 
-class _Table(dict[str, Any]):
-    """A table while it is built.
-
-    ``closed`` (an inline table) takes nothing more; ``declared`` has had its ``[header]``; ``dotted`` was
-    made by a key ``a.b = …``.
-    """
-
-    closed = declared = dotted = False
+def _plain_assignment(prefix: Path, plain: re.Match[str]) -> Assignment:
+    group = plain.lastindex or 2
+    value = Value("string" if group == 2 else "scalar", plain.start(group), plain.end(group))
+    return Assignment((*prefix, plain[1]), (plain[1],), (plain.start(1),), value)
 
 
-class _Tables(list[_Table]):
-    """An array of tables, made by ``[[header]]``s."""
-
-
-class _Tree:
-    """Puts the statements together, and finds those that contradict each other."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def error(self, message: str, offset: int) -> TomlError:
-        return TomlError(message, *place(self.text, offset))
-
-    def built_from(self, sections: list[Section]) -> dict[str, Any]:
-        root = _Table()
-        for section in sections:
-            table = self._declare(root, section) if section.starts else root
-            prefix = section.path
-            for assignment in section.assignments:
-                assignment.path = (*prefix, *assignment.names)
-                self._assign(table, assignment)
-        return {name: _plain(inner) for name, inner in root.items()}
-
-    def _declare(self, root: _Table, section: Section) -> _Table:
-        table = root
-        path: list[str | int] = []
-        names = [name for name in section.path if isinstance(name, str)]
-        for name, start in zip(names[:-1], section.starts[:-1], strict=True):
-            path.append(name)
-            inner = table.setdefault(name, _Table())
-            if isinstance(inner, _Tables):
-                path.append(len(inner) - 1)
-                inner = inner[-1]
-            self._require_open(inner, start)
-            table = inner
-        last, start = names[-1], section.starts[-1]
-        path.append(last)
-        if section.is_array:
-            tables = table.setdefault(last, _Tables())
-            if not isinstance(tables, _Tables):
-                raise self.error("duplicate key", start)
-            tables.append(_Table())
-            path.append(len(tables) - 1)
-            declared = tables[-1]
-        else:
-            declared = table.setdefault(last, _Table())
-            if not isinstance(declared, _Table) or declared.closed or declared.declared or declared.dotted:
-                raise self.error("duplicate key", start)
-        declared.declared = True
-        section.path = tuple(path)
-        return declared
-
-    def _assign(self, table: _Table, assignment: Assignment) -> None:
-        for name, start in zip(assignment.names[:-1], assignment.starts[:-1], strict=True):
-            inner = table.get(name)
-            if inner is None:
-                inner = table[name] = _Table()
-                inner.dotted = True
-            self._require_open(inner, start)
-            if not inner.dotted:
-                raise self.error("duplicate key", start)
-            table = inner
-        if assignment.names[-1] in table:
-            raise self.error("duplicate key", assignment.starts[-1])
-        table[assignment.names[-1]] = self._value(assignment.value, assignment.path)
-
-    def _value(self, value: Value, path: Path) -> Any:
-        if value.kind == "array":
-            return [self._value(item, (*path, index)) for index, item in enumerate(value.items)]
-        if value.kind == "scalar":
-            return value.plain
-        table = _Table()
-        for assignment in value.assignments:
-            assignment.path = (*path, *assignment.names)
-            self._assign(table, assignment)
-        _close(table)
-        return table
-
-    def _require_open(self, found: Any, start: int) -> None:
-        if not isinstance(found, _Table) or found.closed:
-            raise self.error(f"cannot extend value of type {_kind(found)} with a dotted key", start)
-
-
-def _close(table: _Table) -> None:
-    table.closed = True
-    for inner in table.values():
-        if isinstance(inner, _Table):
-            _close(inner)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return "inline table"
-    words = {bool: "boolean", int: "integer", float: "float", str: "string", list: "array", _Tables: "array"}
-    return words.get(type(value), "datetime")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value
+def _unescaped(inner: str) -> str:
+    try:
+        return toml_rs.loads(f'v = "{inner}"')["v"]
+    except toml_rs.TOMLDecodeError:
+        return inner
