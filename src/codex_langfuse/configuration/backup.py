@@ -3,8 +3,7 @@
 Beside ``config.toml`` there is, for each change, ``config.toml.codex-langfuse-backup-1`` (what was in it
 before; ``…-absent-1`` where there was no file) and ``…-written-1`` (what the change wrote). Undoing takes the
 change back, whatever was written since (``undoing``). If something was, ``…-undone-1`` keeps what was in the
-file until then. Only the owner can read these, whatever the mode of the file: they may hold a key that a change
-removes.
+file until then. Only the owner can read these, whatever the mode of the file: a change may remove a key.
 
 No write follows a link that somebody else could have put there, and none goes over a file that changed after
 it was read.

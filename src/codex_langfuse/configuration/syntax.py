@@ -441,6 +441,6 @@ def _plain_assignment(prefix: Path, plain: re.Match[str]) -> Assignment:
 
 def _unescaped(inner: str) -> str:
     try:
-        return toml_rs.loads(f'v = "{inner}"')["v"]
+        return str(toml_rs.loads(f'v = "{inner}"')["v"])
     except toml_rs.TOMLDecodeError:
         return inner

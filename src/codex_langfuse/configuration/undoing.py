@@ -142,7 +142,7 @@ def _means(text: str, wanted: dict[str, Any] | None) -> bool:
     if wanted is None:
         return True
     try:
-        return _without_empty(parse(text).data) == _without_empty(wanted)
+        return bool(_without_empty(parse(text).data) == _without_empty(wanted))
     except TomlError:
         return False
 
