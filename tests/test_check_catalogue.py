@@ -80,7 +80,7 @@ def test_every_mistake_is_proven() -> None:
 def test_every_mistake_is_told_in_full(language) -> None:
     for mistake in catalogue().values():
         words = mistake.words[language]
-        assert all((words.title, words.symptom, words.cause, words.mend, mistake.check)), mistake.id
+        assert all((words.title, words.symptom, words.cause, words.fix, mistake.check)), mistake.id
 
 
 @pytest.mark.codex

@@ -142,7 +142,7 @@ def test_a_proxy_in_the_way_is_named(run, file, tmp_path, proxy) -> None:
     assert finding["id"] == "proxy-refuses"
     assert url.removeprefix("http://") in finding["detail"]
     assert "proxy-password" not in told.stdout
-    assert "relay" not in finding["mend"]
+    assert "relay" not in finding["fix"]
 
 
 def test_a_relay_that_wants_a_token_is_not_taken_for_langfuse(run, file, surroundings, tmp_path) -> None:
@@ -152,7 +152,7 @@ def test_a_relay_that_wants_a_token_is_not_taken_for_langfuse(run, file, surroun
         told = json.loads(run("--json", environment={}).stdout)
         shown = run(environment={GENERIC_HEADERS: "Authorization=Bearer%20token-of-the-relay"})
     assert {finding["id"] for finding in told["findings"]} == {"refused-token"}
-    assert "OTEL_EXPORTER_OTLP_HEADERS" in told["findings"][0]["mend"]
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in told["findings"][0]["fix"]
     assert "200, address and keys are accepted" in shown.stdout
 
 
@@ -244,7 +244,7 @@ class TestFix:
         assert outcome["findings"] == []
         assert file.read_text().startswith("# mine\n")
 
-    def test_what_it_mended_can_be_undone(self, run, file) -> None:
+    def test_what_it_fixed_can_be_undone(self, run, file) -> None:
         file.write_text(self.CONFIG)
         run("--fix", "--yes", "--offline")
         assert file.read_text() != self.CONFIG

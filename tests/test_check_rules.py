@@ -136,7 +136,7 @@ FIXABLE = [
 
 
 @pytest.mark.parametrize("mistake", FIXABLE)
-def test_the_mended_file_is_right(mistake, tmp_path) -> None:
+def test_the_fixed_file_is_right(mistake, tmp_path) -> None:
     setup = setup_of(catalogue()[mistake], tmp_path)
     for fix in fixes(setup):
         fix.file.path.write_text(fix.text, encoding="utf-8")
@@ -146,7 +146,7 @@ def test_the_mended_file_is_right(mistake, tmp_path) -> None:
 
 @pytest.mark.codex
 @pytest.mark.parametrize("mistake", FIXABLE)
-def test_codex_loads_what_was_mended(mistake, tmp_path, shared_codex) -> None:
+def test_codex_loads_what_was_fixed(mistake, tmp_path, shared_codex) -> None:
     [fix] = fixes(setup_of(catalogue()[mistake], tmp_path))
     verdict = shared_codex.check_config(fix.text)
     assert verdict.valid, verdict
@@ -159,7 +159,7 @@ def test_a_misspelt_key_is_renamed(tmp_path) -> None:
     assert fix.text == config.replace("traces_exporter", "trace_exporter")
 
 
-def test_mending_leaves_an_administrators_file_alone(tmp_path) -> None:
+def test_fixing_leaves_an_administrators_file_alone(tmp_path) -> None:
     write(tmp_path, "", {"/etc/codex/config.toml": catalogue()["protocol"].example.config})
     assert "system" not in {fix.file.kind for fix in fixes(setup_in(tmp_path))}
 

@@ -36,7 +36,7 @@ class _Phrases:
 
 _PHRASES: Mapping[Language, _Phrases] = {
     "en": _Phrases(
-        description="What you see of each mistake that codex-langfuse check knows, why, and how to mend it.",
+        description="What you see of each mistake that codex-langfuse check knows, why, and how to fix it.",
         title="Errors",
         introduction=(
             "Every mistake that `codex-langfuse check` knows. Each is made here, with the real Codex,\n"
@@ -44,7 +44,7 @@ _PHRASES: Mapping[Language, _Phrases] = {
         ),
         keys="Unless an example says otherwise, the key is in the environment:",
         head="| You see | Mistake | Kind |",
-        labels={"symptom": "Symptom", "cause": "Cause", "check": "Check", "mend": "Mend"},
+        labels={"symptom": "Symptom", "cause": "Cause", "check": "Check", "fix": "Fix"},
         severities={"error": "error", "warning": "warning", "info": "note"},
         groups={
             "load": "Codex does not start",
@@ -68,7 +68,7 @@ _PHRASES: Mapping[Language, _Phrases] = {
         ),
         keys="除非示例另有说明，密钥都在环境变量里：",
         head="| 你看到的 | 错误 | 类别 |",
-        labels={"symptom": "症状", "cause": "原因", "check": "检查", "mend": "解决"},
+        labels={"symptom": "症状", "cause": "原因", "check": "检查", "fix": "解决"},
         severities={"error": "错误", "warning": "警告", "info": "提示"},
         groups={
             "load": "Codex 无法启动",
@@ -125,7 +125,7 @@ def _entry(mistake: Mistake, language: Language, exported: dict[str, str]) -> It
     yield from (f"### {words.title} {{ #{mistake.id} }}", "")
     if mistake.example.printed:
         yield from _example(mistake, exported)
-    for name in ("symptom", "cause", "check", "mend"):
+    for name in ("symptom", "cause", "check", "fix"):
         text = _code(mistake.check) if name == "check" else getattr(words, name)
         if name == "symptom" and mistake.shows:
             text = f"{text} {_code(mistake.shows)}" if language == "en" else f"{text}{_code(mistake.shows)}"

@@ -1,7 +1,7 @@
 """Is this set-up right? Local findings first, then one question to the server.
 
 ``catalogue`` (``catalogue.toml``)
-    Every mistake that is known: what is seen of it, why, how to mend it, and an example of it.
+    Every mistake that is known: what is seen of it, why, how to fix it, and an example of it.
 ``setup``
     What is looked at: the files, the environment, the version, processes.
 ``findings``

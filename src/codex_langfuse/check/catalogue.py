@@ -23,7 +23,7 @@ class Words:
     title: str
     symptom: str
     cause: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A mistake that was found, where it is, and how to mend it."""
+"""A mistake that was found, where it is, and how to fix it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,24 +25,24 @@ class Place:
         return ":".join(str(part) for part in (self.path, self.line, self.column) if part is not None)
 
 
-#: From the text of the file at fault to the mended one; raises ``EditError`` when it cannot be done.
-Mending = Callable[[str], str]
+#: From the text of the file at fault to the repaired one; raises ``EditError`` when it cannot be done.
+Repairing = Callable[[str], str]
 
 
 @dataclass(frozen=True)
 class Finding:
     """One mistake at one place.
 
-    ``detail`` says what of the catalogue's general words is the case here. ``mended`` is what to write
-    instead. ``mending`` does it, where that is safe without asking what was meant; ``private`` says that
+    ``detail`` says what of the catalogue's general words is the case here. ``instead`` is what to write
+    instead. ``repair`` does it, where that is safe without asking what was meant; ``private`` says that
     taking the permission to read the file away from others does it.
     """
 
     id: str
     place: Place
     detail: str = ""
-    mended: str = ""
-    mending: Mending | None = None
+    instead: str = ""
+    repair: Repairing | None = None
     private: bool = False
 
     @property
@@ -52,8 +52,8 @@ class Finding:
 
     @property
     def is_fixable(self) -> bool:
-        """Tell whether ``--fix`` can mend it."""
-        return self.place.path is not None and (self.mending is not None or self.private)
+        """Tell whether ``--fix`` can repair it."""
+        return self.place.path is not None and (self.repair is not None or self.private)
 
     @property
     def severity(self) -> Severity:
@@ -61,12 +61,12 @@ class Finding:
         return self.mistake.severity
 
 
-def edit(change: Callable[[Draft], None]) -> Mending:
+def edit(change: Callable[[Draft], None]) -> Repairing:
     """Make of a change to a draft one from text to text."""
 
-    def mending(text: str) -> str:
+    def repairing(text: str) -> str:
         draft = Draft(text)
         change(draft)
         return draft.text
 
-    return mending
+    return repairing

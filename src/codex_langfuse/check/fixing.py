@@ -1,4 +1,4 @@
-"""Apply the mendings that are safe, to the files they belong to."""
+"""Apply the repairs that are safe, to the files they belong to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,39 +19,39 @@ _MOST = 50
 
 @dataclass(frozen=True)
 class Fix:
-    """A file, its new text, and what is mended by it."""
+    """A file, its new text, and what it repairs."""
 
     file: ConfigFile
     text: str
-    mended: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
 
 
 def fixes(setup: Setup) -> Iterator[Fix]:
-    """Yield what can be mended in each of a person's own files; nothing is written."""
-    mended: list[Finding] = []
+    """Yield what can be repaired in each of a person's own files; nothing is written."""
+    repaired: list[Finding] = []
     now = setup
     for _ in range(_MOST):
-        step = _one_mending(now)
+        step = _one_repair(now)
         if step is None:
             break
         finding, now = step
-        mended.append(finding)
+        repaired.append(finding)
     for file in setup.files.files:
         new = next(other for other in now.files.files if (other.kind, other.path) == (file.kind, file.path))
         if new.content != file.content:
-            here = tuple(finding for finding in mended if finding.place.path == file.path)
+            here = tuple(finding for finding in repaired if finding.place.path == file.path)
             yield Fix(file, new.encoded.text, here)
 
 
-def _one_mending(setup: Setup) -> tuple[Finding, Setup] | None:
-    """Mend the first thing that can be; the file may be readable only then, and show another mistake."""
+def _one_repair(setup: Setup) -> tuple[Finding, Setup] | None:
+    """Repair the first thing that can be; the file may be readable only then, and show another mistake."""
     files = {file.path: file for file in setup.files.files if file.kind in _OWN}
     for finding in check(setup, offline=True).findings:
         file = files.get(finding.place.path) if finding.place.path else None
-        if file is None or finding.mending is None:
+        if file is None or finding.repair is None:
             continue
         try:
-            text = finding.mending(file.encoded.text)
+            text = finding.repair(file.encoded.text)
         except (EditError, TomlError):
             continue  # It is written too oddly, and left to the person.
         content = file.encoded.with_text(text)

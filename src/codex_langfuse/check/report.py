@@ -46,8 +46,8 @@ def _finding_as_data(finding: Finding) -> dict[str, Any]:
         "title": words.title,
         "detail": masked(finding.detail),
         "cause": words.cause,
-        "mend": words.mend,
-        "mended": masked(finding.mended) or None,
+        "fix": words.fix,
+        "instead": masked(finding.instead) or None,
         "fixable": finding.is_fixable,
         "page": finding.mistake.page,
     }
@@ -61,11 +61,11 @@ def show(setup: Setup, checked: Checked, out: Console, *, home: str = "") -> Non
         if answer.finding is None:
             out.print(Text(f"{answer.endpoint}: {answer.said}."))
     if checked.not_asked:
-        out.print(Text("The server was not asked: mend the errors first."))
+        out.print(Text("The server was not asked: fix the errors first."))
     codex = f"Codex {setup.version}" if setup.version else "Codex not found, taken for the newest"
     out.print(Text(f"{_counted(checked)} ({_files(setup)}, {codex})"))
     if any(finding.is_fixable for finding in checked.findings):
-        out.print(Text("`codex-langfuse check --fix` mends those marked with *."))
+        out.print(Text("`codex-langfuse check --fix` repairs those marked with *."))
 
 
 def _show(finding: Finding, out: Console, home: str) -> None:
@@ -80,10 +80,7 @@ def _show(finding: Finding, out: Console, home: str) -> None:
     if finding.detail:
         out.print(Text(f"  {_short(masked(finding.detail), home)}"))
     out.print(Text(f"  Why: {words.cause}"))
-    if finding.mended:
-        out.print(Text(f"  Write: {_short(masked(finding.mended), home)}"))
-    else:
-        out.print(Text(f"  Mend: {words.mend}"))
+    out.print(Text(f"  Fix: {_short(masked(finding.instead), home) or words.fix}"))
     out.print(Text(f"  See {finding.mistake.page}"))
     out.print()
 

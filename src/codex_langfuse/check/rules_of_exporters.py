@@ -36,8 +36,8 @@ def find(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             "metrics-to-openai",
             setup.place(("otel", "metrics_exporter")),
-            mended='metrics_exporter = "none"',
-            mending=edit(lambda draft: draft.set(("otel", "metrics_exporter"), "none")),
+            instead='metrics_exporter = "none"',
+            repair=edit(lambda draft: draft.set(("otel", "metrics_exporter"), "none")),
         )
     yield from _log_keys(setup)
 
@@ -84,8 +84,8 @@ def _endpoint(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
         return
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         if exporter.kind == "otlp-http":
-            mended = f'endpoint = "https://{shown}"' if "://" not in endpoint else ""
-            yield Finding("endpoint-scheme", place, f"`{shown}` is no address.", mended)
+            instead = f'endpoint = "https://{shown}"' if "://" not in endpoint else ""
+            yield Finding("endpoint-scheme", place, f"`{shown}` is no address.", instead)
         return
     if not setup.is_langfuse(endpoint):
         return

@@ -48,17 +48,15 @@ def _not_toml(file: ConfigFile, error: TomlError) -> Finding:
     first = earlier_place(text, error) if error.message.startswith(("duplicate", "cannot extend")) else None
     if first is not None:
         detail += f" It is already in line {first[0]}."
-    mended = repair(text)
-    if mended is None:
+    found = repair(text)
+    if found is None:
         return Finding("not-toml", place, detail)
-    return Finding(
-        "string-and-table" if mended.string else "not-toml", place, detail, mended.done, _repairing
-    )
+    return Finding("string-and-table" if found.string else "not-toml", place, detail, found.done, _repairing)
 
 
 def _repairing(text: str) -> str:
-    mended = repair(text)
-    return mended.text if mended else text
+    found = repair(text)
+    return found.text if found else text
 
 
 def _in_file(setup: Setup, file: ConfigFile) -> Iterator[Finding]:
@@ -82,8 +80,8 @@ def _exporter(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
     place = place_in(file, path)
     if isinstance(value, str):
         if value in ("otlp-http", "otlp-grpc"):
-            mended = f"[{key_literal((*path, value))}] with `endpoint` and `protocol` below it"
-            yield Finding("bare-string", place, f'`{dotted(path)} = "{value}"`.', mended)
+            instead = f"[{key_literal((*path, value))}] with `endpoint` and `protocol` below it"
+            yield Finding("bare-string", place, f'`{dotted(path)} = "{value}"`.', instead)
         elif value not in _VARIANTS:
             yield Finding("unknown-exporter", place, f"`{value}` is none of {', '.join(_VARIANTS)}.")
         return
@@ -197,13 +195,13 @@ def _not_a_string(mistake: str, file: ConfigFile, path: Names, value: Any) -> Fi
     place = place_in(file, path)
     if isinstance(value, Mapping | list):
         joined = isinstance(value, list) and value and all(isinstance(item, str) for item in value)
-        mended = f"{key_literal(path[-1:])} = {literal(','.join(value))}" if joined else ""
-        mending = edit(lambda draft: draft.set(path, ",".join(value))) if joined else None
-        return Finding(mistake, place, f"`{path[-1]}` is a {_kind(value)}.", mended, mending)
+        instead = f"{key_literal(path[-1:])} = {literal(','.join(value))}" if joined else ""
+        fixing = edit(lambda draft: draft.set(path, ",".join(value))) if joined else None
+        return Finding(mistake, place, f"`{path[-1]}` is a {_kind(value)}.", instead, fixing)
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    mended = f"{key_literal(path[-1:])} = {literal(text)}"
-    mending = edit(lambda draft: draft.set(path, text))
-    return Finding(mistake, place, f"`{path[-1]}` is a {_kind(value)}.", mended, mending)
+    instead = f"{key_literal(path[-1:])} = {literal(text)}"
+    fixing = edit(lambda draft: draft.set(path, text))
+    return Finding(mistake, place, f"`{path[-1]}` is a {_kind(value)}.", instead, fixing)
 
 
 def _unknown_key(file: ConfigFile, key: str, otel: Mapping[str, Any]) -> Finding:

@@ -137,7 +137,7 @@ def _generic_headers(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             "generic-headers",
             Place(name=GENERIC_HEADERS),
-            mended=f'{TRACES_HEADERS}, or `metrics_exporter = "none"`',
+            instead=f'{TRACES_HEADERS}, or `metrics_exporter = "none"`',
         )
     elif "authorization" in names and setup.metrics_go_to_openai:
         yield Finding("metrics-to-openai", setup.place(("otel", "metrics_exporter")))

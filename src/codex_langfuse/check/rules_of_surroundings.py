@@ -44,7 +44,7 @@ def _variables(setup: Setup) -> Iterator[Finding]:
     ratio = environment.get("OTEL_TRACES_SAMPLER_ARG", "")
     nothing = "traceidratio" in sampler and re.fullmatch(r"\s*0*\.?0+\s*", ratio)
     if sampler in ("always_off", "parentbased_always_off") or nothing:
-        yield Finding("sampler", Place(name="OTEL_TRACES_SAMPLER"), mended="unset OTEL_TRACES_SAMPLER")
+        yield Finding("sampler", Place(name="OTEL_TRACES_SAMPLER"), instead="unset OTEL_TRACES_SAMPLER")
     for name in _TIMEOUTS:
         value = environment.get(name, "")
         if value.isdecimal():

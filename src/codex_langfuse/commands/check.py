@@ -36,7 +36,7 @@ def check(
         float, typer.Option(min=0.1, max=600, help="Seconds to wait for the server's answer.")
     ] = 10,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Mend what is safe to mend, after showing the difference.")
+        bool, typer.Option("--fix", help="Repair what is safe to repair, after showing the difference.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="With --fix: change the files without asking.")
@@ -106,14 +106,14 @@ def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
     fixed: list[Finding] = []
     found = list(fixes(setup))
     for fix in found:
-        notes = tuple(f"mends: {finding.mistake.words['en'].title}" for finding in fix.mended)
+        notes = tuple(f"fixes: {finding.mistake.words['en'].title}" for finding in fix.findings)
         if apply_change(
             Change(fix.file.path, fix.file.content, fix.file.encoded, fix.text, notes), yes=yes, quiet=quiet
         ):
-            fixed += fix.mended
+            fixed += fix.findings
     for finding in check(setup, offline=True).findings:
         if finding.private and finding.place.path and make_private(finding.place.path, yes=yes, quiet=quiet):
             fixed.append(finding)
     if not found and not fixed and not quiet:
-        tell("Nothing that is safe to mend by itself was found.")
+        tell("Nothing that is safe to repair by itself was found.")
     return fixed

@@ -124,8 +124,8 @@ def config(
     notes: list[str] = []
     text = given.encoded.text if given else ""
     if given is not None and given.error is not None:
-        mended = repaired(text)
-        if mended is None:
+        better = repaired(text)
+        if better is None:
             error = given.error
             fail(
                 f"{path}:{error.line}:{error.column}: {error.message}",
@@ -133,8 +133,8 @@ def config(
                 page=page_url("guide/troubleshooting", "does-not-load"),
                 as_json=as_json,
             )
-        notes.append(f"the file was not valid TOML: {mended.done}")
-        text = mended.text
+        notes.append(f"the file was not valid TOML: {better.done}")
+        text = better.text
     data = parse(text).data
     encoded = given.encoded if given else Encoded("", ())
     version = _version(codex_version) or installed_version()
