@@ -5,10 +5,10 @@ import tomllib
 
 import pytest
 import toml_rs
-from codex_langfuse.codex.config_files import config_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codex_langfuse.configuration.config_files import config_of
 from codex_langfuse.configuration.edit import Draft, literal, value_at
 from codex_langfuse.configuration.encoding import decoded
 from codex_langfuse.configuration.repair import repaired
