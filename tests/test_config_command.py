@@ -146,9 +146,10 @@ def test_the_route_is_written_and_the_rest_stays(existing, wish) -> None:
     else:
         assert otel["metrics_exporter"] == "none"
         assert otel["trace_exporter"]["otlp-http"]["endpoint"] == wanted.traces_endpoint
-    if wanted.route in (Route.RELAY, Route.COLLECTOR):
+    if wanted.route is Route.RELAY:
         assert otel["exporter"]["otlp-http"]["endpoint"] == wanted.logs_endpoint
         assert "headers" not in otel["exporter"]["otlp-http"]
+    if wanted.route in (Route.RELAY, Route.COLLECTOR):
         assert "headers" not in otel["trace_exporter"]["otlp-http"]
     if wanted.route is Route.DIRECT:
         assert set(data["shell_environment_policy"]["exclude"]) >= {"OTEL_*", "LANGFUSE_*"}

@@ -18,7 +18,7 @@ from pytest_examples import CodeExample, EvalExample
 
 from harness.fences.executors import FenceFailedError
 from harness.fences.following import Execute, Following
-from harness.fences.pages import chinese_pages, english_pages, needs_codex, twin_of
+from harness.fences.pages import chinese_pages, english_pages, needs_codex, needs_collector, twin_of
 from harness.fences.reader import Reader
 from harness.fences.rendered import count_fences
 from harness.fences.scanner import ROOT, Fence, scan
@@ -32,6 +32,7 @@ def _fences() -> Iterator[pytest.param]:
     for page in [*english_pages(), *chinese_pages()]:
         fences = scan(page) if page.is_file() else []
         marks = [pytest.mark.codex] if needs_codex(fences) else []
+        marks += [pytest.mark.collector] if needs_collector(fences) else []
         for fence in fences:
             chinese = page in chinese_pages()
             if fence.language == "mermaid":

@@ -31,7 +31,8 @@ def config(
     endpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Address of the relay or Collector; /v1/traces and /v1/logs are added."
+            metavar="URL",
+            help="Address of the relay or Collector; /v1/traces, and /v1/logs for the relay, are added.",
         ),
     ] = None,
     environment: Annotated[

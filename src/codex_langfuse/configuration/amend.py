@@ -92,9 +92,9 @@ def _require_capable(wish: Wish, version: Version | None, force: bool) -> None:
         return
     if version < versions.FIRST_WITH_OTEL:
         raise RefusedError(f"Codex {version} has no telemetry; install {versions.LEAKS_CONTENT[1]} or newer")
-    if wish.route is Route.DIRECT and version < versions.OTEL_KEYS["trace_exporter"]:
+    if wish.route is not Route.RELAY and version < versions.OTEL_KEYS["trace_exporter"]:
         raise RefusedError(
-            f"Codex {version} has no traces, and Langfuse takes nothing else; "
+            f"Codex {version} has no traces, and this route takes nothing else; "
             f"install {versions.LEAKS_CONTENT[1]} or newer"
         )
     if wish.route is Route.DIRECT and versions.leaks_content(version) and not force:
@@ -151,20 +151,22 @@ class _Amendment:
                 self._note("metrics_exporter stays as it is: it names a place of yours")
             else:
                 self.draft.set(METRICS_EXPORTER, "none", _METRICS_COMMENT)
-        if direct:
+        if self.wish.route is not Route.RELAY:
             self._drop_logs()
-            self._export(TRACE_EXPORTER, self.wish.traces_endpoint, {INGESTION_VERSION: "4"})
+            self._export(
+                TRACE_EXPORTER, self.wish.traces_endpoint, {INGESTION_VERSION: "4"} if direct else None
+            )
         else:
             self._export(LOG_EXPORTER, self.wish.logs_endpoint, None)
             if self._understands("trace_exporter"):
                 self._export(TRACE_EXPORTER, self.wish.traces_endpoint, None)
-                if self.version and versions.leaks_content(self.version):
-                    self._note(
-                        f"Codex {self.version} puts prompts and answers into traces; "
-                        "what is behind this address gets them"
-                    )
             else:
                 self._note(f"traces are left out: Codex {self.version} has none before 0.73")
+        if not direct and self.version and versions.leaks_content(self.version):
+            self._note(
+                f"Codex {self.version} puts prompts and answers into traces; "
+                "what is behind this address gets them"
+            )
         self._describe_spans(environment)
         if direct:
             self._hide_the_key()
@@ -270,7 +272,7 @@ class _Amendment:
         ours = {_host(region.url) for region in REGIONS} | {_host(RELAY), _host(self.wish.traces_endpoint)}
         if _host(table.get("endpoint")) in ours:
             self.draft.remove(LOG_EXPORTER)
-            self._note("the exporter of logs is removed: Langfuse takes traces only")
+            self._note("the exporter of logs is removed: this route takes traces only")
         else:
             self._note("logs still go where `exporter` sends them; on this route nothing needs them")
 
@@ -327,7 +329,7 @@ class _Amendment:
         where = {
             Route.DIRECT: f"Langfuse, traces only: {self.wish.base.place if self.wish.base else ''}.",
             Route.RELAY: "a relay on this machine, logs and traces.",
-            Route.COLLECTOR: "a Collector, logs and traces.",
+            Route.COLLECTOR: "a Collector, traces only.",
             Route.OFF: "",
         }[self.wish.route]
         key = {

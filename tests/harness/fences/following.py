@@ -8,10 +8,11 @@ from pathlib import Path
 from pytest_examples import CodeExample
 
 from harness.fences.executors import EXECUTORS, FenceFailedError
-from harness.fences.pages import DOCS, needs_codex
+from harness.fences.pages import DOCS, needs_codex, needs_collector
 from harness.fences.ports import ports_of, require_free
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import Fence, scan
+from harness.running_collector import find_collector
 
 Execute = Callable[[Fence, Reader], None]
 
@@ -83,7 +84,8 @@ class Following:
         require_free(ports_of(fences), 0 if waited else _PATIENCE)
         self._in_the_way = None
         binary = None if needs_codex(fences) else _NO_CODEX
-        self.reader = self._stack.enter_context(a_reader(self._folder(), binary))
+        collector = find_collector() if needs_collector(fences) else None
+        self.reader = self._stack.enter_context(a_reader(self._folder(), binary, collector))
         self._page, self._left = page, fences
         self.reader.renewals = [] if self._renew else None
 

@@ -42,6 +42,15 @@ def needs_codex(fences: Sequence[Fence]) -> bool:
     )
 
 
+def needs_collector(fences: Sequence[Fence]) -> bool:
+    """Tell whether following a page with these ``fences`` takes the real OpenTelemetry Collector."""
+    return any(
+        fence.settings.get("schema") == "otelcol"
+        or (fence.language in {"bash", "console"} and "otelcol " in fence.source)
+        for fence in fences
+    )
+
+
 def twin_of(fence: Fence) -> Fence | None:
     """Return the same fence of the Chinese page, or None while that page does not have it."""
     page = twin(fence.page)

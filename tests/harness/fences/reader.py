@@ -55,12 +55,15 @@ class Reader:
 
 
 @contextmanager
-def a_reader(folder: Path, codex_binary: Path | None = None) -> Iterator[Reader]:
+def a_reader(
+    folder: Path, codex_binary: Path | None = None, collector: str | None = None
+) -> Iterator[Reader]:
     """Make a reader with a machine of their own in ``folder``, and stop all of it at the end.
 
     Args:
         folder: an empty folder.
         codex_binary: the Codex to use; by default the one that is installed.
+        collector: the program that is ``otelcol`` on their PATH.
 
     Raises:
         CodexNotFoundError: none given, and the real Codex is not installed.
@@ -75,6 +78,8 @@ def a_reader(folder: Path, codex_binary: Path | None = None) -> Iterator[Reader]
                 folder, model_url=model.base_url, environment=_environment(proxy, state), binary=codex_binary
             )
             authority.hand_out(codex.home / FILES)
+            if collector is not None:
+                (codex.bin / "otelcol").symlink_to(collector)
             terminal = Terminal(folder / "memory", codex.home, codex.workspace, codex.environment)
             try:
                 yield Reader(codex, terminal, mock, proxy, model)

@@ -4,11 +4,17 @@
     The schema of each object's own kind and API version, no unknown field allowed.
 ``langfuse-helm-values``
     Values for Langfuse's chart: every path must be one that the chart's own values have.
+``otelcol``
+    What the real Collector validates without a warning; a part of a configuration beside ``shape.yaml``.
+``otelcol-builder``
+    What the Collector's builder is given: every component of the one release that the list names.
 anything else
     One of check-jsonschema's own schemas, such as ``vendor.compose-spec``.
 """
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -16,6 +22,7 @@ import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema.validators import validator_for
 
+from harness.running_collector import CONFIGURATIONS, complaint
 from harness.stand_ins import upstream
 
 
@@ -47,6 +54,10 @@ def problems(schema: str, documents: Sequence[Any]) -> list[str]:
         return [problem for document in documents for problem in _of_kubernetes(document)]
     if schema == "langfuse-helm-values":
         return [problem for document in documents for problem in _of_values(document)]
+    if schema == "otelcol":
+        return [problem for document in documents for problem in _of_collector(document)]
+    if schema == "otelcol-builder":
+        return [problem for document in documents for problem in _of_builder(document)]
     known = get_builtin_schema(schema)
     validator = validator_for(known)(known)
     return [error.message for document in documents for error in validator.iter_errors(document)]
@@ -61,6 +72,25 @@ def _of_kubernetes(document: dict[str, Any]) -> Iterator[str]:
         kubernetes_validate.InvalidSchemaError,
     ) as error:
         yield f"{document.get('kind')}: {error}"
+
+
+def _of_collector(document: dict[str, Any]) -> Iterator[str]:
+    beside = [] if "exporters" in document else [CONFIGURATIONS / "shape.yaml"]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(document, file, width=10_000)
+        said = complaint(*beside, Path(file.name))
+    if said:
+        yield said
+
+
+def _of_builder(document: dict[str, Any]) -> Iterator[str]:
+    release = document["dist"]["version"]
+    for kind, modules in document.items():
+        # Core's interfaces that are stable have a version of their own; 1.67.0 is of release 0.161.0.
+        version = "1.67.0" if kind == "providers" else release
+        for module in modules if kind != "dist" else []:
+            if not module["gomod"].endswith(f" v{version}"):
+                yield f"{module['gomod']} is not of release {release}"
 
 
 def _of_values(values: dict[str, Any], above: str = "") -> Iterator[str]:
