@@ -228,6 +228,13 @@ def test_this_codex_does_send_its_certificate(surroundings, shared_codex, tmp_pa
 
 
 @pytest.mark.codex
+@proves("too-new")
+def test_this_codex_knows_the_key(shared_codex) -> None:
+    """The opposite of the mistake; that 0.169 ignores it was measured with that binary."""
+    assert shared_codex.check_config(catalogue()["too-new"].example.config).valid
+
+
+@pytest.mark.codex
 @pytest.mark.skipif(os.name == "nt", reason="speaks to Codex through pipes")
 @proves("daemon")
 def test_a_process_keeps_the_configuration_of_its_start(surroundings, tmp_path) -> None:

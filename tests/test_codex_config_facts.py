@@ -193,11 +193,12 @@ class TestProjectConfiguration:
         assert self.WARNING.format(path) in outcome.run.stderr
 
     @pytest.mark.parametrize("trust", ["untrusted"])
-    def test_is_ignored_without_a_word_where_not(self, outcome) -> None:
-        assert "project-local" not in outcome.run.stderr
+    def test_is_ignored_with_all_of_the_file_where_not(self, outcome) -> None:
+        assert "Untrusted project-local configuration is disabled" in outcome.run.stderr
+        assert "otel." not in outcome.run.stderr
 
 
-def test_an_override_after_the_subcommand_undoes_those_before_it(surroundings, shared_codex) -> None:
+def test_overrides_before_and_after_the_subcommand_hold(surroundings, shared_codex) -> None:
     surroundings.clear()
     shared_codex.write_config(INLINE)
     alone = shared_codex.run("-c", "otel.environment=early", "exec", "Say hello.")
@@ -207,7 +208,7 @@ def test_an_override_after_the_subcommand_undoes_those_before_it(surroundings, s
     surroundings.clear()
     both = shared_codex.run("-c", "otel.environment=early", "exec", "-c", "model=late", "Say hello.")
     assert both.returncode == 0
-    assert environments(surroundings) == {"dev"}
+    assert environments(surroundings) == {"early"}
 
 
 def environments(surroundings) -> set[str]:

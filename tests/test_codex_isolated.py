@@ -108,14 +108,6 @@ def test_an_override_typed_by_the_reader_holds_beside_those_of_the_wrapper(surro
     assert [request.body["model"] for request in surroundings.model.requests] == ["another-model"]
 
 
-def test_codex_itself_writes_its_trust_into_the_configuration_file(surroundings, tmp_path) -> None:
-    """Why `IsolatedCodex` tells it that the workspace is trusted."""
-    codex = surroundings.codex(tmp_path)
-    codex.write_config("")
-    assert codex.run_exec("Say hello.", "-c", "projects={}").returncode == 0
-    assert f'[projects."{codex.workspace}"]' in (codex.codex_home / "config.toml").read_text()
-
-
 def test_the_configuration_file_stays_byte_for_byte(codex) -> None:
     text = "# ümläut\r\n[otel]\r\nmetrics_exporter = 'none'\r\n\n"
     codex.write_config(text)

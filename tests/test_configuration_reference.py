@@ -22,11 +22,9 @@ from codex_langfuse.relay.policy import Content, Policy
 from harness.fences.scanner import ROOT
 from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
-from hooks.tested_with import pinned_codex
-from page_tables.configuration import GROUPS, Key, keys
+from page_tables.configuration import GROUPS, keys
 
 KEYS = {key.shown: key for key in keys()}
-INSTALLED = versions.Version.parse(pinned_codex())
 
 URL = "https://cloud.langfuse.com/api/public/otel/v1/traces"
 
@@ -93,14 +91,7 @@ def test_the_real_codex_takes_the_key_and_its_type(codex_with_certificates: Isol
     assert not refused.valid
     assert refused.message.splitlines()[0] == key.says
     taken = codex_with_certificates.check_config(key.right)
-    if is_newer_than_installed(key):
-        assert taken.message == f"unknown configuration field `{key.name}`"
-    else:
-        assert taken.valid, taken
-
-
-def is_newer_than_installed(key: Key) -> bool:
-    return key.first_version is not None and key.first_version > INSTALLED
+    assert taken.valid, taken
 
 
 @pytest.fixture
@@ -245,6 +236,56 @@ def test_json_arrives_like_binary_and_is_larger(
         assert {observation["name"] for observation in outcome.observations} >= {"turn/start", "run_turn"}
         sizes[protocol] = sum(len(request.body) for request in outcome.langfuse)
     assert 5 < sizes["json"] / sizes["binary"] < 7
+
+
+def helping(codex: IsolatedCodex, script: str) -> str:
+    """Return the line of ``[otel]`` that has ``script`` give the headers."""
+    helper = codex.codex_home / "headers.sh"
+    helper.write_text(script, encoding="utf-8")
+    return f'headers_helper = "sh {helper.name}"\n'
+
+
+@pytest.mark.codex
+def test_a_helper_gives_the_headers(
+    surroundings: Surroundings, shared_codex: IsolatedCodex, authorized: dict[str, str]
+) -> None:
+    """In the place of another key in the file and in the environment, but not to OpenAI."""
+    (authorization,) = (value.removeprefix("Authorization=") for value in authorized.values())
+    helper = helping(shared_codex, f"""printf '{{"authorization": "{authorization.replace("%20", " ")}"}}'""")
+    config = f"[otel]\n{helper}" + exporter(
+        "trace_exporter",
+        URL,
+        more='headers = { authorization = "wrong", x-langfuse-ingestion-version = "4" }',
+    )
+    environment = dict.fromkeys(authorized, "Authorization=wrong,x-more=1")
+    outcome = surroundings.turn(shared_codex, config, environment=environment)
+    assert outcome.answers == {("/api/public/otel/v1/traces", 200)}
+    assert outcome.header("x-langfuse-ingestion-version") == {"4"}
+    assert outcome.at(METRICS_HOST)
+    assert not any(authorization in str(request.headers) for request in outcome.at(METRICS_HOST))
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("script", ["exit 1", "echo no JSON", """printf '{"authorization": 1}'"""])
+def test_without_its_helper_nothing_is_exported(
+    surroundings: Surroundings, shared_codex: IsolatedCodex, authorized: dict[str, str], script: str
+) -> None:
+    config = NO_METRICS + helping(shared_codex, script) + TO_LANGFUSE
+    outcome = surroundings.turn(shared_codex, config, environment=authorized)
+    assert (outcome.run.returncode, list(outcome.langfuse)) == (0, [])
+    assert sum("headers" in line and "WARN" in line.upper() for line in outcome.run.stderr.splitlines()) == 1
+
+
+@pytest.mark.codex
+def test_a_helper_runs_again_at_its_interval(surroundings: Surroundings, shared_codex: IsolatedCodex) -> None:
+    helper = helping(shared_codex, """echo run >>runs; printf '{"authorization": "Basic none"}'""")
+    config = f"{NO_METRICS}{helper}headers_helper_refresh_interval_ms = 50\n{TO_LANGFUSE}"
+    surroundings.turn(
+        shared_codex,
+        config,
+        scenario=Scenario((ToolCall("exec_command", {"cmd": "sleep 1"}), Message("Done."))),
+    )
+    assert (shared_codex.codex_home / "runs").read_text().count("run") > 2
 
 
 @pytest.mark.codex

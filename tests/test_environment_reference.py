@@ -10,7 +10,6 @@ from codex_langfuse.mock.faults import Fault
 from exported_spans import spans_in
 from harness.fences.scanner import ROOT
 from harness.surroundings import Outcome
-from hooks.tested_with import pinned_codex
 from page_tables.environment import GROUPS, Variable, variables
 
 URL = "https://cloud.langfuse.com/api/public/otel/v1/traces"
@@ -44,12 +43,10 @@ class TestData:
             wanted = rf"\{{ #{part} \}}" if file.endswith(".md") else rf"def {part}\b"
             assert not part or re.search(wanted, text), proof
 
-    def test_variables_measured_on_the_installed_codex(self) -> None:
-        minor = pinned_codex().split(".")[1]
+    def test_what_the_page_says_of_the_pinned_codex_is_run_with_it(self) -> None:
         for variable in variables():
             if variable.measured:
-                versions = [int(number) for number in re.findall(r"0\.(\d+)", variable.measured)]
-                assert int(minor) in versions or versions[0] <= int(minor) <= versions[-1], variable.names
+                assert set(variable.proof) - {"by_hand"}, variable.names
 
 
 # How the programs name a variable that they read.
@@ -195,7 +192,8 @@ def test_a_short_delay_saves_most_spans_of_a_failed_run(turn) -> None:
     outcome = turn(TRACES, {"OTEL_BSP_SCHEDULE_DELAY": "200"}, scenario="500 for good")
     assert outcome.run.returncode == 1
     assert outcome.spans_named("turn/start")
-    assert not outcome.spans_named("session_task.turn")
+    assert len(outcome.spans) > 300
+    assert turn(TRACES, {}, scenario="500 for good").spans == []
 
 
 @pytest.mark.codex

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.codex.versions import OTEL_KEYS, Version, installed_version
+from codex_langfuse.codex.versions import OTEL_KEYS
 from codex_langfuse.keys.credentials import TRACES_HEADERS, TRACES_PATH
 from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
@@ -102,21 +102,8 @@ def test_the_complete_file_says_since_when(key: str) -> None:
 
 @pytest.mark.codex
 def test_what_is_switched_off_is_valid_too(reader: Reader) -> None:
-    installed = installed_version()
-    assert installed is not None
-    newer = re.compile(
-        "|".join(rf"^#{key} = .*\n" for key, since in OTEL_KEYS.items() if since > installed), re.M
-    )
-    assert newer.search(COMPLETE)
-    check = reader.codex.check_config(_SWITCHED_OFF.sub("", newer.sub("", COMPLETE)))
+    check = reader.codex.check_config(_SWITCHED_OFF.sub("", COMPLETE))
     assert check.valid, check.message
-    refused = reader.codex.check_config(_SWITCHED_OFF.sub("", COMPLETE))
-    assert "unknown configuration field" in refused.message
-
-
-def test_the_complete_file_is_for_the_codex_that_is_tested() -> None:
-    version = re.search(r"for Codex (\d+\.\d+\.\d+)", COMPLETE)[1]
-    assert Version.parse(version) == installed_version()
 
 
 @pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])

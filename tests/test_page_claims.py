@@ -180,11 +180,11 @@ def test_what_becomes_of_a_turn(
 
 
 @pytest.mark.codex
-def test_a_turn_shows_nine_generations(surroundings: Surroundings, what_left: Mapping) -> None:
-    """concepts/signals.md#turn: nine of them, none with tokens; two spans with tokens, none with a model."""
+def test_a_turn_shows_more_than_20_generations(surroundings: Surroundings, what_left: Mapping) -> None:
+    """concepts/signals.md#turn: none of them with tokens; two spans with tokens, none with a model."""
     observations = surroundings.langfuse.store.observations
     generations = [one for one in observations if one["type"] == "GENERATION"]
-    assert len(generations) in {8, 9}  # eight when the closing span is lost
+    assert len(generations) > 20
     assert not any(one["usageDetails"] for one in generations)
     counted = [one for one in observations if one["usageDetails"]]
     assert [one["model"] for one in counted] == ["", ""] or [one["model"] for one in counted] == [None, None]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import program_facts
 import recording_codex
 import recordings
 import refreshing
 from codex_langfuse.codex.binary import codex_version, find_codex
-from codex_langfuse.codex.versions import Version
+from codex_langfuse.codex.versions import OTEL_KEYS, Version
 from harness.fences.scanner import ROOT, scan
 from hooks.tested_with import pinned_codex
 from recorded_names import names
@@ -25,6 +26,7 @@ COMMAND = """\
 """
 ANSWER = """\
 Codex … sends what …-simple has: … names of events, spans, metrics, attributes.
+Its keys, models and defaults are those stored: ….
 """
 
 
@@ -89,7 +91,7 @@ def test_drift_ends_the_check_with_one(
 def test_a_version_is_compared_with_itself_or_the_newest_before_it() -> None:
     assert refreshing.compared_with(Version(0, 163)) == "0.163.0-simple"
     assert refreshing.compared_with(Version(0, 165)) == "0.163.0-simple"
-    assert refreshing.compared_with(Version(1, 0)) == "0.169.0-simple"
+    assert refreshing.compared_with(Version(1, 0)) == "0.171.0-simple"
     with pytest.raises(recording_codex.RecordingError, match="older than every version"):
         refreshing.compared_with(Version(0, 40))
 
@@ -137,6 +139,24 @@ def test_the_newest_codex_is_pinned_by_one_command(tmp_path: Path) -> None:
 @pytest.mark.codex
 def test_the_pinned_codex_has_its_host_for_code_mode_beside_it() -> None:
     assert (find_codex().parent / "codex-code-mode-host").is_file()
+
+
+@pytest.mark.codex
+def test_another_key_model_or_default_ends_the_check_with_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    stored = program_facts.stored(Version.parse(pinned_codex()))
+    monkeypatch.setattr(
+        program_facts, "stored", lambda _: stored ^ {"key otel.exporter", "model gpt-4: plain tools"}
+    )
+    assert refreshing.main(["--check"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == ["+ key otel.exporter", "- model gpt-4: plain tools"]
+
+
+def test_the_keys_stored_are_those_that_check_knows() -> None:
+    stored = program_facts.stored(Version.parse(pinned_codex()))
+    assert {fact.split(".")[1] for fact in stored if fact.startswith("key ")} == OTEL_KEYS.keys()
 
 
 def test_the_variable_names_the_codex_to_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
 from harness.site import DOCS, LANGUAGES, BuiltSite, address_of, english_pages, source_of
-from hooks import mermaid_library
+from hooks import mermaid_library, tested_with
 
 pytestmark = pytest.mark.site
 
@@ -121,6 +121,9 @@ def test_a_page_links_to_its_markdown_twin(site: BuiltSite, page: str, language:
     heading = re.search(r"^# .+$", source_of(page, language).read_text(encoding="utf-8"), re.M)[0]
     assert heading in twin.text
     assert "--8<--" not in twin.text
+    line = tested_with.line_of(language)
+    assert twin.text.count(line) == 1
+    assert line.strip("*") in httpx.get(site.address(page, language)).text
 
 
 def test_an_installation_without_mermaid_says_what_to_do(tmp_path):

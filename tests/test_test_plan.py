@@ -25,6 +25,7 @@ from codex_langfuse.testplan.reports import HTML, JUNIT, MARKDOWN, write_reports
 from codex_langfuse.testplan.results import Outcome, Result
 from codex_langfuse.testplan.stage import Stage, a_stage
 from codex_langfuse.testplan.wire import Wire
+from hooks.tested_with import pinned_codex
 
 pytestmark = [pytest.mark.codex, pytest.mark.slow]
 
@@ -313,7 +314,7 @@ def test_the_report_as_junit(reports: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", ""))
     assert [child.tag for child in suite] == ["properties", *["testcase"] * 20]
     properties = {each.get("name"): each.get("value") for each in suite.findall("properties/property")}
-    assert properties["Codex"] == "0.163.0"
+    assert properties["Codex"] == pinned_codex()
     assert {"codex-langfuse", "Langfuse", "Python"} <= properties.keys()
     cases = suite.findall("testcase")
     assert all(

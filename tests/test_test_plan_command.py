@@ -26,6 +26,7 @@ from codex_langfuse.pages import page_url
 from codex_langfuse.testplan import configurations
 from codex_langfuse.testplan.definition import plan
 from harness.no_langfuse import closed_port
+from hooks.tested_with import pinned_codex
 
 PUBLIC, SECRET = "pk-lf-the-testers-own-key", "sk-lf-the-testers-own-key"
 CODEX = pytest.mark.codex
@@ -138,7 +139,7 @@ def test_against_the_mock(tmp_path: Path) -> None:
     outcome = json.loads(result.stdout)
     assert (result.exit_code, result.stderr) == (0, "")
     assert (outcome["passed"], outcome["failed"]) == (1, 0)
-    assert outcome["versions"]["codex"] == "0.163.0"
+    assert outcome["versions"]["codex"] == pinned_codex()
     (case,) = outcome["cases"]
     assert [check["name"] for check in case["checks"]] == list(plan().cases[0].checks)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["junit.xml", "report.html", "report.md"]

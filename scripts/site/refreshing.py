@@ -9,6 +9,7 @@ from pathlib import Path
 
 from google.protobuf.json_format import ParseDict
 
+import program_facts
 import recordings
 from codex_langfuse.codex.binary import CHOSEN, CodexNotFoundError, codex_version, find_codex
 from codex_langfuse.codex.versions import Version
@@ -85,13 +86,31 @@ def _check(binary: Path, codex: Version, base: str) -> int:
     stored = names(base)
     _, found = recorded(binary, codex, stored)
     lines = difference(stored, found)
-    if not lines:
+    facts = program_facts.program_facts(binary)
+    other = _of_the_program(program_facts.stored(codex), facts)
+    if lines:
+        print(f"Codex {codex} does not send what {base} has ({len(lines)} differences):", *lines, sep="\n")
+    else:
         print(
             f"Codex {codex} sends what {base} has: {len(found)} names of events, spans, metrics, attributes."
         )
-        return 0
-    print(f"Codex {codex} does not send what {base} has ({len(lines)} differences):", *lines, sep="\n")
-    return 1
+    if other:
+        print(
+            f"Its keys, models and defaults are not those stored ({len(other)} differences):",
+            *other,
+            sep="\n",
+        )
+    else:
+        print(f"Its keys, models and defaults are those stored: {len(facts)}.")
+    return 1 if lines or other else 0
+
+
+def _of_the_program(stored: frozenset[str] | None, facts: frozenset[str]) -> list[str]:
+    """Return a line for each fact that came or went; none where nothing is stored to compare with."""
+    if stored is None:
+        return []
+    came, went = sorted(facts - stored), sorted(stored - facts)
+    return [*(f"+ {fact}" for fact in came), *(f"- {fact}" for fact in went)]
 
 
 def _refresh(binary: Path, codex: Version, base: str, anew: bool) -> int:
@@ -104,6 +123,9 @@ def _refresh(binary: Path, codex: Version, base: str, anew: bool) -> int:
     else:
         write(requests, file)
         print(f"Wrote {file.relative_to(ROOT)}. Against {base}:", *(lines or ["the same names"]), sep="\n")
+    facts = program_facts.program_facts(binary)
+    print(*_of_the_program(program_facts.stored(codex), facts), sep="\n")
+    program_facts.store(codex, facts)
     # In a process of its own: this one has read the recordings as they were.
     subprocess.run([sys.executable, ROOT / "scripts/site/generate_pages.py"], check=True)
     environment = os.environ | {CHOSEN: str(binary)}

@@ -15,7 +15,7 @@ from harness.fences.pages import DOCS, twin_of
 from harness.fences.placeholders import filled_in
 from harness.fences.reader import Reader
 from harness.fences.scanner import Fence, scan
-from hooks.tested_with import tested_with
+from hooks import tested_with
 from terminal_drawing import Caption, Command, File, Scene, Words, drawing
 
 PAGE = DOCS / "quickstart.md"
@@ -115,7 +115,7 @@ def _is_whole(command: str) -> bool:
 
 def drawn(language: str) -> str:
     """Return the SVG for ``language``: what ``record`` proves, as the pages show it."""
-    versions = tested_with(language).strip("*")
+    versions = tested_with.line_of(language).strip("*")
     return drawing(list(map(_scene, steps())), Words(language, TITLE[language], END[language], versions))
 
 

@@ -28,7 +28,7 @@ def pinned_codex() -> str:
     return package["devDependencies"]["@openai/codex"]
 
 
-def tested_with(language: str) -> str:
+def line_of(language: str) -> str:
     """Return the line in Markdown; ``language`` is ``en`` or ``zh``."""
     versions = tomllib.loads((_ROOT / "src/codex_langfuse/versions.toml").read_text(encoding="utf-8"))
     return _LINES[language].format(codex=pinned_codex(), langfuse=versions["langfuse"]["answers"])
@@ -36,4 +36,4 @@ def tested_with(language: str) -> str:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put the line in place of its mark."""
-    return markdown.replace(MARK, tested_with(config.plugins["i18n"].current_language))
+    return markdown.replace(MARK, line_of(config.plugins["i18n"].current_language))

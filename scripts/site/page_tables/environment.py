@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+from hooks.tested_with import pinned_codex
+
 _FILE = Path(__file__).with_name("environment_variables.toml")
 
 #: The groups of variables, in the order of the page. Each is a generated list, ``environment-GROUP``.
@@ -24,7 +26,9 @@ Text = str | Mapping[str, str]
 class Variable:
     """One variable, or a few of the same effect, and what proves that effect.
 
-    ``signal`` is what it acts on, or which command reads it. ``measured`` is empty for those of the commands.
+    ``signal`` is what it acts on, or which command reads it. ``measured`` names the versions of Codex, such
+    as ``0.44–0.150, 0.169``, that it was measured with, apart from the pinned one. It is empty for those of
+    the commands.
     """
 
     names: tuple[str, ...]
@@ -64,7 +68,9 @@ def _definition(variable: Variable, language: str) -> str:
     if variable.default != "–":
         facts.append(_DEFAULT[language].format(_in(variable.default, language)))
     if variable.measured:
-        facts.append(_MEASURED[language].format(variable.measured.replace(", ", _COMMA[language])))
+        pinned = pinned_codex().rpartition(".")[0]
+        measured = variable.measured.removesuffix(pinned).removesuffix(", ")
+        facts.append(_MEASURED[language].format(f"{measured}, {pinned}".replace(", ", _COMMA[language])))
     return f"{' '.join(names)}\n:   {_in(variable.does, language)}\n\n    {' · '.join(facts)}\n"
 
 

@@ -7,6 +7,7 @@ recordings must show between the versions that it was measured on, or the table 
 import tomllib
 from functools import cache
 from importlib.metadata import version as installed
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ def verified() -> dict[str, Any]:
 @cache
 def _shows(change: tuple[str, ...], recording: str) -> bool:
     kind, *sign = change
-    if kind == "sign":
-        return tuple(sign) in names(recording)
+    if kind in ("sign", "no_sign"):
+        return (tuple(sign) in names(recording)) == (kind == "sign")
     (text,) = sign
     spans = b"".join(recordings.bodies(recording, "traces"))
     return (text.encode() in spans) == (kind == "text")
@@ -42,7 +43,7 @@ def recorded_bounds(change: dict[str, Any]) -> tuple[str, str] | None:
     Raises:
         ValueError: the recordings contradict the versions that it was measured on.
     """
-    kind = next((kind for kind in ("sign", "text", "no_text") if kind in change), None)
+    kind = next((kind for kind in ("sign", "no_sign", "text", "no_text") if kind in change), None)
     if kind is None:
         return None
     sign = (kind, *([change[kind]] if isinstance(change[kind], str) else change[kind]))
@@ -52,6 +53,8 @@ def recorded_bounds(change: dict[str, Any]) -> tuple[str, str] | None:
         for codex, recording in recordings.simple_turns().items()
         if not traced or ("resource", "traces") in names(recording)
     }
+    if kind == "no_sign":  # The versions before what is gone had it do not have it either.
+        shown = dict(dropwhile(lambda each: each[1], shown.items()))
     with_it = [codex for codex, shows in shown.items() if shows]
     first = with_it[0]
     without = [codex for codex in shown if Version.parse(codex) < Version.parse(first)]

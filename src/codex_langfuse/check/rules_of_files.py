@@ -168,8 +168,10 @@ def _tls(file: ConfigFile, path: Names, tls: Any) -> Iterator[Finding]:
 
 def _value(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
     key = path[-1]
-    if key == "environment" and not isinstance(value, str):
+    if key in ("environment", "headers_helper") and not isinstance(value, str):
         yield _wrong_type(file, path, "a string")
+    elif key == "headers_helper_refresh_interval_ms" and (type(value) is not int or value < 1):
+        yield _wrong_type(file, path, "a number of milliseconds, 1 or more")
     elif key in _BOOLEANS and not isinstance(value, bool):
         yield _wrong_type(file, path, "true or false")
     elif key in ("span_attributes", "tracestate", "tool_result") and not isinstance(value, Mapping):

@@ -117,7 +117,7 @@ class IsolatedCodex:
             **(environment or {}),
         }
         self.environment["PATH"] = os.pathsep.join((str(self.bin), self.environment["PATH"]))
-        # Codex writes the trust it puts in a folder into config.toml, unless it has it already.
+        # Codex warns of a folder that is not trusted; before 0.169 it writes its trust into config.toml.
         trusted = f'projects={{{json.dumps(str(self.workspace))}={{trust_level="trusted"}}}}'
         self._overrides = [*model_overrides(model_url), "-c", trusted, *overrides]
         # `codex exec` refuses to work outside a git repository.

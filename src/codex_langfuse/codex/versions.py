@@ -1,6 +1,6 @@
 """What each version of Codex understands of ``[otel]``, and how it behaves.
 
-Measured with the released binaries, of which 51 from 0.40.0 to 0.169.0 were run; a number here is the first
+Measured with the released binaries, of which 52 from 0.40.0 to 0.171.0 were run; a number here is the first
 release with the behaviour whose neighbour before it was found without, unless a comment says otherwise.
 """
 
@@ -56,6 +56,8 @@ OTEL_KEYS: Mapping[str, Version] = {
     "log_agent_responses": _v(158),
     "log_guardian_assessments": _v(158),
     "log_sse_deltas": _v(169),
+    "headers_helper": _v(171),
+    "headers_helper_refresh_interval_ms": _v(171),
 }
 
 #: The keys that change log records alone, and so nothing that Langfuse gets directly.
