@@ -44,9 +44,9 @@ def seen(langfuse: RunningMock) -> list[tuple[str, ...]]:
 def test_a_collector_before_the_relay_changes_nothing(name: str, tmp_path: Path) -> None:
     """It batches logs and traces apart, so they come late and together."""
     with running_mock() as langfuse:
-        with running_relay(settings_for(langfuse, tmp_path / "alone"), Assembly(Policy())) as url:
+        with running_relay(settings_for(langfuse, tmp_path / "direct"), Assembly(Policy())) as url:
             send(url, name)
-        alone = seen(langfuse)
+        direct = seen(langfuse)
     with running_mock() as langfuse:
         with running_relay(settings_for(langfuse, tmp_path / "behind"), Assembly(Policy())) as url:
             environment = {"RELAY_URL": url}
@@ -54,7 +54,7 @@ def test_a_collector_before_the_relay_changes_nothing(name: str, tmp_path: Path)
                 send(collector.url, name)
                 exported = ("otelcol_exporter_sent_spans", "otelcol_exporter_sent_log_records")
                 wait_until(lambda: all(collector.metric(each) for each in exported))
-        assert seen(langfuse) == alone
+        assert seen(langfuse) == direct
 
 
 @pytest.mark.parametrize(

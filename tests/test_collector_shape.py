@@ -22,7 +22,7 @@ pytestmark = pytest.mark.collector
 
 #: What somebody set in `[otel.span_attributes]`, which Codex puts on every span.
 CALLER = {"langfuse.user.id": "ada", "langfuse.trace.tags": "codex,team-a", "ci.job": "build-42"}
-#: The attributes of a shaped observation besides the caller's.
+#: The attributes of a shaped observation that are not the caller's.
 ATTRIBUTES = {
     "langfuse.internal.is_app_root",
     "langfuse.observation.input",
