@@ -537,12 +537,20 @@ def test_scores_have_metrics_too(http: httpx.Client) -> None:
         ({"metrics": [{"measure": "traceId", "aggregation": "sum"}]}, 400),
         ({"orderBy": [{"field": "sum_weight", "direction": "desc"}]}, 400),
         ({"toTimestamp": "2026-01-01T00:00:00Z"}, 400),
-        ({"dimensions": [{"field": "tags"}]}, 501),
+        ({"dimensions": [{"field": "usageType"}, {"field": "costType"}]}, 400),
+        ({"filters": [{"column": "metadata", "type": "string", "operator": "=", "value": ""}]}, 400),
+        ({"dimensions": [{"field": "toolNames"}]}, 501),
         ({"metrics": [{"measure": "latency", "aggregation": "histogram"}]}, 501),
         (
             {
                 "filters": [
-                    {"column": "metadata", "type": "stringObject", "key": "k", "operator": "=", "value": ""}
+                    {
+                        "column": "metadata",
+                        "type": "stringObject",
+                        "key": "k",
+                        "operator": "matches",
+                        "value": "a",
+                    }
                 ]
             },
             501,

@@ -17,6 +17,7 @@ import typer.testing
 from codex_langfuse.cli import app
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
+from codex_langfuse.mock.visibility import Visibility
 from codex_langfuse.pages import page_url
 from exported_spans import spans_in
 from harness.credential_cases import BOTH, PUBLIC, SECRET, header
@@ -101,6 +102,21 @@ def test_the_trace_arrives(langfuse: int) -> None:
         None,
         rows["codex-langfuse verify"]["id"],
     }
+
+
+def test_the_trace_is_found_where_langfuse_4_still_writes_as_langfuse_3_did() -> None:
+    """With LANGFUSE_MIGRATION_V4_WRITE_MODE=legacy the new endpoint answers 200, and has nothing."""
+    with running_mock(langfuse=3, faults=[Fault(status=200, path=OBSERVATIONS)]) as mock:
+        result = verify("--json", **with_keys(mock))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["read_endpoint"] == "/api/public/traces"
+
+
+def test_the_older_endpoint_is_asked_once_where_it_was_given_up() -> None:
+    with running_mock(visibility=Visibility(observations=1)) as mock:
+        assert verify(**with_keys(mock)).exit_code == 0
+        asked = [request.path for request in mock.store.requests if "/traces/" in request.path]
+    assert len(asked) == 1
 
 
 def test_the_trace_holds_nothing_of_the_readers() -> None:

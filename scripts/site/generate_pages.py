@@ -12,11 +12,15 @@ import re
 from pathlib import Path
 
 import translations
+from codex_langfuse.dashboard.definition import built_in_text
 from error_pages import render_errors
 from page_tables import TABLES
 
 ERRORS = "reference/errors.md"
 
+_ROOT = Path(__file__).resolve().parents[2]
+#: For a reader to look at and to change; the package brings the same.
+EXAMPLE_DASHBOARD = _ROOT / "examples/dashboard/codex.json"
 _GENERATED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -28,6 +32,7 @@ def generated_files() -> dict[Path, str]:
         translations.english(ERRORS): errors,
         translations.chinese(ERRORS): render_errors("zh").replace("---\n", pin, 1),
     }
+    files[EXAMPLE_DASHBOARD] = built_in_text()
     pages = translations.english_pages()
     english = [*map(translations.english, pages), translations.ROOT / "CONTRIBUTING.md"]
     for language, pages_in_it in (("en", english), ("zh", map(translations.chinese, pages))):

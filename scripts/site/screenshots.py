@@ -3,28 +3,37 @@
 
     .venv/bin/python scripts/site/screenshots.py [FOLDER]
 
-What the mock is shown is recorded: one turn of Codex 0.163.0 (tests/recordings). Files go to
-docs/assets/images/. Those of the real Langfuse there are not made by this.
+What the mock is shown is recorded: one turn of Codex 0.163.0, and for the dashboard a week of turns
+(dashboard_sample.py). Files go to docs/assets/images/. Those of the real Langfuse there are not made by this.
 """
 
 import shutil
 import sys
 import time
 from base64 import b64encode
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from playwright.sync_api import sync_playwright
 
+import dashboard_sample
 import recordings
+from codex_langfuse.dashboard.api import DashboardApi
+from codex_langfuse.dashboard.definition import built_in
+from codex_langfuse.dashboard.keeping import keep
+from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.policy import Policy
+from codex_langfuse.verify.connection import Connection
 from relay_documented import relayed
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs/assets/images"
 RECORDING = [each for each in recordings.read("0.163.0-simple") if each.signal != "metrics"]
+#: Pixels of a picture that is higher than a screen.
+HEIGHTS = {"mock-dashboard": 1180}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 
 
@@ -56,20 +65,41 @@ def relay(mock: RunningMock) -> str:
     return f"/-/traces/{next(iter(mock.store.traces))}"
 
 
+def dashboard(mock: RunningMock) -> str:
+    """Send a week of turns, price their model, and make the dashboard; return the page's path of it."""
+    with Connection(mock.url, basic_authorization(mock.public_key, mock.secret_key)) as connection:
+        connection.send("POST", "/api/public/models", dashboard_sample.MODEL)
+        for trace in dashboard_sample.exports(datetime.now(UTC)):
+            send(mock, "traces", trace)
+        made = keep(DashboardApi(connection), built_in())
+    return f"/-/dashboards/{made.dashboard}"
+
+
 def main(folder: Path) -> None:
     """Take all of them, into ``folder``."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
-    with running_mock() as direct, running_mock() as relayed_to, sync_playwright() as playwright:
+    with (
+        running_mock() as direct,
+        running_mock() as relayed_to,
+        running_mock() as of_a_week,
+        sync_playwright() as playwright,
+    ):
         replay(direct)
-        shots = {"mock-sent": f"{direct.url}/-/sent", "relay-turn": relayed_to.url + relay(relayed_to)}
+        shots = {
+            "mock-sent": f"{direct.url}/-/sent",
+            "relay-turn": relayed_to.url + relay(relayed_to),
+            "mock-dashboard": of_a_week.url + dashboard(of_a_week),
+        }
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for language, locale in LOCALES.items():
             for name, address in shots.items():
                 context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 800})
                 page = context.new_page()
                 page.goto(f"{address}?lang={language}", wait_until="load")
+                if name in HEIGHTS:
+                    page.set_viewport_size({"width": 1280, "height": HEIGHTS[name]})
                 page.screenshot(path=folder / f"{name}.{language}.png")
                 context.close()
         browser.close()

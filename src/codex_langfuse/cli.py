@@ -8,6 +8,7 @@ import typer
 from codex_langfuse.commands.auth import auth
 from codex_langfuse.commands.check import check
 from codex_langfuse.commands.config import config
+from codex_langfuse.commands.dashboard import dashboard
 from codex_langfuse.commands.mock import mock
 from codex_langfuse.commands.relay import relay
 from codex_langfuse.commands.test_plan import test_plan
@@ -41,6 +42,7 @@ def root(
 app.command()(auth)
 app.command()(check)
 app.command()(config)
+app.command()(dashboard)
 app.command()(mock)
 app.command()(relay)
 app.command("test-plan")(test_plan)

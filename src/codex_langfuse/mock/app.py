@@ -225,7 +225,7 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
         if path.endswith("ready"):
             return answer_ready(mock.langfuse)
         return lambda: answer_health(query, observations(), mock.langfuse)
-    if (found := find_route(path)) is not None:
+    if (found := find_route(path)) is not None and not (found[0].is_new and mock.langfuse == 3):
         return _of_project(mock, request, query, *found)
     methods = endpoints.get(path)
     if methods is None:

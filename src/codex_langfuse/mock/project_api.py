@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from codex_langfuse.mock.langfuse import datasets, metrics, model_definitions, prompts, scores
+from codex_langfuse.mock.langfuse import (
+    dashboards,
+    datasets,
+    metrics,
+    model_definitions,
+    prompts,
+    scores,
+)
 from codex_langfuse.mock.langfuse.answer import METHOD_NOT_ALLOWED, Answer, message
 from codex_langfuse.mock.langfuse.auth import ApiKey, Refused, verify
 from codex_langfuse.mock.langfuse.ingestion import FORBIDDEN, authorize
@@ -71,10 +78,12 @@ class _Endpoint:
 
 @dataclass(frozen=True)
 class Route:
-    """The methods of a path, and the largest body it takes."""
+    """The methods of a path, and the largest body it takes; some paths Langfuse 3 does not have."""
 
     methods: Mapping[str, _Endpoint]
     largest: tuple[int, str]
+    method_not_allowed: Answer = METHOD_NOT_ALLOWED
+    is_new: bool = False
 
     def answer(self, method: str, call: Call) -> Answer:
         """Answer a request, whatever is in it."""
@@ -89,7 +98,7 @@ class Route:
             return call.value
         endpoint = self.methods.get(method)
         if endpoint is None:
-            return METHOD_NOT_ALLOWED
+            return self.method_not_allowed
         if endpoint.is_given_up and call.langfuse == 4:
             return EVENTS_ONLY
         key = endpoint.refuse(call) if endpoint.refuse else _authorized(call, endpoint.is_open_to_bearers)
@@ -373,6 +382,99 @@ def _get_metrics(call: Call) -> Answer:
     return metrics.answer_metrics(call.query, call.observations(), call.scores())
 
 
+# --- dashboards ---------------------------------------------------------------------------------------------
+
+
+def _authorized_for_dashboards(call: Call) -> ApiKey | Answer:
+    outcome = verify(call.headers.get("authorization"), call.keys)
+    if isinstance(outcome, Refused):
+        return dashboards.refused_key(401, outcome.message)
+    if outcome.access_level != "project":
+        text = "Access denied - insufficient permissions for this endpoint"
+        return dashboards.refused_key(403, text)
+    return outcome.key
+
+
+def _get_widgets(call: Call) -> Answer:
+    return dashboards.answer_list(call.query, call.records.widgets)
+
+
+def _post_widget(call: Call) -> Answer:
+    return _kept_widget(call, dashboards.make_widget(call.value, now=call.now))
+
+
+def _kept_widget(call: Call, widget: dict[str, Any]) -> Answer:
+    call.records.widgets.put(widget["id"], widget, call.size)
+    return Answer.json(200, widget)
+
+
+def _widget(call: Call) -> dict[str, Any]:
+    return dashboards.found_in(call.records.widgets, "Dashboard widget", call.names[0])
+
+
+def _patch_widget(call: Call) -> Answer:
+    changed = dashboards.change_widget(_widget(call), call.value, now=call.now)
+    return _kept_widget(call, changed)
+
+
+def _delete_widget(call: Call) -> Answer:
+    widget = _widget(call)
+    refusal = dashboards.in_use(widget, call.records.dashboards)
+    if refusal is not None:
+        return refusal
+    call.records.widgets.drop(widget["id"])
+    return Answer.json(200, {"message": "Dashboard widget successfully deleted"})
+
+
+def _get_dashboards(call: Call) -> Answer:
+    return dashboards.answer_list(call.query, call.records.dashboards)
+
+
+def _kept_dashboard(call: Call, dashboard: dict[str, Any], shown: dict[str, Any] | None = None) -> Answer:
+    size = call.size + len(str(dashboard["definition"]))
+    call.records.dashboards.put(dashboard["id"], dashboard, size)
+    return Answer.json(200, dashboard if shown is None else shown)
+
+
+def _post_dashboard(call: Call) -> Answer:
+    return _kept_dashboard(call, dashboards.make_dashboard(call.value, call.records.widgets, now=call.now))
+
+
+def _dashboard(call: Call) -> dict[str, Any]:
+    return dashboards.found_in(call.records.dashboards, "Dashboard", call.names[0])
+
+
+def _patch_dashboard(call: Call) -> Answer:
+    widgets = call.records.widgets
+    changed = dashboards.change_dashboard(_dashboard(call), call.value, widgets, now=call.now)
+    return _kept_dashboard(call, changed)
+
+
+def _delete_dashboard(call: Call) -> Answer:
+    call.records.dashboards.drop(_dashboard(call)["id"])
+    return Answer.json(200, {"message": "Dashboard successfully deleted"})
+
+
+def _post_placement(call: Call) -> Answer:
+    changed, placed = dashboards.place(_dashboard(call), call.value, call.records.widgets, now=call.now)
+    return _kept_dashboard(call, changed, placed)
+
+
+def _patch_placement(call: Call) -> Answer:
+    changed, placed = dashboards.move(_dashboard(call), call.names[1], call.value, now=call.now)
+    return _kept_dashboard(call, changed, placed)
+
+
+def _delete_placement(call: Call) -> Answer:
+    changed = dashboards.take_away(_dashboard(call), call.names[1], now=call.now)
+    return _kept_dashboard(call, changed, {"message": "Placement successfully deleted"})
+
+
+def _unstable(**methods: Work) -> Route:
+    endpoints = {name: _Endpoint(work, refuse=_authorized_for_dashboards) for name, work in methods.items()}
+    return Route(endpoints, USUAL_BODY, dashboards.METHOD_NOT_ALLOWED, is_new=True)
+
+
 def _route(largest: tuple[int, str] = USUAL_BODY, **methods: _Endpoint) -> Route:
     return Route(methods, largest)
 
@@ -398,6 +500,27 @@ _ROUTES = tuple(
         ("models", _route(GET=_Endpoint(_get_models), POST=_Endpoint(_post_model))),
         ("models/([^/]+)", _route(GET=_Endpoint(_get_model), DELETE=_Endpoint(_delete_model))),
         ("v2/metrics", _route(GET=_Endpoint(_get_metrics))),
+        ("unstable/dashboard-widgets", _unstable(GET=_get_widgets, POST=_post_widget)),
+        (
+            "unstable/dashboard-widgets/([^/]+)",
+            _unstable(
+                GET=lambda call: Answer.json(200, _widget(call)), PATCH=_patch_widget, DELETE=_delete_widget
+            ),
+        ),
+        ("unstable/dashboards", _unstable(GET=_get_dashboards, POST=_post_dashboard)),
+        (
+            "unstable/dashboards/([^/]+)",
+            _unstable(
+                GET=lambda call: Answer.json(200, _dashboard(call)),
+                PATCH=_patch_dashboard,
+                DELETE=_delete_dashboard,
+            ),
+        ),
+        ("unstable/dashboards/([^/]+)/placements", _unstable(POST=_post_placement)),
+        (
+            "unstable/dashboards/([^/]+)/placements/([^/]+)",
+            _unstable(PATCH=_patch_placement, DELETE=_delete_placement),
+        ),
         ("v2/datasets", _route(GET=_Endpoint(_get_datasets), POST=_Endpoint(_post_dataset))),
         ("v2/datasets/([^/]+)", _route(GET=_Endpoint(_get_dataset))),
         ("dataset-items", _route(LARGE_BODY, GET=_Endpoint(_get_items), POST=_Endpoint(_post_item))),

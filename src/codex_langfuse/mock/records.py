@@ -1,4 +1,4 @@
-"""What people keep in a project besides observations: scores, model definitions, datasets, prompts.
+"""What people keep in a project: scores, model definitions, datasets, prompts, dashboards.
 
 Kept in memory, as long as the mock runs, and bounded: of each kind the newest ``MOST_RECORDS``, and of those
 only as many as have ``MOST_BYTES`` of bodies together.
@@ -23,12 +23,15 @@ class Shelf:
     def __init__(self) -> None:
         self._records: dict[Any, tuple[Record, int]] = {}
         self._bytes = 0
+        #: A number that grows with every change.
+        self.revision = 0
 
     def put(self, key: Any, record: Record, size: int) -> None:
         """Keep a record, in place of the one of that key; ``size`` is that of its body in bytes."""
         _, earlier = self._records.get(key, (None, 0))
         self._records[key] = (record, size)
         self._bytes += size - earlier
+        self.revision += 1
         while len(self._records) > MOST_RECORDS or self._bytes > MOST_BYTES:
             oldest = next(iter(self._records))
             self.drop(oldest)
@@ -44,6 +47,7 @@ class Shelf:
         if found is None:
             return None
         self._bytes -= found[1]
+        self.revision += 1
         return found[0]
 
     def __iter__(self) -> Iterator[Record]:
@@ -59,6 +63,8 @@ class Records:
     datasets: Shelf = field(default_factory=Shelf)
     items: Shelf = field(default_factory=Shelf)
     prompts: Shelf = field(default_factory=Shelf)
+    widgets: Shelf = field(default_factory=Shelf)
+    dashboards: Shelf = field(default_factory=Shelf)
     #: What prices model calls that come in from now on, before the models that Langfuse brings.
     priced: tuple[Model, ...] = ()
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -67,4 +73,5 @@ class Records:
         """Forget everything."""
         with self.lock:
             self.scores, self.models, self.datasets, self.items, self.prompts = (Shelf() for _ in range(5))
+            self.widgets, self.dashboards = Shelf(), Shelf()
             self.priced = ()

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from codex_langfuse.verify.connection import Connection, json_of, retry_after
+from codex_langfuse.verify.connection import Connection, has_no_traces, json_of, retry_after
 
 Observation = dict[str, Any]
 
@@ -46,6 +46,7 @@ class Reading:
         self._connection = connection
         self._seconds = seconds
         self._by_traces = False
+        self._no_traces = False
         # Without it Langfuse looks through all that a project ever had.
         since = datetime.now(UTC) - timedelta(minutes=1)
         self._since = since.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -87,8 +88,8 @@ class Reading:
     ) -> list[Observation]:
         """Return what is shown now, each observation once: Langfuse may have one twice for a while."""
         rows = None if self._by_traces else self._of_session(session, fields, filters)
-        if rows is None:
-            self._by_traces = True
+        if rows is None or (not rows and not self._no_traces):
+            self._by_traces = self._by_traces or rows is None
             rows = [row for trace_id in dict.fromkeys(trace_ids) for row in self._of_trace(trace_id)]
             rows = [row for row in rows if all(row.get(name) == value for name, value in filters.items())]
         return list({row["id"]: row for row in rows}.values())
@@ -127,7 +128,10 @@ class Reading:
             cursor = {"cursor": following}
 
     def _of_trace(self, trace_id: str) -> list[Observation]:
+        if self._no_traces:
+            return []
         answer = self._get(f"/api/public/traces/{trace_id}", {})
+        self._no_traces = has_no_traces(answer)
         body = json_of(answer)
         if answer.status_code != 200 or not isinstance(body, dict):
             return []

@@ -64,6 +64,11 @@ class Connection:
         with self._naming_layers():
             return self._http.request("DELETE", self.base_url + path, json=body)
 
+    def send(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """Send ``body`` as JSON, if there is one; raises ``LayerError`` when there is no answer."""
+        with self._naming_layers():
+            return self._http.request(method, self.base_url + path, json=body)
+
     def project_id(self) -> str:
         """Return the id of the project that the keys belong to.
 
@@ -176,6 +181,14 @@ def langfuses_words(answer: httpx.Response) -> list[str]:
     body = json_of(answer)
     text = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
     return [f"Langfuse says: {_printable(text)}"] if isinstance(text, str) else []
+
+
+def has_no_traces(answer: httpx.Response) -> bool:
+    """Say whether a Langfuse 4 refuses to look among the older traces, as it does by default.
+
+    With ``LANGFUSE_MIGRATION_V4_WRITE_MODE=legacy`` it does look there, and its observations stay empty.
+    """
+    return answer.status_code == 404 and "events_only" in answer.text
 
 
 def json_of(answer: httpx.Response) -> Any:

@@ -13,6 +13,7 @@ from codex_langfuse.keys.credentials import TRACES_PATH, Access
 from codex_langfuse.verify.connection import (
     SECONDS_TO_ANSWER,
     Connection,
+    has_no_traces,
     json_of,
     langfuses_words,
     retry_after,
@@ -139,6 +140,7 @@ class _Reader:
         self._connection = connection
         self._trace = trace
         self._legacy = False
+        self._no_traces = False
         self._shown = 0
         self._trouble: list[str] = []
 
@@ -166,12 +168,23 @@ class _Reader:
             # Langfuse 3: no such endpoint, or "only available in a Langfuse v4 write mode".
             self._legacy = True
             answer = self._ask_legacy()
+        elif answer.status_code == 200 and not self._legacy and not self._count(json_of(answer)):
+            answer = self._ask_both(answer)
         self._trouble = []
         if answer.status_code == 200:
             self._shown = self._count(json_of(answer))
         elif answer.status_code != 404 or "not found" not in answer.text:
             self._trouble = [f"The last answer had status {answer.status_code}.", *langfuses_words(answer)]
         return answer
+
+    def _ask_both(self, answer: httpx.Response) -> httpx.Response:
+        """Ask for the older trace where there is no observation: ``answer``, unless there is one."""
+        if self._no_traces:
+            return answer
+        older = self._ask_legacy()
+        self._no_traces = has_no_traces(older)
+        self._legacy = older.status_code == 200
+        return older if self._legacy else answer
 
     def _ask_v4(self) -> httpx.Response:
         since = datetime.fromtimestamp(self._trace.start, UTC) - timedelta(minutes=1)

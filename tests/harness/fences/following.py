@@ -95,6 +95,8 @@ class Following:
         execute = special.get(fence.language) or EXECUTORS.get(fence.language)
         if execute is None:
             raise FenceFailedError(f"nothing runs {fence.language or 'a fence without a language'}")
+        if fence.language in ("python", "console") or "/api/public/" in fence.source:
+            self.reader.pause()
         execute(fence, self.reader)
 
 

@@ -5,6 +5,7 @@ speaks TLS as that host; Codex's model is the scripted one.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from codex_langfuse.codex.scripted_model import (
     running_scripted_model,
 )
 from codex_langfuse.mock.server import RunningMock, running_mock
+from codex_langfuse.mock.visibility import DELAYED
 from harness.fences.checkout import GIT
 from harness.fences.scanner import ROOT
 from harness.fences.terminal import Printed, Terminal
@@ -53,6 +55,12 @@ class Reader:
     renewals: list[CodeExample] | None = None
     """Where executors put fences with the output as it is now, instead of comparing; None to compare."""
 
+    def pause(self) -> None:
+        """Wait until Langfuse shows what it took: from one fence to the next, a person takes longer."""
+        taken = [each.received for each in self.mock.store.requests if each.project_id is not None]
+        shown = max(taken, default=0) / 1000 + DELAYED.observations + 0.1
+        time.sleep(max(0.0, shown - time.time()))
+
 
 @contextmanager
 def a_reader(
@@ -69,7 +77,8 @@ def a_reader(
         CodexNotFoundError: none given, and the real Codex is not installed.
     """
     state = folder / "stand-ins"
-    with running_mock() as mock, running_scripted_model(TURN) as model, downloads() as served:
+    langfuse = running_mock(visibility=DELAYED)
+    with langfuse as mock, running_scripted_model(TURN) as model, downloads() as served:
         hosts = dict.fromkeys((*LANGFUSE_HOSTS, *SELF_HOSTED, PRIVATE), mock.url)
         routes = Routes({**hosts, **served}, state)
         authority = PrivateAuthority()

@@ -292,7 +292,7 @@ def _condition(item: dict[str, Any]) -> Condition:
     if kind == "stringOptions":
         return lambda each: (value(each) in wanted) == (sign == "any of")
     if kind == "arrayOptions":
-        return lambda each: _array_holds(value(each) or [], sign, wanted)
+        return lambda each: array_holds(value(each) or [], sign, wanted)
     if kind == "number":
         compare = _ORDER_OPERATORS.get(sign, operator.eq)
         return lambda each: (found := value(each)) is not None and compare(found, wanted)
@@ -328,7 +328,8 @@ def text_holds(text: str, sign: str, wanted: str) -> bool:
     return wanted.lower() in text.lower()
 
 
-def _array_holds(values: list[str], sign: str, wanted: list[str]) -> bool:
+def array_holds(values: list[str], sign: str, wanted: list[str]) -> bool:
+    """Say whether a list holds any, none or all of what is wanted."""
     if sign == "all of":
         return set(wanted) <= set(values)
     return bool(set(wanted) & set(values)) == (sign == "any of")

@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from codex_langfuse.mock.langfuse.answer import Answer, message
-from codex_langfuse.mock.langfuse.filters import check_condition, text_holds
-from codex_langfuse.mock.langfuse.javascript import number, parse_json
-from codex_langfuse.mock.langfuse.observations import read_date
+from codex_langfuse.mock.langfuse.filters import array_holds, check_condition, text_holds
+from codex_langfuse.mock.langfuse.javascript import iso_time, number, parse_json
+from codex_langfuse.mock.langfuse.observations import flat_metadata, read_date
 from codex_langfuse.mock.langfuse.query_parameters import (
     Checks,
     InvalidQueryError,
@@ -47,6 +47,12 @@ class _Dimension:
     value: Value
     is_high_cardinality: bool = False
     is_boolean: bool = False
+    #: Its values are lists, which are written as tuples here.
+    is_list: bool = False
+    #: Where it is the name of an entry, the field whose entries a row is divided into.
+    entries_of: str = ""
+    #: Widgets cannot be divided by it.
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class _Measure:
     is_number: bool = True
     #: Of no rows, the sum is nothing instead of zero.
     is_nullable: bool = False
+    #: The dimension that comes with it, asked for or not.
+    dimension: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,38 @@ class _View:
     dimensions: dict[str, _Dimension]
     measures: dict[str, _Measure]
     time: str
-    #: What Langfuse has besides and the mock does not play.
+    #: What Langfuse has besides and the mock does not play, and what of it are measures.
     left_out: frozenset[str]
+    left_out_measures: frozenset[str] = frozenset()
     is_in_it: Callable[[Row], bool] = lambda _row: True
+
+    def dimension_names(self) -> list[str]:
+        """Return every dimension that Langfuse has."""
+        return _in_order([*self.dimensions, *self.left_out], _DIMENSIONS)
+
+    def measure_names(self) -> list[str]:
+        """Return every measure that Langfuse has."""
+        return _in_order([*self.measures, *self.left_out_measures], _MEASURES)
+
+
+def _in_order(names: list[str], order: tuple[str, ...]) -> list[str]:
+    """Put names into the order of Langfuse's own lists; that of scores was not seen."""
+    known = {name: place for place, name in enumerate(order)}
+    return sorted(names, key=lambda name: (known.get(name, len(known)), name))
+
+
+_DIMENSIONS = (
+    *("id", "traceId", "environment", "parentObservationId", "isRootObservation", "type", "name", "level"),
+    *("version", "userId", "sessionId", "tags", "release", "traceName", "traceRelease", "traceVersion"),
+    *("providedModelName", "promptName", "promptVersion", "startTimeMonth", "toolNames", "calledToolNames"),
+    *("costType", "usageType", "experimentName", "experimentDatasetId", "experimentId"),
+)
+_MEASURES = (
+    *("count", "traceId", "uniqueUserIds", "uniqueSessionIds", "latency", "streamingLatency", "inputTokens"),
+    *("outputTokens", "totalTokens", "outputTokensPerSecond", "tokensPerSecond", "inputCost", "outputCost"),
+    *("totalCost", "timeToFirstToken", "countScores", "toolDefinitions", "toolCalls", "costByType"),
+    "usageByType",
+)
 
 
 def _filled(key: str) -> Value:
@@ -85,20 +122,28 @@ def _milliseconds(start: str, end: str) -> Value:
 
 _OBSERVATIONS = _View(
     dimensions={
-        "id": _Dimension(_exactly("id"), is_high_cardinality=True),
-        "traceId": _Dimension(_exactly("traceId"), is_high_cardinality=True),
+        "id": _Dimension(_exactly("id"), is_high_cardinality=True, is_hidden=True),
+        "traceId": _Dimension(_exactly("traceId"), is_high_cardinality=True, is_hidden=True),
         "environment": _Dimension(_filled("environment")),
-        "parentObservationId": _Dimension(_filled("parentObservationId"), is_high_cardinality=True),
-        "isRootObservation": _Dimension(_exactly("isRootObservation"), is_boolean=True),
+        "parentObservationId": _Dimension(
+            _filled("parentObservationId"), is_high_cardinality=True, is_hidden=True
+        ),
+        "isRootObservation": _Dimension(_exactly("isRootObservation"), is_boolean=True, is_hidden=True),
         "type": _Dimension(_exactly("type")),
         "name": _Dimension(_exactly("name")),
         "level": _Dimension(_exactly("level")),
         "version": _Dimension(_filled("version")),
         "userId": _Dimension(_filled("userId"), is_high_cardinality=True),
         "sessionId": _Dimension(_filled("sessionId"), is_high_cardinality=True),
+        "tags": _Dimension(lambda row: tuple(row["tags"]), is_list=True),
         "release": _Dimension(_filled("release")),
         "traceName": _Dimension(_filled("traceName")),
+        "traceRelease": _Dimension(_filled("release")),
+        "traceVersion": _Dimension(_filled("version")),
         "providedModelName": _Dimension(_filled("model")),
+        "promptName": _Dimension(_filled("promptName")),
+        "costType": _Dimension(_exactly("costType"), entries_of="costDetails"),
+        "usageType": _Dimension(_exactly("usageType"), entries_of="usageDetails"),
         "startTimeMonth": _Dimension(lambda row: row["startTime"][:7]),
     },
     measures={
@@ -114,30 +159,28 @@ _OBSERVATIONS = _View(
         "inputCost": _Measure(lambda row: row["inputCost"] or 0),
         "outputCost": _Measure(lambda row: row["outputCost"] or 0),
         "totalCost": _Measure(lambda row: row["costDetails"].get("total", 0), is_nullable=True),
+        "costByType": _Measure(_exactly("entry"), dimension="costType"),
+        "usageByType": _Measure(_exactly("entry"), dimension="usageType"),
     },
     time="startTime",
     left_out=frozenset(
         {
-            "tags",
-            "traceRelease",
-            "traceVersion",
-            "promptName",
             "promptVersion",
             "toolNames",
             "calledToolNames",
-            "costType",
-            "usageType",
             "experimentName",
             "experimentDatasetId",
             "experimentId",
+        }
+    ),
+    left_out_measures=frozenset(
+        {
             "streamingLatency",
             "outputTokensPerSecond",
             "tokensPerSecond",
             "countScores",
             "toolDefinitions",
             "toolCalls",
-            "costByType",
-            "usageByType",
         }
     ),
 )
@@ -211,6 +254,47 @@ def answer_metrics(query_text: str, observations: Sequence[Row], scores: Iterabl
         return Answer.json(200, {"data": _result(query, view, rows)})
     except InvalidQueryError as refused:
         return refused.answer
+
+
+def observations_view() -> _View:
+    """Return what can be asked of observations."""
+    return _OBSERVATIONS
+
+
+def widget_result(
+    widget: Mapping[str, Any],
+    observations: Iterable[Row],
+    *,
+    since: int,
+    until: int,
+    granularity: str = "day",
+) -> list[dict[str, Any]]:
+    """Return the lines that a widget of observations shows, as this API answers its query.
+
+    ``since`` and ``until`` are in milliseconds since 1970; charts over time have a line for each
+    ``granularity`` (day, week or month) in which something is. Raises ``InvalidQueryError`` for what the mock
+    does not play.
+    """
+    metrics = [{"measure": each["measure"], "aggregation": each["agg"]} for each in widget["metrics"]]
+    first = f"{metrics[0]['aggregation']}_{metrics[0]['measure']}"
+    is_over_time = widget["chartType"].endswith("_TIME_SERIES")
+    query: dict[str, Any] = {
+        "view": widget["view"],
+        "dimensions": widget["dimensions"],
+        "metrics": metrics,
+        "filters": widget["filters"],
+        "fromTimestamp": iso_time(since),
+        "toTimestamp": iso_time(until),
+        "orderBy": [
+            {"field": "time_dimension", "direction": "asc"}
+            if is_over_time
+            else {"field": first, "direction": "desc"}
+        ],
+        "config": {"row_limit": widget["chartConfig"].get("row_limit", 1000)},
+    }
+    if is_over_time:
+        query["timeDimension"] = {"granularity": granularity}
+    return _result(query, _OBSERVATIONS, observations)
 
 
 def _not_played(what: str) -> InvalidQueryError:
@@ -358,10 +442,15 @@ def _refuse_unbounded(query: dict[str, Any], view: _View) -> None:
 
 def _result(query: dict[str, Any], view: _View, rows: Iterable[Row]) -> list[dict[str, Any]]:
     fields = [item["field"] for item in query.get("dimensions", [])]
-    dimensions = {field: _dimension(view, field) for field in fields}
     metrics = [(item["aggregation"], item["measure"]) for item in query["metrics"]]
     for aggregation, measure in metrics:
         _check_metric(view, aggregation, measure)
+        brought = view.measures[measure].dimension
+        fields += [brought] if brought and brought not in fields else []
+    dimensions = {field: _dimension(view, field) for field in fields}
+    divided = {field: each.entries_of for field, each in dimensions.items() if each.entries_of}
+    if len(divided) > 1:
+        raise _refused(f"Only one pairExpand dimension is supported per query. Found: {', '.join(divided)}")
     conditions = [_condition(view, item) for item in query.get("filters", [])]
     bucket = _bucket(query)
     order = _order(query, fields, metrics, has_bucket=bucket is not None)
@@ -371,16 +460,20 @@ def _result(query: dict[str, Any], view: _View, rows: Iterable[Row]) -> list[dic
     for row in rows:
         moment = read_date(row[view.time]) or 0
         if since <= moment <= until and view.is_in_it(row) and all(holds(row) for holds in conditions):
-            key = [dimension.value(row) for dimension in dimensions.values()]
-            if bucket is not None:
-                key.append(bucket(moment))
-            groups.setdefault(tuple(key), []).append(row)
+            for part in _entries(row, divided):
+                key = [dimension.value(part) for dimension in dimensions.values()]
+                if bucket is not None:
+                    key.append(bucket(moment))
+                groups.setdefault(tuple(key), []).append(part)
     if not fields and bucket is None and not groups:
         groups[()] = []
     names = [*fields, *(["time_dimension"] if bucket is not None else [])]
     lines = [
         {
-            **dict(zip(names, key, strict=True)),
+            **{
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in zip(names, key, strict=True)
+            },
             **(
                 {f"{how}_{what}": _aggregate(how, view.measures[what], members) for how, what in metrics}
                 or {"count": len(members)}
@@ -394,6 +487,13 @@ def _result(query: dict[str, Any], view: _View, rows: Iterable[Row]) -> list[dic
     return lines[:limit]
 
 
+def _entries(row: Row, divided: Mapping[str, str]) -> Iterable[Row]:
+    """Return a row, or one for each entry of the field that it is divided by."""
+    for field, entries in divided.items():
+        return [{**row, field: name, "entry": value} for name, value in row[entries].items()]
+    return [row]
+
+
 def _sort(lines: list[dict[str, Any]], field: str, *, falling: bool) -> None:
     """Sort in place; what has no value comes last either way, as in ClickHouse."""
     known = [line for line in lines if line[field] is not None]
@@ -405,17 +505,15 @@ def _dimension(view: _View, field: str) -> _Dimension:
     if field in view.left_out:
         raise _not_played(f"the dimension {field}")
     if field not in view.dimensions:
-        everything = ",".join([*view.dimensions, *sorted(view.left_out)])
-        raise _refused(f"Invalid dimension {field}. Must be one of {everything}")
+        raise _refused(f"Invalid dimension {field}. Must be one of {','.join(view.dimension_names())}")
     return view.dimensions[field]
 
 
 def _check_metric(view: _View, aggregation: str, measure: str) -> None:
-    if measure in view.left_out:
+    if measure in view.left_out_measures:
         raise _not_played(f"the measure {measure}")
     if measure not in view.measures:
-        everything = ",".join([*view.measures, *sorted(view.left_out)])
-        raise _refused(f"Invalid metric {measure}. Must be one of {everything}")
+        raise _refused(f"Invalid metric {measure}. Must be one of {','.join(view.measure_names())}")
     if aggregation == "histogram":
         raise _not_played("histograms")
     if not view.measures[measure].is_number and aggregation not in ("count", "uniq"):
@@ -467,19 +565,27 @@ def _bucket(query: dict[str, Any]) -> Callable[[int], str] | None:
 def _condition(view: _View, item: dict[str, Any]) -> Callable[[Row], bool]:
     column, kind, sign = item["column"], item["type"], item["operator"]
     wanted: Any = item.get("value")
+    if column == "metadata" and view is _OBSERVATIONS:
+        return _metadata_condition(item)
     if column in view.left_out or column == "metadata" or column not in view.dimensions:
         known = column in view.left_out or column in ("metadata", "timestamp", "start_time")
         if known or column.endswith("Name"):
             raise _not_played(f"filters by {column}")
-        everything = ",".join([*view.dimensions, *sorted(view.left_out)])
         time = "start_time" if view.time == "startTime" else "timestamp"
+        everything = ",".join(view.dimension_names())
         raise _refused(f"Invalid filter column {column}. Must be one of {everything} or {time}")
+    if view.dimensions[column].entries_of:
+        raise _not_played(f"filters by {column}")
     dimension = view.dimensions[column]
     value = dimension.value
     if kind == "null":
         return lambda row: (value(row) is None) == (sign == "is null")
     if column == "value":
         raise _not_played("filters by value")
+    if dimension.is_list:
+        if kind != "arrayOptions":
+            raise _not_played(f"filters of type {kind} by {column}")
+        return lambda row: array_holds(list(value(row)), sign, wanted)
     expected = ("boolean",) if dimension.is_boolean else ("string", "stringOptions")
     if kind not in expected:
         quoted = " or ".join(f"'{each}'" for each in expected)
@@ -496,6 +602,25 @@ def _condition(view: _View, item: dict[str, Any]) -> Callable[[Row], bool]:
     return lambda row: text_holds(str(value(row) or ""), sign, wanted)
 
 
+def _metadata_condition(item: dict[str, Any]) -> Callable[[Row], bool]:
+    if item["type"] != "stringObject":
+        raise _refused(
+            "Invalid filter for field 'metadata': Metadata filters require type 'stringObject' with a 'key' "
+            f"property, not '{item['type']}'. Example: {_EXAMPLE_OF_METADATA}"
+        )
+    key, sign, wanted = item["key"], item["operator"], item["value"]
+    if sign == "matches":
+        raise _not_played("the operator matches")
+    # An observation without the key never matches, not even "does not contain".
+    return lambda row: (
+        (found := flat_metadata(row["metadata"]).get(key)) is not None and text_holds(found, sign, wanted)
+    )
+
+
+_EXAMPLE_OF_METADATA = (
+    '{"column": "metadata", "type": "stringObject", "key": "environment", "operator": "=", '
+    '"value": "production"}'
+)
 _PERCENTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 

@@ -8,6 +8,7 @@ here, DNS rebinding), it allows no other origin, and nothing of it may run but i
 import ipaddress
 import re
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
@@ -26,6 +27,7 @@ from codex_langfuse.mock.langfuse.read_api import VERSION
 from codex_langfuse.mock.page import shown
 from codex_langfuse.mock.page.advice import advice_on
 from codex_langfuse.mock.page.carried import carried_by
+from codex_langfuse.mock.page.charts import charts_of
 from codex_langfuse.mock.page.language import LANGUAGES, Words, chosen
 from codex_langfuse.mock.page.ledger import (
     LONGEST_SHOWN,
@@ -142,7 +144,14 @@ class _View:
 
     def answer(self) -> Answer:
         waiting = self._ledger.wait(_PATIENCE)
-        tag = f'"{self._views.store.revision}.{".".join(map(str, self._ledger.revision))}"'
+        records = self._views.store.records
+        revisions = (
+            self._views.store.revision,
+            *self._ledger.revision,
+            records.widgets.revision,
+            records.dashboards.revision,
+        )
+        tag = f'"{".".join(map(str, revisions))}"'
         if self._headers.get("if-none-match") == tag:
             return Answer(304, b"", None, {**_HEADERS, "etag": tag})
         for pattern, view in _ROUTES:
@@ -302,6 +311,31 @@ class _View:
             groups = _by_kind(in_order(list(found.values())))
         return "request.html", "sent", {"record": record, "is_kept": request is not None, "groups": groups}
 
+    def show_dashboard(self, name: str = "") -> Any:
+        records = self._views.store.records
+        with records.lock:
+            dashboards = sorted(records.dashboards, key=lambda each: str(each["createdAt"]))
+            widgets = {each["id"]: each for each in records.widgets}
+        chosen = next((each for each in dashboards if each["id"] == name), None)
+        if name and chosen is None:
+            return None
+        chosen = chosen or (dashboards[0] if dashboards else None)
+        rows = self._views.store.rows()
+        asked = self._query.get("days", [""])[0]
+        days = int(asked) if asked in ("1", "7", "30") else 7
+        now = int(time.time() * 1000)
+        return (
+            "dashboard.html",
+            "dashboards",
+            {
+                "dashboard": chosen,
+                "others": [each for each in dashboards if each is not chosen],
+                "charts": charts_of(chosen, widgets, rows, now=now, days=days) if chosen else [],
+                "days": days,
+                "uncounted": sum("mockWarning" in row for row in rows),
+            },
+        )
+
     def show_warnings(self) -> Any:
         return "warnings.html", "warnings", {}
 
@@ -314,6 +348,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], Callable[..., Any]], ...] = (
     (re.compile(r"/-/texts/([0-9a-f]{32})"), _View.show_text),
     (re.compile(r"/-/requests/([0-9]{1,12})"), _View.show_request),
     (re.compile(r"/-/warnings"), _View.show_warnings),
+    (re.compile(r"/-/dashboards"), _View.show_dashboard),
+    (re.compile(r"/-/dashboards/([A-Za-z0-9]{1,64})"), _View.show_dashboard),
 )
 
 

@@ -1,0 +1,1 @@
+"""A dashboard in Langfuse that answers what people ask about Codex."""
