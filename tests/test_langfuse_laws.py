@@ -209,6 +209,34 @@ def test_what_is_sent_again_is_double_in_numbers_until_it_is_merged() -> None:
             assert len(mock.store.traces["ab" * 16]) == 1
 
 
+@pytest.mark.parametrize(
+    "path", ["score-configs", "comments/x", "llm-connections", "v2/prompts/a/versions/1"]
+)
+def test_what_langfuse_has_and_the_mock_does_not_is_said(path: str) -> None:
+    with running_mock() as mock, client(mock) as http:
+        answer = http.get(f"/api/public/{path}")
+        assert (answer.status_code, "The mock does not play" in answer.json()["message"]) == (501, True)
+        assert http.get("/api/public/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("langfuse", [3, 4])
+def test_a_trace_can_be_deleted(langfuse: int) -> None:
+    with running_mock(langfuse=langfuse) as mock, client(mock) as http:
+        send(mock, SOL)
+        wrong = http.request("DELETE", "/api/public/traces", json={"traceIds": []})
+        assert (wrong.status_code, wrong.json()["error"][0]["message"]) == (
+            400,
+            "At least 1 traceId is required.",
+        )
+        asked = http.request("DELETE", "/api/public/traces", json={"traceIds": ["ab" * 16]})
+        assert (asked.status_code, asked.json()) == (200, {"message": "Traces deleted successfully"})
+        assert mock.store.rows() == []
+        assert http.delete(f"/api/public/traces/{'cd' * 16}").json() == {
+            "message": "Trace deleted successfully"
+        }
+        assert httpx.delete(f"{mock.url}/api/public/traces/x").status_code == 401
+
+
 def test_what_arrived_can_be_read_after_the_delay_of_a_real_server(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_mock(visibility=DELAYED) as mock, client(mock) as http:
         clock = SimpleNamespace(time=time.time)

@@ -37,7 +37,14 @@ from codex_langfuse.mock.langfuse.read_api import (
     answer_ready,
 )
 from codex_langfuse.mock.page.views import Views, is_page
-from codex_langfuse.mock.project_api import EVENTS_ONLY, Call, Route, find_route
+from codex_langfuse.mock.project_api import (
+    DELETE_TRACE,
+    DELETE_TRACES,
+    EVENTS_ONLY,
+    Call,
+    Route,
+    find_route,
+)
 from codex_langfuse.mock.store import SeenRequest, Store
 from codex_langfuse.mock.visibility import IMMEDIATE, Visibility, arrived
 
@@ -227,11 +234,14 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
         return lambda: answer_health(query, observations(), mock.langfuse)
     if (found := find_route(path)) is not None and not (found[0].is_new and mock.langfuse == 3):
         return _of_project(mock, request, query, *found)
+    if request.method == "DELETE" and (deleted := _TRACES.fullmatch(path)):
+        names = tuple(unquote(name) for name in deleted.groups() if name is not None)
+        return _of_project(mock, request, query, DELETE_TRACE if names else DELETE_TRACES, names)
     methods = endpoints.get(path)
     if methods is None:
         methods = _legacy_reads(mock, path, query, headers)
     if methods is None:
-        return NOT_FOUND
+        return _not_played(path, mock.langfuse)
     if request.method == "OPTIONS":
         return _preflight(headers)
     if request.method not in methods and path == "/api/public/projects":
@@ -254,6 +264,7 @@ def _of_project(
         records=mock.store.records,
         observations=partial(_project_observations, mock),
         scores=lambda: arrived(mock.store.records.scores, mock.visibility.scores, "updatedAt"),
+        delete_traces=mock.store.delete,
         langfuse=mock.langfuse,
         names=names,
         now=request.received,
@@ -264,6 +275,24 @@ def _of_project(
 #: Next.js takes a generated file of Langfuse's for a route.
 _ACCIDENT = "/api/public/otel/otlp-proto/generated/root"
 
+#: What else Langfuse 4.16.0 has (``web/src/pages/api/public/``), and no page, example or command uses.
+_NOT_PLAYED = re.compile(
+    r"/api/public/(?:annotation-queues|comments|datasets|events|experiment-items|experiments|feedback"
+    r"|generations|integrations/blob-storage|llm-connections|mcp|media|organizations/[^/]+|projects/[^/]+"
+    r"|prompts|scim/[^/]+|score-configs|spans|unstable/evaluation-rules|unstable/evaluators"
+    r"|v2/prompts/[^/]+/versions)(?:/.+)?"
+)
+
+
+def _not_played(path: str, langfuse: int) -> Answer:
+    """Answer for a path that the mock does not have: 404 like Langfuse, 501 where Langfuse has it."""
+    is_older = langfuse == 3 and path in ("/api/public/metrics", "/api/public/metrics/daily")
+    if is_older or (_NOT_PLAYED.fullmatch(path) and not (langfuse == 3 and "/unstable/" in path)):
+        return message(501, f"The mock does not play {path}. Langfuse does.")
+    return NOT_FOUND
+
+
+_TRACES = re.compile(r"/api/public/traces(?:/([^/]+))?")
 _LEGACY_READ = re.compile(
     r"/api/public/(?:traces(?:/[^/]+)?|observations(?:/[^/]+)?|sessions(?:/[^/]+)?|metrics(?:/daily)?)"
 )

@@ -4,6 +4,7 @@ Each answers in the order of Langfuse: the body as Next.js reads it, CORS, the m
 server does not have, the keys, the query, the body, the work.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,10 +24,11 @@ from codex_langfuse.mock.langfuse.answer import METHOD_NOT_ALLOWED, Answer, mess
 from codex_langfuse.mock.langfuse.auth import ApiKey, Refused, verify
 from codex_langfuse.mock.langfuse.ingestion import FORBIDDEN, authorize
 from codex_langfuse.mock.langfuse.ingestion_batch import answer_batch
+from codex_langfuse.mock.langfuse.javascript import UNDEFINED
 from codex_langfuse.mock.langfuse.legacy_read_api import answer_scores
 from codex_langfuse.mock.langfuse.paging import page_of
 from codex_langfuse.mock.langfuse.query_parameters import InvalidQueryError, parse_query
-from codex_langfuse.mock.langfuse.request_body import LARGE_BODY, USUAL_BODY, read_body
+from codex_langfuse.mock.langfuse.request_body import LARGE_BODY, USUAL_BODY, BodyChecks, read_body
 from codex_langfuse.mock.records import Records
 
 EVENTS_ONLY = message(
@@ -51,6 +53,7 @@ class Call:
     records: Records
     observations: Callable[[], list[dict[str, Any]]]
     scores: Callable[[], list[dict[str, Any]]]
+    delete_traces: Callable[[Iterable[str]], None]
     langfuse: int
     names: tuple[str, ...] = ()
     value: Any = None
@@ -107,6 +110,30 @@ class Route:
         call.project_id = key.project_id or ""
         with call.records.lock:
             return endpoint.work(call)
+
+
+def _delete_traces(call: Call) -> Answer:
+    checks = BodyChecks()
+    given = checks.object([], call.value)
+    ids = checks.texts(["traceIds"], given.get("traceIds", UNDEFINED)) if given is not None else None
+    if ids is not None and checks.is_final and not 1 <= len(ids) <= _MOST_DELETED:
+        text = "At least 1 traceId is required."
+        checks.custom(["traceIds"], text if not ids else _TOO_MANY_DELETED)
+    checks.refuse_if_any()
+    call.delete_traces(ids or ())
+    return Answer.json(200, {"message": "Traces deleted successfully"})
+
+
+def _delete_trace(call: Call) -> Answer:
+    call.delete_traces([call.names[0]])
+    return Answer.json(200, {"message": "Trace deleted successfully"})
+
+
+_MOST_DELETED = 1000
+_TOO_MANY_DELETED = f"Cannot specify more than {_MOST_DELETED} traces in a single request."
+#: The one method of a trace's path that Langfuse 4 has not given up; the others are of ``legacy_read_api``.
+DELETE_TRACES = Route({"DELETE": _Endpoint(_delete_traces)}, USUAL_BODY)
+DELETE_TRACE = Route({"DELETE": _Endpoint(_delete_trace)}, USUAL_BODY)
 
 
 def find_route(path: str) -> tuple[Route, tuple[str, ...]] | None:
@@ -366,7 +393,9 @@ def _get_prompts(call: Call) -> Answer:
     names = sorted({prompt["name"] for prompt in call.records.prompts})
     wanted = query.get("name")
     found = [prompts.listed_prompt(_versions(call, name)) for name in names if wanted in (None, "", name)]
-    return page_of(query, found, default=10)
+    answer = page_of(query, found, default=10)
+    body = json.loads(answer.body)
+    return Answer.json(answer.status, {**body, "pagination": body["meta"]})
 
 
 def _get_prompt(call: Call) -> Answer:

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Protocol, TextIO
 
 from codex_langfuse.mock.langfuse.answer import Answer
 from codex_langfuse.mock.langfuse.ingestion import decode
+from codex_langfuse.mock.langfuse.javascript import iso_time
 from codex_langfuse.mock.langfuse.observations import observations_of, shown
 from codex_langfuse.mock.langfuse.prices import Model
 from codex_langfuse.mock.records import Records
@@ -115,8 +117,13 @@ def _is_resend(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     return {**row, **arrival} == earlier
 
 
-def _rows_of(requests: list[SeenRequest]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the observations of requests, each once, and those that were sent again unchanged."""
+def _rows_of(
+    requests: list[SeenRequest], deleted: dict[str, str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the observations of requests, each once, and those that were sent again unchanged.
+
+    ``deleted`` are traces with the time of their deletion: what came until then is gone.
+    """
     newest: list[list[dict[str, Any]]] = []
     total = 0
     for request in reversed(requests):
@@ -131,6 +138,8 @@ def _rows_of(requests: list[SeenRequest]) -> tuple[list[dict[str, Any]], list[di
     rows, again = [], []
     for batch in reversed(newest):
         for row in batch:
+            if row["createdAt"] <= deleted.get(row["traceId"], ""):
+                continue
             place = (row["traceId"], row["id"], row["startTime"])
             same = known.get(place)
             if same is None:
@@ -169,6 +178,7 @@ class Store:
         self._accepted = 0
         self._rows: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
         self._revision = 0
+        self._deleted: dict[str, str] = {}
         self._followers: list[Follower] = []
         self._path = file
         self._file: TextIO | None = None
@@ -215,12 +225,18 @@ class Store:
         with self._lock:
             if self._rows is not None:
                 return self._rows
-            revision, requests = self._revision, list(self._requests)
-        rows = _rows_of(requests)
+            revision, requests, deleted = self._revision, list(self._requests), dict(self._deleted)
+        rows = _rows_of(requests, deleted)
         with self._lock:
             if revision == self._revision:
                 self._rows = rows
             return rows
+
+    def delete(self, trace_ids: Iterable[str]) -> None:
+        """Delete the observations that traces have by now; the requests that brought them stay."""
+        with self._lock:
+            self._deleted |= dict.fromkeys(trace_ids, iso_time(time.time() * 1000))
+            self._changed()
 
     def next_job_number(self) -> int:
         """Return the number of the queue's job for the next accepted export, from 1."""
@@ -277,6 +293,7 @@ class Store:
         self.records.clear()
         with self._lock:
             self._requests.clear()
+            self._deleted.clear()
             self._changed()
             self._bytes = 0
             for follower in self._followers:
