@@ -18,9 +18,11 @@ param(
     [string]$Write = '',
     [switch]$Force,
     [switch]$Quiet,
+    [switch]$Headers,
     [switch]$Help
 )
 
+Set-StrictMode -Off # Or it is as the session that starts this has it.
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 
@@ -47,22 +49,25 @@ Options:
                      for the key itself: other users could see it in the list of processes.
   -AnyKeyForm        Take keys that do not begin with pk-lf- and sk-lf-.
   -Check             Ask Langfuse whether it accepts the keys, before anything is printed or written.
-  -Write FILE        Put the line with the key into FILE, readable by you alone, instead of printing it.
-                     Its name must end in .ps1.
+  -Write FILE        Put keys and address into FILE, readable by you alone, instead of printing the key.
+                     A name that ends in .ps1 makes a script that sets the variable for Codex.
   -Force             With -Write: replace FILE whatever is in it.
   -Quiet             Print the header's value alone: Basic <base64>. With -Write: print nothing.
+  -Headers           Print the header of ~/.config/codex-langfuse/env as JSON, as Codex's headers_helper
+                     wants it. It takes no other option.
   -Help              Show this.
 
 Environment: LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). Options win.
 -Check uses HTTPS_PROXY and NO_PROXY, and on Windows the certificates that Windows trusts, elsewhere
-SSL_CERT_FILE. NO_COLOR turns colour off.
+SSL_CERT_FILE; a request to this machine takes no proxy. NO_COLOR turns colour off.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage.
 
 Examples:
   ./generate-langfuse-auth.ps1
-  ./generate-langfuse-auth.ps1 -Region eu -Check -Write $HOME/.config/codex-langfuse/env.ps1
+  ./generate-langfuse-auth.ps1 -Region eu -Check -Write $HOME/.config/codex-langfuse/env
   Get-Secret langfuse -AsPlainText | ./generate-langfuse-auth.ps1 -Region us -PublicKey pk-lf-... -SecretStdin -Quiet
+  ./generate-langfuse-auth.ps1 -Headers
 '@
 
 $tomlBeforeEndpoint = @'
@@ -162,6 +167,7 @@ function Read-Address([string]$text) {
     $lower = $trimmed.ToLowerInvariant()
     $problem = ''
     $script:address = ''
+    $script:onThisMachine = $false
     if ($trimmed -ceq '') { $problem = 'the address is empty' }
     elseif ($lower -ceq 'eu') { $script:address = 'https://cloud.langfuse.com' }
     elseif ($lower -ceq 'us') { $script:address = 'https://us.cloud.langfuse.com' }
@@ -171,10 +177,10 @@ function Read-Address([string]$text) {
     elseif ($trimmed -cnotmatch '^[\]\[A-Za-z0-9._~:/?#@%=&+-]*\z') {
         $problem = 'the address contains a character that does not belong there'
     }
-    elseif (($trimmed -cnotmatch '^https?://') -and $trimmed.Contains('@')) {
+    elseif (($trimmed -notmatch '^https?://') -and $trimmed.Contains('@')) {
         $problem = 'the address contains a user name or a password; the keys go elsewhere'
     }
-    elseif ($trimmed -cnotmatch '^https?://') {
+    elseif ($trimmed -notmatch '^https?://') {
         $problem = '"' + $trimmed + '" is neither a region (eu, us, jp, hipaa) nor an address with http:// or https://'
         $problem += Get-AddressGuess $trimmed
     }
@@ -188,8 +194,8 @@ function Read-Address([string]$text) {
 
 # Reads an address with http:// or https:// into $script:address. Returns what is wrong with it, or ''.
 function Read-Url([string]$url) {
-    $null = $url -cmatch '^(https?)://(.*)\z'
-    $scheme = $Matches[1]
+    $null = $url -match '^(https?)://(.*)\z'
+    $scheme = $Matches[1].ToLowerInvariant()
     $rest = $Matches[2]
     $before = ($rest -split '[?#]', 2)[0]
     $null = $before -cmatch '^([^/]*)(.*)\z'
@@ -202,6 +208,7 @@ function Read-Url([string]$url) {
         return 'the address has no valid host or port'
     }
     $name = $Matches[1]
+    $script:onThisMachine = Test-Local $name
     if ($Matches[3] -and ([int]$Matches[3] -gt 65535)) { return 'the address has no valid host or port' }
     if (($authority -ceq 'langfuse.com') -or ($authority -ceq 'www.langfuse.com')) {
         return 'langfuse.com is the website; give the address where you log in'
@@ -224,7 +231,7 @@ function Read-Url([string]$url) {
     if ($path) {
         Write-Note ($path + ' is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=' + $path)
     }
-    if (($scheme -ceq 'http') -and -not (Test-Local $name)) {
+    if (($scheme -ceq 'http') -and -not $script:onThisMachine) {
         Write-Note ($mended + ' is not encrypted; whoever is on the way can read your keys')
     }
     $script:address = $mended
@@ -313,8 +320,8 @@ function Read-AskedAddress {
 
 function Read-AskedKey([string]$kind, [string]$prompt) {
     for ($i = 0; $i -lt 3; $i++) {
-        if ($kind -ceq 'public key') { $answer = Read-Answer $prompt }
-        else { $answer = Read-HiddenAnswer $prompt }
+        # Neither is shown while it is typed: whoever copied both pastes both.
+        $answer = Read-HiddenAnswer $prompt
         $key = Get-TrimmedWithNote $kind $answer
         $complaint = Get-Complaint $kind $key
         if (-not $complaint) { return $key }
@@ -357,6 +364,34 @@ function Get-Cause([Exception]$exception) {
     return 'other'
 }
 
+# Returns a member of what ConvertFrom-Json made, or $null when there is none.
+function Get-Field($object, [string]$name) {
+    if ($object -isnot [System.Management.Automation.PSCustomObject]) { return $null }
+    $property = $object.PSObject.Properties[$name]
+    if ($null -eq $property) { return $null }
+    return , $property.Value
+}
+
+# Reads an answer: what Langfuse says in words, in one line, and the id of the first project in it.
+function Read-Json([string]$body) {
+    $script:said = ''
+    $script:project = ''
+    try { $json = ConvertFrom-Json -InputObject $body }
+    catch { return }
+    foreach ($name in 'message', 'error') {
+        $text = Get-Field $json $name
+        if (($text -is [string]) -and $text -and -not $script:said) {
+            $line = ($text -creplace '[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]', ' ') -creplace ' {2,}', ' '
+            $script:said = 'Langfuse says: ' + $line.Trim()
+        }
+    }
+    $data = Get-Field $json 'data'
+    if (($data -is [array]) -and ($data.Count -gt 0)) {
+        $id = Get-Field $data[0] 'id'
+        if (($id -is [string]) -and ($id -cmatch '^[A-Za-z0-9_-]+\z')) { $script:project = $id }
+    }
+}
+
 function Test-WithLangfuse([string]$encoded) {
     $request = @{
         Uri                = $script:address + '/api/public/projects'
@@ -369,8 +404,10 @@ function Test-WithLangfuse([string]$encoded) {
         # TLS 1.2, which Windows PowerShell 5.1 does not offer on every Windows.
         [Net.ServicePointManager]::SecurityProtocol = [Net.ServicePointManager]::SecurityProtocol -bor 3072
         $proxy = Get-ProxyFor ([Uri]$request.Uri)
-        if ($proxy) { $request.Proxy = $proxy }
+        if ($script:onThisMachine) { [Net.WebRequest]::DefaultWebProxy = $null }
+        elseif ($proxy) { $request.Proxy = $proxy }
     }
+    elseif ($script:onThisMachine) { $request.NoProxy = $true }
     $status = ''
     $body = ''
     try {
@@ -380,7 +417,9 @@ function Test-WithLangfuse([string]$encoded) {
     }
     catch {
         $problem = $_
-        $response = $problem.Exception.Response
+        $response = $null
+        $property = $problem.Exception.PSObject.Properties['Response']
+        if ($null -ne $property) { $response = $property.Value }
         if ($null -ne $response) {
             $status = [string][int]$response.StatusCode
             if ($problem.ErrorDetails) { $body = [string]$problem.ErrorDetails.Message }
@@ -405,8 +444,8 @@ function Test-WithLangfuse([string]$encoded) {
                 'Is the port right, and is the server up? Is a proxy (HTTPS_PROXY) in the way?', $see)
         }
     }
-    $said = ''
-    if ($body -cmatch '^\{"message":"([^"]*)"') { $said = 'Langfuse says: ' + ($Matches[1] -creplace '[^ -~]', '') }
+    Read-Json $body
+    $said = $script:said
     if ($status -ceq '401') {
         Stop-Refused @(('Langfuse at ' + $script:address + ' refuses the keys (401)'),
             'They belong to another region or project, or were not copied whole.', $said, ('See ' + $pageRefused))
@@ -419,19 +458,61 @@ function Test-WithLangfuse([string]$encoded) {
         Stop-Refused @(($script:address + ' answers with status ' + $status),
             'Try again later; with 407 it is the proxy that wants a password.', $said, ('See ' + $pageUnreachable))
     }
-    if (($status -cne '200') -or ($body -cnotmatch '^\{"data":\[\{"id":"([A-Za-z0-9_-]+)"')) {
+    if (($status -cne '200') -or -not $script:project) {
         Stop-Refused @(($script:address + ' answers, but not as Langfuse does (status ' + $status + ')'),
             'Give the address that the browser shows, up to the host.', ('See ' + $pagePath))
     }
-    [Console]::Error.WriteLine('Langfuse at ' + $script:address + ' accepts the keys (project ' + $Matches[1] + ').')
+    [Console]::Error.WriteLine('Langfuse at ' + $script:address + ' accepts the keys (project ' + $script:project + ').')
 }
 
 # --- Results ---
 
+$ours = '^# Written by codex-langfuse\.|^(export |declare -x |set -gx |\$env:)?' +
+    '(LANGFUSE_(PUBLIC_KEY|SECRET_KEY|BASE_URL|HOST)|' + $variable + ')[ =]|^\s*\z'
+
+# Returns a variable as a shell reads it; the usual values need no quotes.
+function Get-VariableLine([string]$name, [string]$value) {
+    if ($value -cmatch '[^A-Za-z0-9_./:@%+=,-]') { $value = "'" + $value.Replace("'", "'\''") + "'" }
+    return $name + '=' + $value + "`n"
+}
+
+# Returns the value of a variable in the lines of a key file, or ''.
+function Get-VariableIn([string[]]$lines, [string]$name) {
+    $value = ''
+    foreach ($line in $lines) {
+        if ($line -cmatch ('^\s*(export |declare -x |set -gx |\$env:)?' + $name + ' ?[= ] ?(.*?)\s*\z')) { $value = $Matches[2] }
+    }
+    if ($value -cmatch "^'(.*)'\z") { return $Matches[1].Replace("'\''", "'") }
+    if ($value -cmatch '^"(.*)"\z') { return $Matches[1] }
+    return $value
+}
+
+# Prints the header of the key file as JSON.
+function Write-Headers {
+    $file = [IO.Path]::Combine($HOME, '.config', 'codex-langfuse', 'env')
+    $see = 'See ' + $pageKeys
+    $again = 'Make it: generate-langfuse-auth.ps1 -Write ~/.config/codex-langfuse/env'
+    if (-not [IO.File]::Exists($file)) { Stop-Refused @(($file + ' is not there. ' + $again), $see) }
+    if (-not $onWindows -and ((& /bin/ls -Lld $file) -cnotmatch '^.{4}------')) {
+        Stop-Refused @(('others may read ' + $file + '. Run: chmod 600 ' + $file), $see)
+    }
+    $lines = [IO.File]::ReadAllLines($file)
+    $public = Get-VariableIn $lines 'LANGFUSE_PUBLIC_KEY'
+    $secret = Get-VariableIn $lines 'LANGFUSE_SECRET_KEY'
+    if ($public -and $secret) {
+        $encoded = [Convert]::ToBase64String([Text.Encoding]::ASCII.GetBytes($public + ':' + $secret))
+    }
+    else {
+        $encoded = (Get-VariableIn $lines $variable) -creplace '^Authorization=Basic(%20)?', ''
+    }
+    if ($encoded -cnotmatch '^[A-Za-z0-9+/=]+\z') { Stop-Refused @(($file + ' has no keys. ' + $again), $see) }
+    Write-Output ('{"Authorization": "Basic ' + $encoded + '"}')
+}
+
 # True if a file holds nothing but what -Write puts there.
 function Test-Ours([string]$file) {
     foreach ($line in [IO.File]::ReadAllLines($file)) {
-        if ($line -cnotmatch ('^# Written by codex-langfuse\.|' + $variable + '|^\s*\z')) { return $false }
+        if ($line -cnotmatch $ours) { return $false }
     }
     return $true
 }
@@ -453,7 +534,7 @@ function Protect-File([string]$file) {
     if ($LASTEXITCODE -ne 0) { throw 'it cannot be made private' }
 }
 
-function Write-PrivateFile([string]$file, [string]$line) {
+function Write-PrivateFile([string]$file, [string]$text) {
     $full = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($file)
     $old = Get-Item -LiteralPath $full -Force -ErrorAction SilentlyContinue
     if ($null -ne $old) {
@@ -473,7 +554,7 @@ function Write-PrivateFile([string]$file, [string]$line) {
         $temporary = [IO.Path]::Combine($folder, 'codex-langfuse.' + [Guid]::NewGuid().ToString('N') + '.tmp')
         [IO.File]::WriteAllText($temporary, '')
         Protect-File $temporary
-        [IO.File]::WriteAllText($temporary, ($marker + "`n" + $line + "`n"), [Text.Encoding]::ASCII)
+        [IO.File]::WriteAllText($temporary, ($marker + "`n" + $text), [Text.Encoding]::ASCII)
         Move-Item -LiteralPath $temporary -Destination $full -Force
     }
     catch {
@@ -488,16 +569,18 @@ if ($Help -or (@($Region, $BaseUrl, $PublicKey, $Write) + $args) -contains '--he
     Write-Output $usage
     exit 0
 }
+if ($Headers) {
+    $others = $Region -or $BaseUrl -or $PublicKey -or $SecretStdin -or $Check -or $Write -or $Quiet -or $args.Count
+    if ($others) { Stop-WrongUsage '-Headers takes no other option: it reads the key file' }
+    Write-Headers
+    exit 0
+}
 if ($args.Count -gt 0) { Stop-WrongUsage 'an argument that is no option' }
 if ($Region -and $BaseUrl) { Stop-WrongUsage 'give -Region or -BaseUrl, not both' }
 if ($Force -and -not $Write) { Stop-WrongUsage '-Force goes with -Write' }
 if ($Region -and (@('eu', 'us', 'jp', 'hipaa') -cnotcontains $Region)) {
     Stop-WrongUsage 'the regions are eu, us, jp and hipaa'
 }
-if ($Write -and ($Write -cnotmatch '\.ps1\z')) {
-    Stop-WrongUsage "the file's name must end in .ps1, or PowerShell does not load it"
-}
-
 $given = $Region
 if (-not $given) { $given = $BaseUrl }
 if (-not $given) { $given = [string]$env:LANGFUSE_BASE_URL }
@@ -537,7 +620,10 @@ if ($public -or -not $interactive) {
     $complaint = Get-Complaint 'public key' $public
     if ($complaint) { Stop-Refused @($complaint, ('See ' + $pageKeys)) }
 }
-else { $public = Read-AskedKey 'public key' 'Public key (pk-lf-...): ' }
+else {
+    $public = Read-AskedKey 'public key' 'Public key (pk-lf-...): '
+    [Console]::Error.WriteLine($public)
+}
 if ($secret -or -not $interactive) {
     $complaint = Get-Complaint 'secret key' $secret
     if ($complaint) { Stop-Refused @($complaint, ('See ' + $pageKeys)) }
@@ -548,7 +634,13 @@ $encoded = [Convert]::ToBase64String([Text.Encoding]::ASCII.GetBytes($public + '
 $line = '$env:' + $variable + ' = "Authorization=Basic%20' + $encoded + '"'
 
 if ($Check) { Test-WithLangfuse $encoded }
-if ($Write) { Write-PrivateFile $Write $line }
+$isScript = $Write -match '\.ps1\z'
+if ($isScript) { Write-PrivateFile $Write ($line + "`n") }
+elseif ($Write) {
+    $text = (Get-VariableLine 'LANGFUSE_PUBLIC_KEY' $public) + (Get-VariableLine 'LANGFUSE_SECRET_KEY' $secret) +
+        (Get-VariableLine 'LANGFUSE_BASE_URL' $script:address)
+    Write-PrivateFile $Write ($text + 'export ' + $variable + '="Authorization=Basic%20' + $encoded + '"' + "`n")
+}
 if ($Quiet) {
     if (-not $Write) { Write-Output ('Basic ' + $encoded) }
     exit 0
@@ -557,7 +649,16 @@ if ($Write) {
     $path = $Write
     if ($path -cnotmatch '[/\\]') { $path = './' + $path }
     Write-Output '# 1. The key is in a file that only you can read. Before you start Codex, load it:'
-    Write-Output (". '" + $path.Replace("'", "''") + "'")
+    $quoted = "'" + $path.Replace("'", "''") + "'"
+    # The dot takes brackets and the like for a pattern.
+    if (-not $isScript) {
+        Write-Output ('Get-Content -LiteralPath ' + $quoted + ' | Where-Object { $_ -match ''^export (\w+)="(.*)"$'' } | ' +
+            'ForEach-Object { Set-Item ("env:" + $Matches[1]) $Matches[2] }')
+    }
+    elseif ($path -cmatch '[\[\]*?`]') {
+        Write-Output ('. ([scriptblock]::Create((Get-Content -Raw -LiteralPath ' + $quoted + ')))')
+    }
+    else { Write-Output ('. ' + $quoted) }
 }
 else {
     Write-Output '# 1. Where you start Codex. The shell keeps this line in its history; the option write does not:'

@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # Two keys of Langfuse in, what Codex needs out: the header for its environment, and the TOML.
-# Needs bash 3.2 or newer, base64 and tr; curl for --check. The secret key never stands in a command line.
+# Needs bash 3.2 or newer, base64 and tr; curl and awk for --check. The secret key never stands in a command line.
 { set +xv; } 2>/dev/null # A trace of this script would show the secret key.
+if [ -z "${BASH_VERSION:-}" ]; then
+  echo "error: this script needs bash. Run it so: bash $0" >&2
+  exit 2
+fi
+set +o posix # It is set where bash was started as sh.
 set -euo pipefail
 export LC_ALL=C # One byte a character, so that a pattern sees what Langfuse will see.
 
@@ -27,13 +32,15 @@ Options:
                      itself: other users could see it in the list of processes.
   --any-key-form     Take keys that do not begin with pk-lf- and sk-lf-.
   --check            Ask Langfuse whether it accepts the keys, before anything is printed or written.
-  --write FILE       Put the line with the key into FILE, readable by you alone, instead of printing it.
+  --write FILE       Put keys and address into FILE, readable by you alone, instead of printing the key.
   --force            With --write: replace FILE whatever is in it.
   --quiet            Print the header's value alone: Basic <base64>. With --write: print nothing.
+  --headers          Print the header of ~/.config/codex-langfuse/env as JSON, as Codex's headers_helper
+                     wants it. It takes no other option.
   -h, --help         Show this.
 
 Environment: LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). Options win.
---check uses HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE. NO_COLOR turns colour off.
+--check uses HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE; a request to this machine takes no proxy. NO_COLOR turns colour off.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage.
 
@@ -41,6 +48,7 @@ Examples:
   ./generate-langfuse-auth.sh
   ./generate-langfuse-auth.sh --region eu --check --write ~/.config/codex-langfuse/env
   pass show langfuse | ./generate-langfuse-auth.sh --region us --public-key pk-lf-... --secret-stdin --quiet
+  ./generate-langfuse-auth.sh --headers
 TEXT
 }
 
@@ -107,9 +115,10 @@ guess_address() {
   guess=". Did you mean $scheme://$trimmed?"
 }
 
-# Reads a region's name or an address. Results: base_url, place. Fails with the error printed.
+# Reads a region's name or an address. Results: base_url, place, on_this_machine. Fails with the error printed.
 read_base_url() {
   local scheme rest before authority host port path root mended name valid guess=''
+  on_this_machine=''
   trim_and_note address "$1"
   case $(printf '%s' "$trimmed" | tr '[:upper:]' '[:lower:]') in
     '') refuse_address 'the address is empty' || return 1 ;;
@@ -126,7 +135,7 @@ read_base_url() {
       refuse_address 'the address contains a character that does not belong there' || return 1
     fi
     case $trimmed in
-      http://* | https://*) ;;
+      [Hh][Tt][Tt][Pp]://* | [Hh][Tt][Tt][Pp][Ss]://*) ;;
       *@*) refuse_address 'the address contains a user name or a password; the keys go elsewhere' || return 1 ;;
       *)
         guess_address
@@ -134,7 +143,7 @@ read_base_url() {
           return 1
         ;;
     esac
-    scheme=${trimmed%%://*}
+    scheme=$(printf '%s' "${trimmed%%://*}" | tr '[:upper:]' '[:lower:]')
     rest=${trimmed#*://}
     before=${rest%%[?#]*}
     authority=$(printf '%s' "${before%%/*}" | tr '[:upper:]' '[:lower:]')
@@ -177,10 +186,10 @@ read_base_url() {
     if [ -n "$path" ]; then
       note "$path is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=$path"
     fi
-    case $scheme://$host in
-      https://* | http://localhost | http://*.localhost | http://127.* | 'http://[::1]') ;;
-      *) note "$mended is not encrypted; whoever is on the way can read your keys" ;;
-    esac
+    case $host in localhost | *.localhost | 127.* | '[::1]') on_this_machine=yes ;; esac
+    if [ "$scheme$on_this_machine" = http ]; then
+      note "$mended is not encrypted; whoever is on the way can read your keys"
+    fi
     base_url=$mended
   fi
   case $base_url in
@@ -247,16 +256,21 @@ ask() {
   fi
 }
 
-# The same, and what is typed is not shown: from before the prompt on, as a paste may be quick.
+# The same, and what is typed is not shown: from before the prompt on, as a paste may be quick. It stays so
+# until the last key was read, as a paste may hold both.
 ask_hidden() {
   local got=yes
-  terminal=$(stty -g)
-  stty -echo
+  if [ -z "$terminal" ]; then
+    terminal=$(stty -g)
+    stty -echo
+  fi
   printf '%s' "$1" >&2
   IFS= read -rs answer || [ -n "$answer" ] || got=''
-  restore_terminal
   printf '\n' >&2
-  [ -n "$got" ] || fail 'no answer'
+  if [ -z "$got" ]; then
+    restore_terminal
+    fail 'no answer'
+  fi
 }
 
 ask_base_url() {
@@ -286,7 +300,7 @@ TEXT
 # Asks for a key of kind $1 with a prompt $2, up to three times. Result: trimmed.
 ask_key() {
   for _ in 1 2 3; do
-    if [ "$1" = 'public key' ]; then ask "$2"; else ask_hidden "$2"; fi
+    ask_hidden "$2"
     trim_and_note "$1" "$answer"
     check_key "$1" "$trimmed"
     if [ -z "$complaint" ]; then return; fi
@@ -297,13 +311,102 @@ ask_key() {
 
 # --- Asking Langfuse ---
 
+# Reads what matters of an answer in JSON, with its order, white space and escapes. Results: json_project, the
+# id of the first project in "data"; json_message, "message" or else "error", in one line. Empty when the text
+# is not JSON or has no such thing.
+read_json() {
+  local read
+  json_project='' json_message=''
+  read=$(printf '%s' "$1" | awk "$json_reader") || return 0
+  read=${read%$'\n'.}
+  json_project=${read%%$'\n'*}
+  printf -v json_message '%b' "${read#*$'\n'}"
+  if ! [[ $json_project =~ ^[A-Za-z0-9_-]*$ ]]; then json_project=''; fi
+}
+
+# A parser for JSON in what every awk knows. It prints the project's id, the message as the shell's %b takes it
+# (awks differ in what a character is), and a dot, so that no line is lost.
+# shellcheck disable=SC2016
+readonly json_reader='
+  function fail() { failed = 1; exit 1 }
+  function space() { while (substr(text, at, 1) ~ /[ \t\r\n]/ && at <= length(text)) at++ }
+  function hex(digits,   i, n) {
+    if (digits !~ /^[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]$/) fail()
+    for (i = 1; i <= 4; i++) n = n * 16 + index("0123456789abcdef", tolower(substr(digits, i, 1))) - 1
+    return n
+  }
+  function octal(n) { return sprintf("\\0%03o", n) }
+  function tail(n) { return octal(128 + n % 64) }
+  function utf8(n) {
+    if (n < 32 || (n > 126 && n < 160) || (n > 8202 && n < 8208) || (n > 8231 && n < 8239)) return " "
+    if (n < 128) return octal(n)
+    if (n < 2048) return octal(192 + int(n / 64)) tail(n)
+    if (n < 65536) return octal(224 + int(n / 4096)) tail(int(n / 64)) tail(n)
+    return octal(240 + int(n / 262144)) tail(int(n / 4096)) tail(int(n / 64)) tail(n)
+  }
+  function string(   result, c, n) {
+    for (at++; (c = substr(text, at, 1)) != "\""; at++) {
+      if (at > length(text)) fail()
+      if (c != "\\") { result = result c; continue }
+      c = substr(text, ++at, 1)
+      if (c == "u") {
+        n = hex(substr(text, at + 1, 4)); at += 4
+        if (n >= 55296 && n < 56320 && substr(text, at + 1, 2) == "\\u") {
+          n = 65536 + (n - 55296) * 1024 + hex(substr(text, at + 3, 4)) - 56320; at += 6
+        }
+        result = result utf8(n)
+      } else if (c == "\\") result = result "\\\\"
+      else if (c == "\"" || c == "/") result = result c
+      else if (c ~ /[bfnrt]/) result = result " "
+      else fail()
+    }
+    at++
+    return result
+  }
+  function value(path,   c, i, name, start) {
+    space(); c = substr(text, at, 1)
+    if (c == "\"") { if (!(path in found)) found[path] = ""; found[path] = string(); return }
+    if (c == "{" || c == "[") {
+      at++; space()
+      if (substr(text, at, 1) == (c == "{" ? "}" : "]")) { at++; return }
+      for (i = 0; ; i++) {
+        name = i; space()
+        if (c == "{") {
+          if (substr(text, at, 1) != "\"") fail()
+          name = string(); space()
+          if (substr(text, at++, 1) != ":") fail()
+        }
+        value(path "/" name); space(); start = substr(text, at++, 1)
+        if (start == (c == "{" ? "}" : "]")) return
+        if (start != ",") fail()
+      }
+    }
+    start = at
+    while (at <= length(text) && substr(text, at, 1) ~ /[-+.0-9A-Za-z]/) at++
+    if (substr(text, start, at - start) !~ /^(true|false|null|-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)$/) fail()
+  }
+  { text = text (NR > 1 ? "\n" : "") $0 }
+  END {
+    if (failed) exit 1
+    at = 1; value(""); space()
+    if (at <= length(text)) exit 1
+    message = (found["/message"] != "") ? found["/message"] : found["/error"]
+    gsub(/[\001-\037\177]|\302[\200-\237]/, " ", message)
+    gsub(/  +/, " ", message)
+    print found["/data/0/id"]
+    print message
+    print "."
+  }
+'
+
 # Says whether Langfuse accepts the pair. The header goes to curl through a pipe, so ps does not show it.
 check_with_langfuse() {
-  local answer status=0 code body project said
+  local answer status=0 code body project said=''
   command -v curl >/dev/null || fail 'curl is needed for --check and was not found'
   answer=$(
     printf 'header = "Authorization: Basic %s"\nurl = "%s/api/public/projects"\n' "$encoded" "$base_url" |
-      curl --disable --silent --globoff --max-time 20 --proto '=http,https' --write-out '\n%{http_code}' --config -
+      curl --disable --silent --globoff --max-time 20 --proto '=http,https' ${on_this_machine:+--noproxy '*'} \
+        ${SSL_CERT_FILE:+--cacert "$SSL_CERT_FILE"} --write-out '\n%{http_code}' --config -
   ) || status=$?
   case $status in
     0) ;;
@@ -326,8 +429,9 @@ check_with_langfuse() {
   esac
   code=${answer##*$'\n'}
   body=${answer%$'\n'*}
-  project=$(printf '%s\n' "$body" | sed -n 's/^{"data":\[{"id":"\([A-Za-z0-9_-]*\)".*/\1/p')
-  said=$(printf '%s\n' "$body" | sed -n 's/^{"message":"\([^"]*\)".*/Langfuse says: \1/p' | tr -cd '[:print:]')
+  read_json "$body"
+  project=$json_project
+  if [ -n "$json_message" ]; then said="Langfuse says: $json_message"; fi
   case $code in
     401)
       fail "Langfuse at $base_url refuses the keys (401)" \
@@ -352,6 +456,16 @@ check_with_langfuse() {
 # --- Results ---
 
 print_export() { printf 'export %s="Authorization=Basic%%20%s"\n' "$variable" "$encoded"; }
+
+# Prints a variable as a shell reads it; the usual values need no quotes.
+print_variable() {
+  local single="'" escaped="'\\''" unusual='[^A-Za-z0-9_./:@%+=,-]'
+  if [[ $2 =~ $unusual ]]; then
+    printf "%s='%s'\n" "$1" "${2//$single/$escaped}"
+  else
+    printf '%s=%s\n' "$1" "$2"
+  fi
+}
 
 # The same text as the file for this place in examples/codex.
 print_toml() {
@@ -379,7 +493,48 @@ TOML
 
 # True if a file holds nothing but what --write, or the quickstart, puts there.
 is_ours() {
-  ! grep -v -e '^# Written by codex-langfuse\.' -e "$variable" -e '^[[:space:]]*$' "$1" >/dev/null
+  local before="(export |declare -x |set -gx |[\$]env:)?"
+  local names='LANGFUSE_(PUBLIC_KEY|SECRET_KEY|BASE_URL|HOST)|OTEL_EXPORTER_OTLP_TRACES_HEADERS'
+  ! grep -Ev -e '^# Written by codex-langfuse\.' -e "^$before($names)[ =]" -e '^[[:space:]]*$' "$1" >/dev/null
+}
+
+# Sets $1 to the value of variable $2 in file $3, or to nothing.
+read_variable() {
+  local line value='' found="^[[:space:]]*(export |declare -x |set -gx )?$2[= ](.*)$"
+  local single="'" escaped="'\\''"
+  while IFS= read -r line || [ -n "$line" ]; do
+    if [[ $line =~ $found ]]; then value=${BASH_REMATCH[2]%$'\r'}; fi
+  done <"$3"
+  case $value in
+    \'*\') value=${value#?} value=${value%?} value=${value//"$escaped"/$single} ;;
+    \"*\") value=${value#?} value=${value%?} ;;
+  esac
+  printf -v "$1" '%s' "$value"
+}
+
+# Prints the header of the key file as JSON.
+print_headers() {
+  local file=${HOME:-}/.config/codex-langfuse/env mode public='' secret='' header=''
+  local again="Make it: $0 --write ~/.config/codex-langfuse/env"
+  [ -f "$file" ] || fail "$file is not there. $again" "See $page_keys"
+  mode=$(ls -Lld -- "$file")
+  case $mode in
+    ????------*) ;;
+    *) fail "others may read $file. Run: chmod 600 '$file'" "See $page_keys" ;;
+  esac
+  read_variable public LANGFUSE_PUBLIC_KEY "$file"
+  read_variable secret LANGFUSE_SECRET_KEY "$file"
+  read_variable header "$variable" "$file"
+  if [ -n "$public" ] && [ -n "$secret" ]; then
+    header=$(printf '%s:%s' "$public" "$secret" | base64 | tr -d '\r\n')
+  else
+    header=${header#Authorization=Basic}
+    header=${header#%20}
+  fi
+  case $header in
+    '' | *[!A-Za-z0-9+/=]*) fail "$file has no keys. $again" "See $page_keys" ;;
+  esac
+  printf '{"Authorization": "Basic %s"}\n' "$header"
 }
 
 temporary=''
@@ -398,7 +553,13 @@ write_export() {
   fi
   temporary=$(mktemp "$folder/.codex-langfuse.XXXXXX") || fail "nothing can be written into $folder"
   chmod 600 "$temporary"
-  { printf '%s\n' "$marker" && print_export; } >"$temporary" || fail "$1 cannot be written"
+  {
+    printf '%s\n' "$marker"
+    print_variable LANGFUSE_PUBLIC_KEY "$public_key"
+    print_variable LANGFUSE_SECRET_KEY "$secret_key"
+    print_variable LANGFUSE_BASE_URL "$base_url"
+    print_export
+  } >"$temporary" || fail "$1 cannot be written"
   mv -f -- "$temporary" "$1" || fail "$1 cannot be written"
   temporary=''
 }
@@ -416,6 +577,11 @@ clean_up() {
   if [ -n "$temporary" ]; then rm -f -- "$temporary"; fi
 }
 trap clean_up EXIT # Bash runs it when a signal ends the script, too.
+
+if [ "$*" = --headers ]; then
+  print_headers
+  exit 0
+fi
 
 region='' address='' public_key='' secret_stdin='' any_key_form='' check='' file='' force='' quiet=''
 while [ $# -gt 0 ]; do
@@ -443,6 +609,7 @@ while [ $# -gt 0 ]; do
     --check) check=yes && shift ;;
     --force) force=yes && shift ;;
     --quiet) quiet=yes && shift ;;
+    --headers) wrong_usage '--headers takes no other option: it reads the key file' ;;
     -h | --help)
       usage
       exit 0
@@ -500,6 +667,7 @@ if [ -n "$public_key" ] || [ -z "$interactive" ]; then
 else
   ask_key 'public key' 'Public key (pk-lf-...): '
   public_key=$trimmed
+  printf '%s\n' "$public_key" >&2
 fi
 if [ -n "$secret_key" ] || [ -z "$interactive" ]; then
   check_key 'secret key' "$secret_key"
@@ -508,6 +676,7 @@ else
   ask_key 'secret key' 'Secret key (sk-lf-..., not shown): '
   secret_key=$trimmed
 fi
+restore_terminal
 
 encoded=$(printf '%s:%s' "$public_key" "$secret_key" | base64 | tr -d '\r\n')
 

@@ -1,5 +1,6 @@
 """``codex-langfuse auth`` does what the shell script does, with the same words."""
 
+import json
 import os
 import shutil
 import stat
@@ -16,8 +17,11 @@ import typer.testing
 from codex_langfuse.cli import app
 from codex_langfuse.keys.base64_text import decode_base64
 from codex_langfuse.keys.credentials import authorization_in, basic_authorization, mask
+from codex_langfuse.keys.key_file import VARIABLES, key_file, key_file_text
 from codex_langfuse.mock.server import ORGANIZATION_KEY, running_mock
+from codex_langfuse.private_file import write_private
 from harness.credential_cases import (
+    ANSWERS,
     BOTH,
     HOSTILE,
     PLACES,
@@ -26,13 +30,14 @@ from harness.credential_cases import (
     REFUSED_KEYS,
     SECRET,
     USAGE_ERRORS,
+    answering,
     header,
 )
 from harness.fences.scanner import ROOT
 from harness.no_langfuse import closed_port, untrusted_context, web_server
 
 SCRIPT = ROOT / "scripts/generate-langfuse-auth.sh"
-CLEARED = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", "LANGFUSE_BASE_URL", "LANGFUSE_HOST", "SHELL")
+CLEARED = (*VARIABLES, "SHELL")
 
 
 def run_auth(
@@ -141,7 +146,8 @@ def test_the_line_for_each_shell(
     assert printed.splitlines()[1] == wanted
     file = tmp_path / "it's here" / "env.ps1"
     result = run_auth(monkeypatch, "--region", "eu", "--shell", shell, "--write", str(file), **BOTH)
-    assert file.read_text().splitlines()[1] == wanted
+    in_file = wanted if shell == "powershell" else f'export OTEL_EXPORTER_OTLP_TRACES_HEADERS="{value}"'
+    assert file.read_text().splitlines()[-1] == in_file
     assert value not in result.output
     program = shutil.which({"powershell": "pwsh"}.get(shell, shell))
     if program:
@@ -167,11 +173,23 @@ def test_the_shell_in_use_is_the_one_that_shell_names(
     assert f"\n{line}OTEL_EXPORTER_OTLP_TRACES_HEADERS" in printed
 
 
-def test_powershell_would_not_load_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "env"
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("[x] it's.ps1", ". ([scriptblock]::Create((Get-Content -Raw -LiteralPath '{}')))"),
+        ("env.PS1", ". '{}'"),
+        ("env", "Get-Content -LiteralPath '{}' | Where-Object"),
+    ],
+)
+def test_how_powershell_loads_a_file(
+    name: str, load: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / name
     result = run_auth(monkeypatch, "--region", "eu", "--shell", "powershell", "--write", str(file), **BOTH)
-    assert (result.exit_code, file.exists()) == (2, False)
-    assert "must end in .ps1" in result.stderr
+    assert result.stdout.splitlines()[1].startswith(load.format(str(file).replace("'", "''")))
+    assert (
+        file.read_text().splitlines()[1].startswith("LANGFUSE_PUBLIC_KEY=" if name == "env" else "$env:OTEL_")
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are Unix's")
@@ -204,6 +222,106 @@ def test_written_file_is_private_and_only_its_own_is_replaced(
     assert [each.name for each in file.parent.iterdir()] == ["env"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the shell script is for Unix")
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_is_read_as_json(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, body, said = ANSWERS[name]
+    with answering(status, body) as url:
+        arguments = ("--base-url", url, "--check", "--quiet")
+        result, expected = run_auth(monkeypatch, *arguments, **BOTH), run_script(*arguments, **BOTH)
+    assert said in result.stderr
+    assert (result.stderr, result.stdout) == (expected.stderr, expected.stdout)
+    assert result.exit_code == expected.returncode == int("accepts" not in said)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell script is for Unix")
+def test_a_scheme_has_no_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("--base-url", "HttP://Localhost:3000")
+    result = run_auth(monkeypatch, *arguments, **BOTH)
+    assert 'endpoint = "http://localhost:3000/api/public/otel/v1/traces"' in result.stdout
+    assert result.stdout == run_script(*arguments, **BOTH).stdout
+
+
+# --- The key file ---
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell script is for Unix")
+@pytest.mark.parametrize("secret", [SECRET, *HOSTILE])
+def test_headers_come_from_the_key_file(secret: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".config/codex-langfuse/env"
+    keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": secret}
+    write = ("--region", "us", "--any-key-form", "--write", str(file), "--quiet")
+    assert run_auth(monkeypatch, *write, **keys).exit_code == 0
+    text = file.read_text()
+    assert run_script(*write, **keys).returncode == 0
+    assert file.read_text() == text
+    # What the environment says is another matter.
+    result = run_auth(
+        monkeypatch, "--headers", LANGFUSE_PUBLIC_KEY="pk-lf-other", LANGFUSE_SECRET_KEY="sk-lf-x"
+    )
+    assert json.loads(result.stdout) == {"Authorization": header(PUBLIC, secret)}
+    assert run_script("--headers", HOME=str(tmp_path)).stdout == result.stdout
+    # A shell that loads it exports the variable for Codex, and nothing else.
+    loaded = subprocess.run(
+        ["sh", "-c", f". '{file}'; env; printf '%s' \"$LANGFUSE_SECRET_KEY\" >secret"],
+        env={"PATH": os.environ["PATH"]}, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "LANGFUSE_" not in loaded.stdout
+    assert f"TRACES_HEADERS=Authorization=Basic%20{header(PUBLIC, secret)[6:]}\n" in loaded.stdout
+    assert (tmp_path / "secret").read_text() == secret
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell script is for Unix")
+def test_a_file_that_the_quickstart_made_before_has_headers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".config/codex-langfuse/env"
+    file.parent.mkdir(parents=True)
+    value = "Authorization=Basic%20" + header(PUBLIC, SECRET)[6:]
+    for line in ('declare -x {}="{}"', "export {}={}", "declare -x {}='{}'"):
+        file.write_text(line.format("OTEL_EXPORTER_OTLP_TRACES_HEADERS", value) + "\n")
+        file.chmod(0o600)
+        result = run_auth(monkeypatch, "--headers")
+        assert json.loads(result.stdout) == {"Authorization": header(PUBLIC, SECRET)}
+        assert run_script("--headers", HOME=str(tmp_path)).stdout == result.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are Unix's")
+def test_headers_of_no_key_file_or_one_that_others_may_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".config/codex-langfuse/env"
+
+    def refused(words: str) -> None:
+        result, script = run_auth(monkeypatch, "--headers"), run_script("--headers", HOME=str(tmp_path))
+        assert (result.exit_code, result.stdout) == (script.returncode, script.stdout) == (1, "")
+        assert words in result.stderr
+        assert words in script.stderr
+
+    refused(f"{file} is not there. Make it: ")
+    file.parent.mkdir(parents=True)
+    file.write_text("PATH=/x\n")
+    file.chmod(0o644)
+    refused(f"Run: chmod 600 '{file}'")
+    file.chmod(0o600)
+    refused(f"{file} has no keys")
+
+
+def test_the_key_file_is_found_when_nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write_private(key_file(), key_file_text(PUBLIC, SECRET, "https://us.cloud.langfuse.com"))
+    assert run_auth(monkeypatch, "--quiet").stdout == header(PUBLIC, SECRET) + "\n"
+    assert "us.cloud.langfuse.com" in run_auth(monkeypatch).stdout
+    # Keys are a pair: one of the environment is never put beside one of the file.
+    assert "no secret key" in run_auth(monkeypatch, LANGFUSE_PUBLIC_KEY=PUBLIC).stderr
+    # Who writes a new file means new keys.
+    assert "no address" in run_auth(monkeypatch, "--write", str(tmp_path / "other")).stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there is no pseudo-terminal")
 def test_asks_and_shows_no_secret() -> None:
     from harness.teletype import at_a_terminal
@@ -224,6 +342,25 @@ def test_asks_and_shows_no_secret() -> None:
         status, output = teletype.finish()
         assert teletype.echoes
     assert (status, output) == (0, run_script("--region", "hipaa", **BOTH).stdout)
+    assert PUBLIC in teletype.shown
+    assert SECRET not in teletype.shown
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no pseudo-terminal")
+@pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "codex_langfuse", "auth", "--shell", "bash"], [str(SCRIPT)]]
+)
+def test_both_keys_pasted_at_the_first_prompt_are_not_shown(command: list[str]) -> None:
+    from harness.teletype import at_a_terminal
+
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm", "NO_COLOR": "1"}
+    with at_a_terminal([*command, "--region", "eu"], environment) as teletype:
+        teletype.wait_for("Public key (pk-lf-...): ")
+        teletype.type(f"{PUBLIC}\n{SECRET}\n")
+        teletype.wait_for("Secret key (sk-lf-..., not shown): ")
+        teletype.type(f"{SECRET}\n")
+        status, output = teletype.finish()
+    assert (status, output) == (0, run_script("--region", "eu", **BOTH).stdout)
     assert SECRET not in teletype.shown
 
 

@@ -1,5 +1,6 @@
 """The runner of fences itself: it finds every fence, and a page that is wrong does fail."""
 
+import os
 import re
 import socket
 from collections import Counter
@@ -16,6 +17,7 @@ from harness.fences.placeholders import PLACEHOLDERS
 from harness.fences.ports import ports_of
 from harness.fences.rendered import count_fences
 from harness.fences.scanner import ROOT, Fence, FenceError, scan
+from harness.fences.terminal import Terminal
 
 # What braces may hold for the drawn page alone.
 DRAWN = {"linenums", "hl_lines"}
@@ -341,3 +343,16 @@ def test_a_named_file_is_used_by_what_runs(page: Path) -> None:
 def test_an_example_file_is_on_a_page(file: Path) -> None:
     name = file.relative_to(ROOT / "examples").as_posix()
     assert any(name in page.read_text(encoding="utf-8") for page in english_pages())
+
+
+@pytest.mark.parametrize("title", ["/tmp/elsewhere.txt", "~/../elsewhere.txt", "../../elsewhere.txt"])
+def test_a_title_does_not_lead_out_of_the_readers_folders(title: str, tmp_path: Path) -> None:
+    home, project = tmp_path / "home", tmp_path / "home/project"
+    project.mkdir(parents=True)
+    terminal = Terminal(tmp_path / "memory", home, project, dict(os.environ))
+    try:
+        with pytest.raises(ValueError, match="outside"):
+            terminal.write(title, "text")
+        assert terminal.write("~/.codex/config.toml", "").is_relative_to(home)
+    finally:
+        terminal.close()

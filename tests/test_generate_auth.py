@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+import certifi
 import pytest
 
 from codex_langfuse.codex.isolated import IsolatedCodex
@@ -306,6 +307,7 @@ def test_no_command_line_ever_holds_the_secret(tmp_path: Path, langfuse: Running
     log, tools = tmp_path / "log", tmp_path / "tools"
     tools.mkdir()
     names = (
+        "awk",
         "bash",
         "base64",
         "tr",
@@ -329,7 +331,7 @@ def test_no_command_line_ever_holds_the_secret(tmp_path: Path, langfuse: Running
     keys = {"LANGFUSE_PUBLIC_KEY": langfuse.public_key, "LANGFUSE_SECRET_KEY": langfuse.secret_key}
     result = run(*arguments, PATH=str(tools), **keys)
     assert result.returncode == 0, result.stderr
-    called = log.read_text()
+    called = log.read_text(errors="replace")
     assert "curl --disable" in called
     assert f"{tools}/mv" in called
     assert langfuse.secret_key not in called
@@ -505,6 +507,43 @@ def test_check_of_an_unknown_authority(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert f"error: no trusted TLS connection to {url}" in result.stderr
     assert "Name its file in SSL_CERT_FILE." in result.stderr
+
+
+def test_ssl_cert_file_wins_over_curls_own_variable(langfuse: RunningMock) -> None:
+    """A company's machine sets CURL_CA_BUNDLE, which curl prefers."""
+    keys = {"LANGFUSE_PUBLIC_KEY": langfuse.public_key, "LANGFUSE_SECRET_KEY": langfuse.secret_key}
+    with tls_proxy(dict.fromkeys(LANGFUSE_HOSTS, langfuse.url)) as proxy:
+        variables = {**proxy.environment, "CURL_CA_BUNDLE": certifi.where()}
+        result = run("--region", "eu", "--check", "--quiet", **keys, **variables)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("url", ["{}", "http://localhost:{}"])
+def test_a_request_to_this_machine_takes_no_proxy(url: str, langfuse: RunningMock) -> None:
+    keys = {"LANGFUSE_PUBLIC_KEY": langfuse.public_key, "LANGFUSE_SECRET_KEY": langfuse.secret_key}
+    address = url.format(langfuse.url if url == "{}" else langfuse.url.rpartition(":")[2])
+    proxies = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "ALL_PROXY"), closed_port())
+    result = run("--base-url", address, "--check", "--quiet", **keys, **proxies, NO_PROXY="")
+    assert result.returncode == 0, result.stderr
+
+
+def test_another_shell_is_told_to_use_bash() -> None:
+    # Linux has dash, macOS has zsh.
+    found = [program for name in ("dash", "zsh", "ksh") if (program := shutil.which(name))]
+    assert found
+    for program in found:
+        result = subprocess.run([program, SCRIPT, "--help"], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"error: this script needs bash. Run it so: bash {SCRIPT}\n"
+
+
+def test_bash_started_as_sh_will_do(tmp_path: Path) -> None:
+    (tmp_path / "sh").symlink_to(shutil.which("bash"))
+    result = subprocess.run(
+        [tmp_path / "sh", SCRIPT, "--region", "eu", "--quiet"],
+        env=environment(**BOTH), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert result.stdout == header(PUBLIC, SECRET) + "\n"
 
 
 def test_check_through_a_proxy(langfuse: RunningMock) -> None:

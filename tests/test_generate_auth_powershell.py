@@ -1,5 +1,6 @@
 """The PowerShell script: read everywhere, run beside ``codex-langfuse auth`` where PowerShell is."""
 
+import json
 import os
 import re
 import shutil
@@ -12,9 +13,11 @@ import pytest
 import tree_sitter_pwsh
 from tree_sitter import Language, Parser
 
+from codex_langfuse.keys.key_file import key_file_text
 from codex_langfuse.mock.server import running_mock
 from codex_langfuse.pages import SITE
 from harness.credential_cases import (
+    ANSWERS,
     BOTH,
     EXAMPLES,
     HOSTILE,
@@ -25,6 +28,7 @@ from harness.credential_cases import (
     REFUSED_KEYS,
     SECRET,
     USAGE_ERRORS,
+    answering,
     header,
 )
 from harness.fences.scanner import ROOT
@@ -68,10 +72,15 @@ def with_its_options(text: str) -> str:
     return re.sub(r"--([a-z-]+)", lambda option: "-" + option[1].title().replace("-", ""), text)
 
 
-def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, stdin: str = "", strict: bool = False, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the script; ``strict`` starts it from a session in strict mode."""
+    words = " ".join("'" + word.replace("'", "''") + "'" if word[:1] != "-" else word for word in arguments)
+    from_session = ["-Command", f"Set-StrictMode -Version Latest; & '{SCRIPT}' {words}; exit $LASTEXITCODE"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANGFUSE_", "OTEL_"))}
     return subprocess.run(
-        [*COMMAND, "-File", str(SCRIPT), *arguments],
+        [*COMMAND, *(from_session if strict else ("-File", str(SCRIPT), *arguments))],
         env={**kept, "NO_PROXY": "127.0.0.1,localhost", **variables},
         input=stdin,
         capture_output=True,
@@ -84,11 +93,13 @@ def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.Comple
 @needs_powershell
 def test_it_does_what_the_command_does(monkeypatch: pytest.MonkeyPatch) -> None:
     def both(*arguments: str, stdin: str = "", **variables: str) -> None:
-        result = run(*map(with_its_options, arguments), stdin=stdin, **variables)
-        expected = run_auth(monkeypatch, "--shell", "powershell", *arguments, stdin=stdin, **variables)
-        assert result.stderr == with_its_options(expected.stderr)
-        assert result.stdout == expected.stdout
-        assert result.returncode == expected.exit_code
+        shell = () if "--headers" in arguments else ("--shell", "powershell")
+        expected = run_auth(monkeypatch, *shell, *arguments, stdin=stdin, **variables)
+        for strict in (False,) if stdin else (False, True):
+            result = run(*map(with_its_options, arguments), stdin=stdin, strict=strict, **variables)
+            assert result.stderr == with_its_options(expected.stderr), strict
+            assert result.stdout == expected.stdout, strict
+            assert result.returncode == expected.exit_code, strict
 
     for region in PLACES:
         both("--region", region, **BOTH)
@@ -106,13 +117,17 @@ def test_it_does_what_the_command_does(monkeypatch: pytest.MonkeyPatch) -> None:
         known = {"LANGFUSE_PUBLIC_KEY": mock.public_key, "LANGFUSE_SECRET_KEY": mock.secret_key}
         both("--base-url", mock.url, "--check", **known)
         both("--base-url", mock.url, "--check", **BOTH)
+    for status, body, _ in ANSWERS.values():
+        with answering(status, body) as url:
+            both("--base-url", url, "--check", **BOTH)
+    both("--base-url", "HTTP://localhost:3000", **BOTH)
     both("--base-url", closed_port(), "--check", **BOTH)
     both("--base-url", "https://langfuse.invalid", "--check", **BOTH)
 
 
 @needs_powershell
 def test_it_writes_a_private_file(tmp_path: Path) -> None:
-    file = tmp_path / "new/it's here/env.ps1"
+    file = tmp_path / "new/it's here/[x] env.ps1"
     for _ in range(2):
         result = run("-Region", "eu", "-Write", str(file), **BOTH)
         assert result.returncode == 0, result.stderr
@@ -127,3 +142,18 @@ def test_it_writes_a_private_file(tmp_path: Path) -> None:
     refused = run("-Region", "eu", "-Write", str(file), **BOTH)
     assert refused.returncode == 1
     assert "holds something else; nothing was written" in refused.stderr
+
+
+@needs_powershell
+def test_its_key_file_is_the_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / ".config/codex-langfuse/env"
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    for secret in (SECRET, *HOSTILE):
+        keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": secret}
+        written = run("-Region", "us", "-AnyKeyForm", "-Write", str(file), **keys)
+        assert written.returncode == 0, written.stderr
+        assert file.read_text() == key_file_text(PUBLIC, secret, "https://us.cloud.langfuse.com")
+        assert json.loads(run("-Headers", **home).stdout) == {"Authorization": header(PUBLIC, secret)}
+    load = f"{written.stdout.splitlines()[1]}; $env:OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+    shown = subprocess.run([*COMMAND, "-Command", load], capture_output=True, text=True, check=True)
+    assert unquote(shown.stdout.strip()) == f"Authorization={header(PUBLIC, secret)}"

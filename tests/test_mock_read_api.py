@@ -382,3 +382,22 @@ def test_version_3_lists_observations_and_sessions(older: RunningMock) -> None:
 )
 def test_hash_of_a_trace_is_xxhash32(text: str, digest: int) -> None:
     assert trace_hash(text) == digest
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:3000", 200),
+        ("localhost", 200),
+        ("langfuse:3000", 200),
+        ("cloud.langfuse.com", 200),
+        ("evil.com", 421),
+        ("127.0.0.1.evil.com:3000", 421),
+        ("cloud.langfuse.com.evil.com", 421),
+    ],
+)
+def test_a_page_elsewhere_cannot_read_what_codex_sent(host: str, status: int) -> None:
+    """It could point a name of its own at this machine, and it knows the keys."""
+    with running_mock() as mock, client(mock) as http:
+        assert http.get(OBSERVATIONS, headers={"host": host}).status_code == status
+        assert http.get("/api/public/projects", headers={"host": host}).status_code == status

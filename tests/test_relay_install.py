@@ -7,12 +7,16 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
+import tomllib
 from pathlib import Path
 
 import pytest
 import tree_sitter_pwsh
 from tree_sitter import Language, Parser
 
+from codex_langfuse.keys.key_file import key_file_text
+from codex_langfuse.private_file import write_private
 from codex_langfuse.relay.install import (
     AGENT_LABEL,
     UNIT_NAME,
@@ -75,7 +79,7 @@ def test_systemd_reads_the_example(tmp_path: Path) -> None:
 def test_the_example_unit_is_what_install_writes() -> None:
     example = (EXAMPLES / UNIT_NAME).read_text()
     unit = example[example.index("[Unit]") :]
-    command = ["~/.local/bin/codex-langfuse", "relay", "--credentials", "~/.config/codex-langfuse/relay.env"]
+    command = ["~/.local/bin/codex-langfuse", "relay", "--credentials", "~/.config/codex-langfuse/env"]
     assert unit == systemd_unit(command).replace("~", "%h")
 
 
@@ -128,7 +132,7 @@ def test_installs_and_takes_it_back(tmp_path: Path) -> None:
         f"systemctl --user enable --now {UNIT_NAME}",
     ]
     unit = tmp_path / ".config/systemd/user" / UNIT_NAME
-    credentials = tmp_path / ".config/codex-langfuse/relay.env"
+    credentials = tmp_path / ".config/codex-langfuse/env"
     assert f"wrote {unit}" in done.stderr
     text = unit.read_text()
     (command,) = re.findall("^ExecStart=(.*)$", text, re.M)
@@ -150,6 +154,48 @@ def test_installs_and_takes_it_back(tmp_path: Path) -> None:
     assert not unit.exists()
     assert credentials.exists()
     assert "it is not installed" in run(tmp_path, "--uninstall").stderr
+
+
+@linux_only
+def test_a_key_file_that_is_there_is_used(tmp_path: Path) -> None:
+    file = tmp_path / ".config/codex-langfuse/env"
+    write_private(file, key_file_text("pk-lf-mine", "sk-lf-mine", "http://127.0.0.1:9"))
+    before = file.read_text()
+    done = run(tmp_path, "--install", **KEYS)
+    assert done.returncode == 0, done.stderr
+    assert file.read_text() == before
+    assert f"takes the keys from {file}" in done.stderr
+
+
+def test_without_a_console_it_logs_to_a_file(tmp_path: Path) -> None:
+    """As Windows starts a program of ``gui-scripts``: without standard output and standard error."""
+    program = (
+        "import sys; sys.stdout = sys.stderr = None; sys.argv[1:] = ['--listen', '127.0.0.1:0']; "
+        "from codex_langfuse.cli import relay_without_console; relay_without_console()"
+    )
+    environment = {**os.environ, **KEYS, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    environment["LOCALAPPDATA"] = environment["XDG_STATE_HOME"]
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    try:
+        deadline = time.monotonic() + 30
+        while not (logs := list(tmp_path.rglob("relay.log"))) or "turns go to" not in logs[0].read_text():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        status = run(tmp_path, "--status", XDG_STATE_HOME=environment["XDG_STATE_HOME"])
+        assert f"log         {logs[0]}" in status.stdout
+        assert re.search(r"^http://127\.0\.0\.1:\d+$", logs[0].read_text(), re.M)
+        if os.name == "posix":
+            assert stat.S_IMODE(logs[0].stat().st_mode) == 0o600
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_the_task_for_windows_starts_the_program_without_a_console() -> None:
+    scripts = tomllib.loads((EXAMPLES.parents[1] / "pyproject.toml").read_text())["project"]["gui-scripts"]
+    assert scripts == {"codex-langfuse-relay": "codex_langfuse.cli:relay_without_console"}
+    assert "(Get-Command codex-langfuse-relay).Source" in (EXAMPLES / "install-relay-task.ps1").read_text()
 
 
 @linux_only

@@ -419,7 +419,10 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
         (("--content", "some"), "Invalid value for '--content'"),
         (("--status", "--install"), "give one of --status"),
         (("--forward", "collector:4318"), "--forward must be an address with http://"),
-        (("--forward", "http://127.0.0.1:9", "--forward-header", "authorization=x"), "authorization=@FILE"),
+        (
+            ("--forward", "http://127.0.0.1:9", "--forward-header", "x-team=x"),
+            "--forward-header x-team=@FILE",
+        ),
         (("--forward", "http://127.0.0.1:99999/v1/traces"), "--forward must be an address with http://"),
         (("--forward", "http://"), "--forward must be an address with http://"),
         (("--forward", "http://me:hidden@127.0.0.1:9/"), "would stand in the list of processes"),

@@ -1,10 +1,9 @@
-# The relay as a task of one user, under Windows: it starts when you log on, and again when it fails.
+# The relay as a task of one user, under Windows: it starts when you log on, and again when it fails. It has no
+# window; `codex-langfuse relay --status` names the file that it logs to.
 #
-# Put these lines into %LOCALAPPDATA%\codex-langfuse\relay.env, a file that only you may read:
+# It reads the key file. Make it first:
 #
-#   LANGFUSE_PUBLIC_KEY=pk-lf-...
-#   LANGFUSE_SECRET_KEY=sk-lf-...
-#   LANGFUSE_BASE_URL=https://cloud.langfuse.com
+#   codex-langfuse auth --write $HOME/.config/codex-langfuse/env
 #
 # Then run this script in PowerShell. To take it back:
 #
@@ -13,17 +12,16 @@
 
 $ErrorActionPreference = 'Stop'
 
-$folder = Join-Path $env:LOCALAPPDATA 'codex-langfuse'
-$credentials = Join-Path $folder 'relay.env'
-if (-not (Test-Path $credentials)) {
-    throw "There is no $credentials."
+$keys = Join-Path $HOME '.config/codex-langfuse/env'
+if (-not (Test-Path $keys)) {
+    throw "There is no $keys. Make it: codex-langfuse auth --write $keys"
 }
-icacls $credentials /inheritance:r /grant:r "${env:USERDOMAIN}\${env:USERNAME}:F" | Out-Null
 
-$program = (Get-Command codex-langfuse).Source
-$action = New-ScheduledTaskAction -Execute $program -Argument "relay --credentials `"$credentials`""
+# A program without a console: closing a window cannot end it.
+$program = (Get-Command codex-langfuse-relay).Source
+$action = New-ScheduledTaskAction -Execute $program
 $trigger = New-ScheduledTaskTrigger -AtLogOn -User "${env:USERDOMAIN}\${env:USERNAME}"
-# Not ended after three days, as tasks are by default; not for want of mains either.
+# Not ended after three days, as tasks are by default, nor on battery.
 $settings = New-ScheduledTaskSettingsSet -ExecutionTimeLimit ([TimeSpan]::Zero) `
     -RestartCount 999 -RestartInterval (New-TimeSpan -Minutes 1) `
     -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries

@@ -1,6 +1,10 @@
 """The command ``codex-langfuse``: what a reader types, and nothing of how it is done."""
 
+import os
+import sys
 from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,3 +56,18 @@ app.command()(verify)
 def main() -> None:
     """Run the command; the entry point of the installed script."""
     app()
+
+
+def relay_without_console() -> None:
+    """Run ``codex-langfuse relay`` with a log file in place of a console: what a task on Windows starts.
+
+    Windows opens no window for it, and gives it neither standard output nor standard error.
+    """
+    from codex_langfuse.relay.log_file import open_log
+    from codex_langfuse.relay.state_folder import default_state_folder
+
+    words = sys.argv[1:]
+    given = next((value for name, value in pairwise(words) if name == "--state"), None)
+    folder = Path(given) if given else default_state_folder(os.environ)
+    sys.stdout = sys.stderr = open_log(folder.absolute())
+    app(["relay", *words])

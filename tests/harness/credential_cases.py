@@ -1,6 +1,11 @@
 """Pairs of keys and addresses, good and bad, for all three that make a header of them."""
 
 import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from codex_langfuse.pages import page_url
 from harness.fences.scanner import ROOT
@@ -64,6 +69,7 @@ REFUSED_KEYS = {
 }
 #: Address: what is said.
 REFUSED_ADDRESSES = {
+    "HTTP://US.cloud.langfuse.com": "https:// only: https://us.cloud.langfuse.com",
     " ": "the address is empty",
     "langfuse.example.com": "Did you mean https://langfuse.example.com?",
     "langfuse.example.com:8443": "Did you mean https://langfuse.example.com:8443?",
@@ -101,7 +107,60 @@ USAGE_ERRORS = {
         BOTH,
     ),
     "--force goes with --write": (["--region", "eu", "--force"], BOTH),
+    "--headers takes no other option": (["--headers", "--quiet"], BOTH),
 }
+
+
+#: Answers to the question for projects, of a Langfuse or something in its place: status, body, what is said.
+ANSWERS = {
+    "as Langfuse": (200, '{"data":[{"id":"p1","name":"x"}],"meta":{}}', "accepts the keys (project p1)"),
+    "another order": (200, '{"meta":{},"data":[{"name":"x","id":"p1"}]}', "accepts the keys (project p1)"),
+    "indented": (200, '{\n  "data" : [\n    {"id" : "p1"}\n  ]\n}\n', "accepts the keys (project p1)"),
+    "no project": (200, '{"data":[]}', "not as Langfuse does (status 200)"),
+    "not whole": (200, '{"data":[{"id":"p1"}]', "not as Langfuse does (status 200)"),
+    "a strange id": (200, '{"data":[{"id":"p 1"}]}', "not as Langfuse does (status 200)"),
+    "a page": (200, "<h1>Welcome</h1>", "not as Langfuse does (status 200)"),
+    "refused": (
+        401,
+        json.dumps({"message": "Invalid credentials. Confirm that you've configured the correct host."}),
+        "Langfuse says: Invalid credentials. Confirm that you've configured the correct host.\n",
+    ),
+    "refused, indented": (401, '{\n  "error": "x",\n  "message": "why"\n}', "Langfuse says: why\n"),
+    "escapes": (
+        403,
+        '{"message":"no way \\u00e9 \\"q\\" <b> \\\\ \\/ \\ud83d\\ude00 100%s"}',
+        'Langfuse says: no way é "q" <b> \\ / 😀 100%s\n',
+    ),
+    "lines and control characters": (
+        401,
+        '{"message":"one\\ntwo\\u001b[31m\\u0085three\\u2028four"}',
+        "Langfuse says: one two [31m three four\n",
+    ),
+    "not in ASCII": (500, '{"error":"密钥无效"}', "Langfuse says: 密钥无效\n"),
+    "no text": (401, '{"message":5}', "refuses the keys (401)"),
+}
+
+
+@contextmanager
+def answering(status: int, body: str) -> Iterator[str]:
+    """A server that answers everything so; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = body.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def header(public: str, secret: str) -> str:

@@ -19,6 +19,7 @@ from codex_langfuse.check.rules_of_keys import is_sent
 from codex_langfuse.check.setup import Exporter, Setup, split_address
 from codex_langfuse.configuration.edit import EditError
 from codex_langfuse.configuration.secrets import masked
+from codex_langfuse.proxies import client_options
 
 _BY_STATUS = {401: "refused-keys", 403: "no-permission", 404: "not-langfuse", 405: "not-langfuse"}
 
@@ -26,6 +27,7 @@ _BY_STATUS = {401: "refused-keys", 403: "no-permission", 404: "not-langfuse", 40
 _ALERT_ABOUT_CLIENT = re.compile(
     r"ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|(BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_(EXPIRED|REVOKED|UNKNOWN))"
 )
+_MOST_REDIRECTS = 5
 # nginx 1.22 completes the handshake and then answers with a page of HTML that has these words.
 _NGINX_WANTS_CERTIFICATE = "No required SSL certificate was sent"
 
@@ -65,10 +67,13 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
     headers["content-type"] = "application/x-protobuf"
     try:
         encoded = {name.encode(): value.encode("utf-8") for name, value in headers.items()}
-        with httpx.Client(
-            verify=_trust(setup, exporter), timeout=timeout, follow_redirects=True, max_redirects=5
-        ) as client:
+        options = {**client_options(exporter.endpoint), "verify": _trust(setup, exporter)}
+        with httpx.Client(timeout=timeout, **options) as client:
             response = client.post(exporter.endpoint, content=b"", headers=encoded)
+            for _ in range(_MOST_REDIRECTS):
+                if response.next_request is None or not _same_server(response):
+                    break
+                response = client.send(response.next_request)
     except httpx.ReadTimeout:
         return wrong("no-answer", f"no answer within {timeout:g} s")
     except httpx.HTTPError as error:
@@ -92,9 +97,17 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
     if response.status_code == 400 and _NGINX_WANTS_CERTIFICATE in response.text:
         return wrong("client-certificate-refused", f"400 {_NGINX_WANTS_CERTIFICATE}")
     said = f"{response.status_code} {_message(response)}".strip()
+    if response.next_request is not None:
+        said += f" to {response.next_request.url.host}, which gets no header from here"
     if response.status_code == 401 and not setup.is_langfuse(exporter.endpoint):
         return wrong("refused-token", said)
     return wrong(_BY_STATUS.get(response.status_code, "server-refuses"), said)
+
+
+def _same_server(response: httpx.Response) -> bool:
+    """Tell whether a redirect stays where the headers, with a key perhaps, were meant for."""
+    here, there = response.request.url, response.next_request.url if response.next_request else None
+    return there is not None and (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
 
 
 def _proxy_for(endpoint: str) -> str:

@@ -85,6 +85,9 @@ MUTUAL_TLS = _v(159)
 #: ``OTEL_EXPORTER_OTLP_COMPRESSION`` switches all telemetry off. Between 0.74 (ignored) and 0.98.
 COMPRESSION_FATAL = _v(89)
 
+#: ``[otel] headers_helper``: a command that prints the headers. Between 0.169 (ignored) and 0.171.
+HEADERS_HELPER = _v(171)
+
 #: ``[otel]`` in requirements.toml is enforced. Between 0.163 (ignored) and 0.169.
 REQUIREMENTS_ENFORCED = _v(169)
 

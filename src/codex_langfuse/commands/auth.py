@@ -4,8 +4,8 @@
 """
 
 import getpass
+import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -42,7 +42,6 @@ class Shell(StrEnum):
 
 
 _ATTEMPTS = 3
-_MARKER = "# Written by codex-langfuse. It holds a secret key: keep it readable by you alone."
 _TOML = """\
 # Codex to Langfuse, traces only: {place}.
 # The key is not in this file: it comes from OTEL_EXPORTER_OTLP_TRACES_HEADERS.
@@ -91,7 +90,7 @@ def auth(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Put the line with the key into FILE, readable by you alone, instead of printing it.",
+            help="Put keys and address into FILE, readable by you alone, instead of printing the key.",
         ),
     ] = None,
     force: Annotated[
@@ -104,6 +103,15 @@ def auth(
             help="Print the header's value alone: Basic <base64>. With --write: print nothing.",
         ),
     ] = False,
+    headers: Annotated[
+        bool,
+        typer.Option(
+            "--headers", help="Print the key file's header as JSON, as Codex's headers_helper wants it."
+        ),
+    ] = False,
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --headers: read this key file instead.")
+    ] = None,
     shell: Annotated[
         Shell | None, typer.Option(help="Shell to write the line for; by default the one in use.")
     ] = None,
@@ -111,8 +119,9 @@ def auth(
     r"""Make the header that Codex sends to Langfuse, and the TOML that goes with it.
 
     Asks for what is neither given nor in the environment: LANGFUSE_PUBLIC_KEY,
-    LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). --check uses
-    HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
+    LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). Without --write, it
+    takes them from the key file, ~/.config/codex-langfuse/env, if there is one.
+    --check uses HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
 
     Exit status: 0 done, 1 refused or failed, 2 wrong usage.
 
@@ -122,20 +131,29 @@ def auth(
       pass show langfuse |
         codex-langfuse auth --region us --public-key pk-lf-... \
             --secret-stdin --quiet
+      codex-langfuse auth --headers
     """
     from codex_langfuse.keys.credentials import base_url_in, basic_authorization
+    from codex_langfuse.keys.key_file import with_key_file
 
+    if headers:
+        if region or base_url or public_key or secret_stdin or check or write or quiet:
+            wrong_usage("--headers takes no other option: it reads the key file")
+        _print_headers(key_file)
+        return
+    if key_file is not None:
+        wrong_usage("--key-file goes with --headers")
     if region and base_url:
         wrong_usage("give --region or --base-url, not both")
     if force and write is None:
         wrong_usage("--force goes with --write")
     shell = shell or _shell_in_use()
-    if write is not None and shell is Shell.POWERSHELL and write.suffix != ".ps1":
-        wrong_usage("the file's name must end in .ps1, or PowerShell does not load it")
 
-    address = (region.value if region else base_url) or base_url_in(os.environ)
-    public_text = public_key or os.environ.get("LANGFUSE_PUBLIC_KEY")
-    secret_text = os.environ.get("LANGFUSE_SECRET_KEY")
+    new = write is not None or secret_stdin or public_key is not None
+    environment = os.environ if new else _or_refuse(lambda: with_key_file(os.environ))
+    address = (region.value if region else base_url) or base_url_in(environment)
+    public_text = public_key or environment.get("LANGFUSE_PUBLIC_KEY")
+    secret_text = environment.get("LANGFUSE_SECRET_KEY")
     if secret_stdin:
         if sys.stdin.isatty():
             wrong_usage("--secret-stdin is for a pipe or a file; without it you are asked for the key")
@@ -150,12 +168,27 @@ def auth(
         _check(url, authorization)
     line = _export_line(authorization, shell)
     if write is not None:
-        _write(write, line, force)
+        _write(write, _file_text(write, public, secret, url, line, shell), force)
     if quiet:
         if write is None:
             typer.echo(authorization)
         return
     _print_steps(url, line, write, shell)
+
+
+def _print_headers(key_file: Path | None) -> None:
+    from codex_langfuse.keys.key_file import authorization_in_key_file
+
+    typer.echo(json.dumps({"Authorization": _or_refuse(lambda: authorization_in_key_file(key_file))}))
+
+
+def _file_text(file: Path, public: str, secret: str, url: "BaseUrl", line: str, shell: Shell) -> str:
+    """Return what --write puts into ``file``; PowerShell loads only a script."""
+    from codex_langfuse.keys.key_file import MARKER, key_file_text
+
+    if shell is Shell.POWERSHELL and file.suffix.lower() == ".ps1":
+        return f"{MARKER}\n{line}\n"
+    return key_file_text(public, secret, url.url)
 
 
 def _require(address: str | None, public: str | None, secret: str | None, secret_stdin: bool) -> None:
@@ -209,12 +242,13 @@ def _keys(public_text: str | None, secret_text: str | None, any_form: bool) -> t
         # An empty variable is asked for, where someone can be asked; an empty standard input is not.
         if given or (given is not None and not sys.stdin.isatty()):
             return _or_refuse(lambda: checked(given))
-        return _asking(lambda: checked(_trimmed(kind, _ask(prompt, hidden=kind == "secret key"))))
+        # Neither is shown while it is typed: whoever copied both pastes both.
+        return _asking(lambda: checked(_trimmed(kind, _ask(prompt, hidden=True))))
 
-    return (
-        key("public key", public, "Public key (pk-lf-...): "),
-        key("secret key", secret, "Secret key (sk-lf-..., not shown): "),
-    )
+    asked = key("public key", public, "Public key (pk-lf-...): ")
+    if not public and sys.stdin.isatty():
+        tell(asked)
+    return asked, key("secret key", secret, "Secret key (sk-lf-..., not shown): ")
 
 
 def _trimmed(what: str, text: str) -> str:
@@ -263,34 +297,38 @@ def _load_command(file: Path, shell: Shell) -> str:
     path = str(file) if file.parent != Path() or file.is_absolute() else os.path.join(".", file)  # noqa: PTH118
     match shell:
         case Shell.FISH:
-            return "source '" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
+            # What sets variables for one command only, fish does not read.
+            quoted = path.replace("\\", "\\\\").replace("'", "\\'")
+            return f"grep '^export ' '{quoted}' | source"
         case Shell.POWERSHELL:
-            return ". '" + path.replace("'", "''") + "'"
+            quoted = "'" + path.replace("'", "''") + "'"
+            if file.suffix.lower() != ".ps1":
+                variable = """Where-Object { $_ -match '^export (\\w+)="(.*)"$' }"""
+                set_it = 'ForEach-Object { Set-Item ("env:" + $Matches[1]) $Matches[2] }'
+                return f"Get-Content -LiteralPath {quoted} | {variable} | {set_it}"
+            # The dot takes brackets and the like for a pattern.
+            read = f"([scriptblock]::Create((Get-Content -Raw -LiteralPath {quoted})))"
+            return f". {read if set(path) & set('[]*?`') else quoted}"
         case _:
             quote = "'\\''"
             return f". '{path.replace(chr(39), quote)}'"
 
 
-def _write(file: Path, line: str, force: bool) -> None:
+def _write(file: Path, text: str, force: bool) -> None:
+    from codex_langfuse.keys.key_file import is_key_file
     from codex_langfuse.private_file import write_private
 
     if (file.exists() and not file.is_file()) or (file.is_symlink() and not force):
         refuse(f"{file} is not a regular file; nothing was written")
     try:
-        if file.exists() and not force and not _is_ours(file):
+        if file.exists() and not force and not is_key_file(file.read_text("utf-8", "replace")):
             refuse(
                 f"{file} holds something else; nothing was written",
                 "Choose another file, or add --force to replace it.",
             )
-        write_private(file, f"{_MARKER}\n{line}\n")
+        write_private(file, text)
     except OSError as failure:
         refuse(f"{file} cannot be written: {failure.strerror or failure}")
-
-
-def _is_ours(file: Path) -> bool:
-    """Whether a file holds nothing but what ``--write``, or the quickstart, puts there."""
-    known = re.compile(r"# Written by codex-langfuse\.|.*OTEL_EXPORTER_OTLP_TRACES_HEADERS|\s*$")
-    return all(known.match(line) for line in file.read_text("utf-8", "replace").splitlines())
 
 
 def _print_steps(url: "BaseUrl", line: str, file: Path | None, shell: Shell) -> None:

@@ -43,6 +43,13 @@ def config(
     tag: Annotated[
         list[str] | None, typer.Option(metavar="TAG", help="Tag of every trace; as often as needed.")
     ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Key file of another project for the route direct; Codex 0.171 and newer read it.",
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(dir_okay=False, help="File to change. Default: config.toml in CODEX_HOME (~/.codex)."),
@@ -69,7 +76,8 @@ def config(
 
     Comments, order and everything else in the file stay as they are.
     You see the difference first, and are asked. A backup stays beside the file.
-    No key is ever written: Codex reads it from the environment.
+    No key is ever written. On the route direct, Codex 0.171 and newer get it from
+    the key file (headers_helper); older ones take it from their environment.
 
     Exit status: 0 done or nothing to do, 1 not changed, 2 wrong usage.
 
@@ -120,6 +128,7 @@ def config(
     from codex_langfuse.configuration.encoding import Encoded
     from codex_langfuse.configuration.repair import repaired
     from codex_langfuse.configuration.syntax import parse
+    from codex_langfuse.proxies import no_proxy_line
 
     given = read_config("user", path) if path.exists() else None
     notes: list[str] = []
@@ -142,7 +151,10 @@ def config(
     if version is None:
         notes.append("no Codex found: the settings are those for the newest one")
     wish, more = _wish(route, base_url, region, endpoint, environment, user, tuple(tag or ()), data)
-    notes += more
+    wish, about_helper = _with_helper(wish, version, key_file, profile)
+    notes += more + about_helper
+    if wish.base and route is not Route.DIRECT and (line := no_proxy_line(wish.base.url, os.environ)):
+        notes.append(f"a proxy is set, and Codex would take it to {wish.base.url}. Start Codex with: {line}")
     try:
         amended = amend(text, wish, version, force=force, below=_below(profile))
     except RefusedError as error:
@@ -160,6 +172,50 @@ def config(
         yes=yes,
         as_json=as_json,
         details={"route": str(route), "codex_version": str(version) if version else None},
+    )
+
+
+def _with_helper(
+    wish: "Wish", version: "Version | None", file: Path | None, profile: str | None
+) -> "tuple[Wish, list[str]]":
+    """Let Codex get the key by a command, where it can and there is a key file; return what to say of it."""
+    from dataclasses import replace
+
+    from codex_langfuse.codex.versions import HEADERS_HELPER
+    from codex_langfuse.keys.key_file import COMMAND, key_file
+
+    if wish.route is not Route.DIRECT:
+        if file is not None:
+            wrong_usage("--key-file goes with the route direct")
+        return wish, []
+    if version is None or version < HEADERS_HELPER:
+        return wish, []
+    words = ["auth", "--headers", *(("--key-file", str(file.absolute())) if file else ())]
+    if not (file or key_file()).exists():
+        made = COMMAND if file is None else f"codex-langfuse auth --write {file}"
+        return wish, [
+            "Codex takes the key from its environment, as there is no key file. To let it take the key from "
+            f"the file, make it ({made}) and run this again"
+        ]
+    notes = (
+        [f"the key of {key_file()}; for another project's add --key-file FILE"]
+        if profile and not file
+        else []
+    )
+    return replace(wish, headers_helper=_this_command(*words)), notes
+
+
+def _this_command(*arguments: str) -> str:
+    """Return the command that runs this program, for a shell; Codex may be started without our PATH."""
+    import shlex
+    import subprocess
+    import sys
+
+    program = Path(sys.argv[0])
+    installed = program.stem == "codex-langfuse" and program.exists()
+    words = [str(program.absolute())] if installed else [sys.executable, "-m", "codex_langfuse"]
+    return (
+        subprocess.list2cmdline([*words, *arguments]) if os.name == "nt" else shlex.join([*words, *arguments])
     )
 
 
@@ -227,11 +283,12 @@ def _wish(
 
 
 def _known_base_url(data: dict[str, Any], notes: list[str]) -> str:
-    """Find the address that was not given: in the environment, in the file, or else the EU's."""
+    """Find the address that was not given: environment, key file, the configuration, or else the EU's."""
     from codex_langfuse.configuration.edit import value_at
     from codex_langfuse.keys.credentials import TRACES_PATH, base_url_in
+    from codex_langfuse.keys.key_file import with_key_file
 
-    named = base_url_in(os.environ)
+    named = base_url_in(with_key_file(os.environ))
     if named:
         return named
     endpoint = value_at(data, ("otel", "trace_exporter", "otlp-http", "endpoint"))

@@ -78,12 +78,12 @@ def mock(
       codex-langfuse mock --tls-cert server.pem --tls-key server.key \
         --tls-client-ca ca.pem
     """
+    from codex_langfuse.keys.secret_file import SecretFileError, read_secret_file
     from codex_langfuse.listening import Tls
     from codex_langfuse.mock.command import is_loopback, serve
     from codex_langfuse.mock.faults import Fault
     from codex_langfuse.mock.store import StoreFileError
     from codex_langfuse.mock.visibility import DELAYED, IMMEDIATE
-    from codex_langfuse.relay.secret_file import SecretFileError, read_secret_file
 
     if (public_key is None) != (secret_key is None):
         raise typer.BadParameter("give both keys or neither", param_hint="--public-key, --secret-key")

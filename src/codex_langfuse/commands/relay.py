@@ -59,7 +59,10 @@ def relay(
     ] = None,
     credentials: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File with the LANGFUSE_ variables, a line each, mode 0600."),
+        typer.Option(
+            metavar="FILE",
+            help="File with the LANGFUSE_ variables, a line each, mode 0600, instead of the key file.",
+        ),
     ] = None,
     forward: Annotated[
         str | None,
@@ -67,9 +70,7 @@ def relay(
     ] = None,
     forward_header: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=@FILE", help="Header for --forward; NAME=VALUE for one that is no secret."
-        ),
+        typer.Option(metavar="NAME=@FILE", help="Header for --forward; FILE holds its value."),
     ] = None,
     state: Annotated[
         Path | None,
@@ -124,10 +125,11 @@ def relay(
 ) -> None:
     r"""Turn Codex's telemetry into one clean trace a turn, delivered to Langfuse.
 
-    The credentials come from LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and
-    LANGFUSE_BASE_URL (or LANGFUSE_HOST), or from a file. The address is printed
-    when the relay listens. In Codex's table otel, exporter gets ADDRESS/v1/logs
-    and trace_exporter ADDRESS/v1/traces.
+    The keys and the address come from the key file, ~/.config/codex-langfuse/env,
+    unless LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL (or
+    LANGFUSE_HOST) are set. The relay prints its address when it listens. In
+    Codex's table otel, exporter gets ADDRESS/v1/logs and trace_exporter
+    ADDRESS/v1/traces.
 
     What Codex sends is on disk before it is answered. Turns wait there until
     Langfuse accepts them; those that it refuses for what is in them are set aside
@@ -141,14 +143,14 @@ def relay(
 
     Examples:
       codex-langfuse relay
-      codex-langfuse relay --credentials relay.env --content prompts --user ada
+      codex-langfuse relay --content prompts --user ada
       codex-langfuse relay --status
       codex-langfuse relay --stop
       codex-langfuse relay --forward http://127.0.0.1:4319/v1/traces \
         --forward-header authorization=@token
-      codex-langfuse relay --credentials relay.env --install
+      codex-langfuse relay --install
     """
-    from codex_langfuse.relay.secret_file import SecretFileError
+    from codex_langfuse.keys.secret_file import SecretFileError
     from codex_langfuse.relay.state_folder import StateFolderError, default_state_folder
     from codex_langfuse.relay.store import StoreError
 
@@ -219,9 +221,9 @@ class _Options:
 
     def settings(self) -> "Settings":
         """Read the files named and check the rest; ends the command when something is wrong."""
+        from codex_langfuse.keys.secret_file import read_secret_file
         from codex_langfuse.listening import Tls
         from codex_langfuse.relay.admission import Address
-        from codex_langfuse.relay.secret_file import read_secret_file
         from codex_langfuse.relay.server import Settings, SettingsError, check
 
         if (self.tls_cert is None) != (self.tls_key is None) or (self.tls_client_ca and not self.tls_cert):
@@ -255,7 +257,7 @@ class _Options:
         return settings
 
     def _token(self) -> str | None:
-        from codex_langfuse.relay.secret_file import read_secret
+        from codex_langfuse.keys.secret_file import read_secret
 
         token = read_secret(self.token_file) if self.token_file else None
         if token is not None and len(token) < _SHORTEST_TOKEN:
@@ -270,30 +272,30 @@ class _Options:
         from codex_langfuse.relay.delivery import Destination
 
         if self.forward is not None:
-            return Destination.otlp(_url(self.forward), _headers(self.forward_headers))
+            return _reachable(Destination.otlp(_url(self.forward), _headers(self.forward_headers)))
         if self.forward_headers:
             wrong_usage("--forward-header goes with --forward")
-        variables = self.variables()
-        if not variables.get("LANGFUSE_BASE_URL") and not variables.get("LANGFUSE_HOST"):
-            _no_credentials("no address: set LANGFUSE_BASE_URL")
         try:
-            access = access_in(variables)
+            access = access_in(self.variables())
         except CredentialsError as wrong:
-            _no_credentials(str(wrong), wrong.page)
+            wrong_usage(str(wrong), f"See {wrong.page}")
         for text in access.notes:
             note(text)
-        return Destination.langfuse(access)
+        return _reachable(Destination.langfuse(access))
 
     def variables(self) -> dict[str, str]:
-        """Return the LANGFUSE_ variables: those of the file win over the environment's."""
-        from codex_langfuse.relay.install import CREDENTIAL_VARIABLES
-        from codex_langfuse.relay.secret_file import read_variables
+        """Return keys and address: those of --credentials, else of the environment, else of the key file."""
+        from codex_langfuse.keys.key_file import VARIABLES, with_key_file
+        from codex_langfuse.keys.secret_file import read_variables
 
-        read = read_variables(self.credentials) if self.credentials else {}
-        if self.credentials and not read.keys() & set(CREDENTIAL_VARIABLES):
-            wrong_usage(f"--credentials: {self.credentials} has none of {', '.join(CREDENTIAL_VARIABLES)}")
-        both = {**os.environ, **read}
-        return {name: both[name] for name in CREDENTIAL_VARIABLES if both.get(name)}
+        if self.credentials is None:
+            found = with_key_file(os.environ)
+        else:
+            read = read_variables(self.credentials)
+            if not read.keys() & set(VARIABLES):
+                wrong_usage(f"--credentials: {self.credentials} has none of {', '.join(VARIABLES)}")
+            found = {**os.environ, **read}
+        return {name: found[name] for name in VARIABLES if found.get(name)}
 
     def assembly(self) -> "Assembly":
         """Make the assembly with the policy that the options describe; ends the command if it is none."""
@@ -353,6 +355,15 @@ class _Options:
         return words
 
 
+def _reachable(destination: "Destination") -> "Destination":
+    from codex_langfuse.proxies import proxy_trouble
+
+    trouble = proxy_trouble(destination.url)
+    if trouble:
+        wrong_usage(trouble, f"See {page_url('guide/proxies')}")
+    return destination
+
+
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -372,27 +383,25 @@ def _url(text: str) -> str:
 
 
 def _headers(texts: Sequence[str]) -> dict[str, str]:
-    from codex_langfuse.relay.secret_file import read_secret
+    from codex_langfuse.keys.secret_file import read_secret
 
     headers = {}
     for text in texts:
         name, separator, value = text.partition("=")
         name = name.strip().lower()
         if not separator or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-            wrong_usage("--forward-header must be NAME=@FILE or NAME=VALUE")
-        if not value.startswith("@") and name in ("authorization", "cookie", "x-api-key", "api-key"):
-            wrong_usage(f"a secret does not belong on the command line: --forward-header {name}=@FILE")
-        headers[name] = read_secret(Path(value[1:])) if value.startswith("@") else value
+            wrong_usage("--forward-header must be NAME=@FILE")
+        if not value.startswith("@"):
+            wrong_usage(
+                f"the value of {name} would be readable in the list of processes. Put it into a file: "
+                f"--forward-header {name}=@FILE"
+            )
+        headers[name] = read_secret(Path(value[1:]))
     return headers
 
 
-def _no_credentials(text: str, page: str = page_url("quickstart", "keys")) -> NoReturn:
-    wrong_usage(
-        text, "The relay takes its credentials from the environment or --credentials FILE.", f"See {page}"
-    )
-
-
 def _tell_status(folder: Path, wait: float | None, *, as_json: bool) -> NoReturn:
+    from codex_langfuse.relay.log_file import log_file
     from codex_langfuse.relay.status import read_status
 
     deadline = time.monotonic() + (wait or 0)
@@ -400,7 +409,11 @@ def _tell_status(folder: Path, wait: float | None, *, as_json: bool) -> NoReturn
     while found.holder and found.busy and time.monotonic() < deadline:
         time.sleep(_LOOK_AGAIN)
         found = read_status(folder)
-    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
+    log = log_file(folder) if log_file(folder).exists() else None
+    if as_json:
+        typer.echo(json.dumps({**found.as_json(), "log": str(log) if log else None}, indent=2))
+    else:
+        typer.echo("\n".join([*found.lines(), *([f"log         {log}"] if log else [])]))
     left = wait is not None and not found.all_accepted
     raise typer.Exit(0 if found.holder and not left else 1)
 
@@ -458,19 +471,19 @@ def _change_failed(folder: Path, *, discard: bool) -> NoReturn:
 
 
 def _install(options: _Options) -> NoReturn:
-    from codex_langfuse.relay.install import (
-        InstallError,
-        default_credentials_file,
-        install,
-        write_credentials,
-    )
+    from codex_langfuse.keys.key_file import key_file, variables_text
+    from codex_langfuse.private_file import write_private
+    from codex_langfuse.relay.install import InstallError, install
 
     credentials = options.credentials
     try:
         if credentials is None and options.forward is None:
-            credentials = default_credentials_file(os.environ)
-            write_credentials(credentials, options.variables())
-            tell(f"wrote {credentials}, mode 0600: the credentials from the environment")
+            credentials = key_file()
+            if not credentials.exists():
+                write_private(credentials, variables_text(options.variables()))
+                tell(f"wrote {credentials}, mode 0600: the keys from the environment")
+            else:
+                tell(f"the service takes the keys from {credentials}")
         command = [sys.executable, "-m", "codex_langfuse", "relay", *options.arguments(credentials)]
         done = install(command, os.environ)
     except (InstallError, OSError) as wrong:

@@ -174,11 +174,12 @@ def _run(
 
 
 def _target(langfuse_url: str) -> "Target":
-    from codex_langfuse.keys.credentials import CredentialsError, access_in
+    from codex_langfuse.keys.credentials import CredentialsError
+    from codex_langfuse.keys.key_file import find_access
     from codex_langfuse.testplan.running import ask
 
     try:
-        access = access_in(os.environ, langfuse_url)
+        access = find_access(os.environ, langfuse_url)
     except CredentialsError as wrong:
         wrong_usage(str(wrong), f"See {wrong.page}")
     for text in access.notes:

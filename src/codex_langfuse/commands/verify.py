@@ -47,7 +47,8 @@ def verify(
       codex-langfuse verify --region us --timeout 120
       codex-langfuse verify --json
     """
-    from codex_langfuse.keys.credentials import CredentialsError, access_in
+    from codex_langfuse.keys.credentials import CredentialsError
+    from codex_langfuse.keys.key_file import find_access
     from codex_langfuse.keys.labels import check_environment
     from codex_langfuse.verify.layers import Layer, LayerError
     from codex_langfuse.verify.verification import verify_arrival
@@ -59,7 +60,7 @@ def verify(
     except ValueError as wrong:
         wrong_usage(f"--environment: {wrong}")
     try:
-        access = access_in(os.environ, region.value if region else base_url)
+        access = find_access(os.environ, region.value if region else base_url)
     except CredentialsError as wrong:
         wrong_usage(str(wrong), f"See {wrong.page}")
     for text in access.notes:

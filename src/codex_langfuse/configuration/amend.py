@@ -26,6 +26,7 @@ TRACE_EXPORTER: Names = ("otel", "trace_exporter")
 LOG_EXPORTER: Names = ("otel", "exporter")
 METRICS_EXPORTER: Names = ("otel", "metrics_exporter")
 SPAN_ATTRIBUTES: Names = ("otel", "span_attributes")
+HEADERS_HELPER: Names = ("otel", "headers_helper")
 EXCLUDE: Names = ("shell_environment_policy", "exclude")
 
 #: What keeps the key from the commands that Codex runs.
@@ -34,6 +35,7 @@ INGESTION_VERSION = "x-langfuse-ingestion-version"
 
 _METRICS_COMMENT = "without this line Codex sends metrics to OpenAI"
 _TABLE_COMMENT = 'no line `{key} = "otlp-http"` beside it'
+_HELPER_COMMENT = "prints the header with the key; Codex 0.171 and newer"
 _ATTRIBUTES_COMMENT = "on every span; Codex 0.130 and newer"
 _LOGS_COMMENT = "without this line logs go where config.toml says"
 _EXCLUDE_COMMENT = "keeps the key out of the commands that Codex runs"
@@ -114,6 +116,8 @@ class _Amendment:
 
     def write(self) -> None:
         had_otel = self.draft.get(("otel",)) is not None
+        if had_otel and not self._by_helper:
+            self._set_helper()
         if self.wish.route is Route.OFF:
             self._switch_off()
         else:
@@ -129,6 +133,25 @@ class _Amendment:
     def _below(self, path: Names) -> Any:
         """What of ``path`` shines through from ``config.toml``, as this file does not set it itself."""
         return value_at(self.below, path) if self.draft.get(path) is None else None
+
+    @property
+    def _by_helper(self) -> bool:
+        return self.wish.headers_helper is not None and self.wish.route is Route.DIRECT
+
+    def _set_helper(self) -> None:
+        """Let Codex run the command that prints the header, or take ours away where it is not needed."""
+        given = self.draft.get(HEADERS_HELPER)
+        ours = isinstance(given, str) and re.search(
+            r"codex.langfuse\S* auth --headers|generate-langfuse-auth", given
+        )
+        if self._by_helper:
+            if given is not None and not ours:
+                self._note("headers_helper is replaced; the backup has what it was")
+            self.draft.set(HEADERS_HELPER, self.wish.headers_helper, _HELPER_COMMENT)
+        elif ours:
+            self.draft.remove(HEADERS_HELPER)
+        elif given is not None:
+            self._note("headers_helper stays as it is; its headers go along with all that Codex exports")
 
     def _switch_off(self) -> None:
         for path in (LOG_EXPORTER, TRACE_EXPORTER, METRICS_EXPORTER):
@@ -151,6 +174,8 @@ class _Amendment:
                 self._note("metrics_exporter stays as it is: it names a place of yours")
             else:
                 self.draft.set(METRICS_EXPORTER, "none", _METRICS_COMMENT)
+        if self._by_helper:
+            self._set_helper()
         if self.wish.route is not Route.RELAY:
             self._drop_logs()
             self._export(
@@ -168,8 +193,7 @@ class _Amendment:
                 "what is behind this address gets them"
             )
         self._describe_spans(environment)
-        if direct:
-            self._hide_the_key()
+        self._hide_the_key()
 
     def _export(self, path: Names, endpoint: str, headers: dict[str, str] | None) -> None:
         http = (*path, "otlp-http")
@@ -250,10 +274,15 @@ class _Amendment:
         variable = VARIABLE.search(value) if isinstance(value, str) else None
         if variable:
             self.draft.remove((*http, "headers", name))
+            giver = "headers_helper" if self._by_helper else TRACES_HEADERS
             self._note(
                 f"the header {name} is removed: Codex sends {variable[0]} as it is written, and not what the "
-                f"variable holds. {TRACES_HEADERS} gives it the key"
+                f"variable holds. {giver} gives it the key"
             )
+            return
+        if self._by_helper:
+            self.draft.remove((*http, "headers", name))
+            self._note(f"the header {name} is removed from the file: headers_helper prints it")
             return
         self._note(
             f"the file holds a key, which every command that Codex runs can read; {TRACES_HEADERS} "
@@ -333,7 +362,9 @@ class _Amendment:
             Route.OFF: "",
         }[self.wish.route]
         key = {
-            Route.DIRECT: f"it comes from {TRACES_HEADERS}.",
+            Route.DIRECT: "headers_helper prints it."
+            if self._by_helper
+            else f"it comes from {TRACES_HEADERS}.",
             Route.RELAY: "the relay has it.",
             Route.COLLECTOR: "the Collector has it.",
             Route.OFF: "",

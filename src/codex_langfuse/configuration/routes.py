@@ -17,7 +17,8 @@ class Wish:
     """What a person wants of Codex's telemetry.
 
     ``base`` is the address without a path of its own: of Langfuse for ``direct``, else of the relay or
-    Collector. ``environment``, ``user`` and ``tags`` go onto every span.
+    Collector. ``environment``, ``user`` and ``tags`` go onto every span. ``headers_helper`` is the command by
+    which Codex gets the key on the route ``direct``; without one it takes it from its environment.
     """
 
     route: Route
@@ -25,6 +26,7 @@ class Wish:
     environment: str | None = None
     user: str | None = None
     tags: tuple[str, ...] = ()
+    headers_helper: str | None = None
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for what Langfuse would not take as it is meant."""

@@ -97,6 +97,7 @@ def read_base_url(text: str) -> BaseUrl:
     if not _ADDRESS.fullmatch(trimmed):
         raise CredentialsError("the address contains a character that does not belong there")
     scheme, separator, rest = trimmed.partition("://")
+    scheme = scheme.lower()
     if not separator or scheme not in ("http", "https"):
         if "@" in trimmed:
             raise CredentialsError(_USER_INFO)
@@ -281,7 +282,10 @@ def access_in(environment: Mapping[str, str], base_url: str | None = None) -> Ac
     """
     address = base_url or base_url_in(environment)
     if address is None:
-        raise CredentialsError("no address: set LANGFUSE_BASE_URL, or give --region or --base-url")
+        raise CredentialsError(
+            "no address: set LANGFUSE_BASE_URL, give --region or --base-url, or make the key file: "
+            "codex-langfuse auth --write ~/.config/codex-langfuse/env"
+        )
     url = read_base_url(address)
     headers = environment.get(TRACES_HEADERS, "")
     for_codex = authorization_in(headers)
@@ -299,7 +303,8 @@ def access_in(environment: Mapping[str, str], base_url: str | None = None) -> Ac
     if for_codex is None:
         wrong = f"{TRACES_HEADERS} has no Authorization in it" if headers else "no keys"
         raise CredentialsError(
-            f"{wrong}: set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or {TRACES_HEADERS}"
+            f"{wrong}: set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or make the key file: "
+            "codex-langfuse auth --write ~/.config/codex-langfuse/env"
         )
     if not re.fullmatch(r"[ -~]+", for_codex):
         raise CredentialsError(f"{TRACES_HEADERS} has a line break or a character beyond ASCII in it")

@@ -6,6 +6,7 @@ path that is not there, CORS, method, and only then the endpoint itself. The moc
 """
 
 import asyncio
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ from codex_langfuse.mock.project_api import (
 )
 from codex_langfuse.mock.store import SeenRequest, Store
 from codex_langfuse.mock.visibility import IMMEDIATE, Visibility, arrived
+from codex_langfuse.proxies import is_this_machine
 
 #: Bodies beyond this many bytes are worked on beside the event loop.
 _SMALL = 256 * 1024
@@ -144,6 +146,11 @@ class _Langfuse:
             page = await asyncio.to_thread(self._mock.page.answer, request.path, request.header_values())
             await _send(page, request, send, page.headers)
             return
+        if is_this_machine(self._mock.page.own_host) and _may_be_rebound(
+            request.header_values().get("host", "")
+        ):
+            await _send(_FOREIGN_NAME, request, send, {})
+            return
         self._mock.store.add(request)
         fault = self._mock.faults.strike(request.path)
         if fault is not None:
@@ -173,6 +180,28 @@ class _Langfuse:
         if request.method == "GET" or len(request.body) > _SMALL:
             return await asyncio.to_thread(work)
         return work()
+
+
+#: Names under which your own Langfuse may be reached and that no stranger can point at this machine.
+_OWN_NAMES = re.compile(
+    r"[^.]*|.*\.(localhost|local|internal|test|example|example\.(com|org|net)|langfuse\.com)", re.IGNORECASE
+)
+_FOREIGN_NAME = Answer(
+    421, b"The mock answers under an IP address, a name without a dot, or one of Langfuse's own only.\n", None
+)
+
+
+def _may_be_rebound(host: str) -> bool:
+    """Tell whether a web page elsewhere could have pointed this name here, to read what Codex sent.
+
+    The demonstration's keys are published, so they protect nothing from a page in the reader's browser.
+    """
+    name = re.sub(r":[0-9]*$", "", host).rstrip(".")
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return not _OWN_NAMES.fullmatch(name)
+    return False
 
 
 class _Gone:

@@ -40,6 +40,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from codex_langfuse.compression import gunzip
 from codex_langfuse.keys.credentials import Access
 from codex_langfuse.pages import page_url
+from codex_langfuse.proxies import client_options
 from codex_langfuse.relay.cause import Cause
 from codex_langfuse.relay.keeper import Keeper
 from codex_langfuse.relay.receiving import JSON, PROTOBUF
@@ -182,7 +183,8 @@ class Delivery:
             "content-type": PROTOBUF,
             "accept-encoding": "identity",
         }
-        async with httpx.AsyncClient(headers=headers, timeout=_TIMEOUT) as client:
+        options = client_options(self._destination.url)
+        async with httpx.AsyncClient(headers=headers, timeout=_TIMEOUT, **options) as client:
             while True:
                 self._keeper.finished_turns.clear()
                 try:

@@ -17,9 +17,6 @@ AGENT_LABEL = "codex-langfuse.relay"
 #: Seconds until the system kills a relay that was told to stop: it delivers for 10.
 _SECONDS_TO_STOP = 20
 
-#: Variables that the relay's credentials are made of.
-CREDENTIAL_VARIABLES = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", "LANGFUSE_BASE_URL", "LANGFUSE_HOST")
-
 
 class InstallError(Exception):
     """It cannot be installed here: why, and what to do."""
@@ -74,28 +71,16 @@ def launch_agent(command: Sequence[str], log_file: str) -> bytes:
     )
 
 
-def default_credentials_file(environment: Mapping[str, str]) -> Path:
-    """Return where ``--install`` keeps credentials that came from the environment."""
-    return _config_home(environment) / "codex-langfuse" / "relay.env"
-
-
-def write_credentials(path: Path, environment: Mapping[str, str]) -> None:
-    """Write the credentials in ``environment`` to ``path``, mode 0600; raises ``OSError``."""
-    lines = [f"{name}={environment[name]}" for name in CREDENTIAL_VARIABLES if environment.get(name)]
-    write_private(path, "\n".join(lines) + "\n")
-
-
 def install(
     command: Sequence[str], environment: Mapping[str, str], platform: str = sys.platform
 ) -> Installed:
     """Write the service's file for this platform; raises ``InstallError`` or ``OSError``."""
     path = _service_file(environment, platform)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if platform == "darwin":
         log_file = _home(environment) / "Library/Logs/codex-langfuse-relay.log"
-        path.write_bytes(launch_agent(command, str(log_file)))
+        write_private(path, launch_agent(command, str(log_file)).decode())
         return Installed(path, (f"launchctl bootstrap gui/$(id -u) '{path}'",), (f"It writes to {log_file}",))
-    path.write_text(systemd_unit(command), encoding="utf-8")
+    write_private(path, systemd_unit(command))
     return Installed(
         path,
         ("systemctl --user daemon-reload", f"systemctl --user enable --now {UNIT_NAME}"),

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import httpx
 
+from codex_langfuse.masking import mask_secrets
+from codex_langfuse.proxies import client_options, proxy_trouble
 from codex_langfuse.verify.layers import ENDPOINT_PATH, REFUSED_KEYS, UNREACHABLE, Layer, LayerError
 
 SECONDS_TO_ANSWER = 20
@@ -20,8 +22,9 @@ SECONDS_TO_ANSWER = 20
 class Connection:
     """Requests to the Langfuse at ``base_url``, with the ``Authorization`` header given.
 
-    Proxies (``HTTPS_PROXY``, ``NO_PROXY``) and a certificate authority (``SSL_CERT_FILE``) come from the
-    environment. A redirect is not followed: Codex does not follow one either, and the header would go along.
+    Proxies (``HTTPS_PROXY``, ``NO_PROXY``; none to this machine) and a certificate authority
+    (``SSL_CERT_FILE``) come from the environment. A redirect is not followed: Codex does not follow one
+    either, and the header would go along.
     """
 
     def __init__(self, base_url: str, authorization: str, *, seconds_to_answer: float = SECONDS_TO_ANSWER):
@@ -32,12 +35,12 @@ class Connection:
                 self._http = httpx.Client(
                     headers={"authorization": authorization, "user-agent": "codex-langfuse"},
                     timeout=seconds_to_answer,
+                    **client_options(base_url),
                 )
-        except (ValueError, ImportError) as error:  # A scheme httpx does not know, or SOCKS.
+        except (ValueError, ImportError) as error:  # A scheme httpx does not know.
             raise LayerError(
                 Layer.ADDRESS,
-                "the proxy in the environment cannot be used",
-                "Name a proxy with http:// in HTTPS_PROXY and HTTP_PROXY, and unset ALL_PROXY.",
+                proxy_trouble(base_url) or str(error),
                 page=UNREACHABLE,
             ) from error
 
@@ -179,8 +182,9 @@ def retry_after(answer: httpx.Response) -> int | None:
 def langfuses_words(answer: httpx.Response) -> list[str]:
     """Return a line with what Langfuse said, if it said something (``message`` or ``error`` in JSON)."""
     body = json_of(answer)
-    text = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
-    return [f"Langfuse says: {_printable(text)}"] if isinstance(text, str) else []
+    told = [body.get("message"), body.get("error")] if isinstance(body, dict) else []
+    text = next((each for each in told if isinstance(each, str) and each), None)
+    return [f"Langfuse says: {_one_line(text)}"] if text else []
 
 
 def has_no_traces(answer: httpx.Response) -> bool:
@@ -206,9 +210,9 @@ def _first_project(answer: httpx.Response) -> str | None:
     return None
 
 
-def _printable(text: str) -> str:
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown if len(shown) <= 300 else f"{shown[:300]}…"
+def _one_line(text: str) -> str:
+    """Return a text of the server's in one line, without control characters, and with secrets masked."""
+    return " ".join("".join(each if each.isprintable() else " " for each in mask_secrets(text)).split())
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -100,4 +100,11 @@ def _environment(proxy: TlsProxy, state: Path) -> dict[str, str]:
     others = map(Path, os.environ["PATH"].split(os.pathsep))
     programs = [PROGRAMS, ROOT / "scripts", ROOT / ".venv" / "bin", *others]
     path = os.pathsep.join(map(str, programs))
-    return {**proxy.environment, **GIT, "PATH": path, "TERM": "dumb", STATE: str(state)}
+    return {
+        **proxy.environment,
+        **GIT,
+        "PATH": path,
+        "PYTHONPATH": str(PROGRAMS.with_name("python")),
+        "TERM": "dumb",
+        STATE: str(state),
+    }

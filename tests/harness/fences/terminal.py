@@ -95,7 +95,10 @@ class Terminal:
 
         ``~/…`` is in the home, any other path in the project.
         """
-        file = self.home / title[2:] if title.startswith("~/") else self.project / title
+        folder, name = (self.home, title[2:]) if title.startswith("~/") else (self.project, title)
+        file = folder / name
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{title} is outside of the reader's home and project")
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a" if append else "w", encoding="utf-8", newline="") as out:
             out.write(text)

@@ -83,7 +83,7 @@ class Views:
         self.store = store
         self.ledger = ledger
         self.langfuse = langfuse
-        self._own_host = own_host.lower()
+        self.own_host = own_host.lower()
         is_secret = key.secret_key != DEMONSTRATION_SECRET_KEY
         #: The header to put into Codex's configuration; keys of the reader's own are not shown.
         self.authorization = "Basic …" if is_secret else basic_authorization(key.public_key, key.secret_key)
@@ -106,7 +106,7 @@ class Views:
 
     def _is_shown_to(self, host: str) -> bool:
         name = re.sub(r":[0-9]*$", "", host).lower().rstrip(".")
-        if name == "localhost" or name.endswith(".localhost") or (name and name == self._own_host):
+        if name == "localhost" or name.endswith(".localhost") or (name and name == self.own_host):
             return True
         try:
             ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))

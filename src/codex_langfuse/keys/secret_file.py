@@ -1,7 +1,11 @@
 """Secrets that are read from files, so that they stand on no command line."""
 
 import os
+import re
 from pathlib import Path
+
+#: How a shell writes that a variable is exported.
+_PREFIX = re.compile(r"(?:export|declare -x|set -gx)\s+")
 
 
 class SecretFileError(Exception):
@@ -38,7 +42,7 @@ def read_variables(path: Path) -> dict[str, str]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        name, separator, value = text.removeprefix("export ").partition("=")
+        name, separator, value = _PREFIX.sub("", text).partition("=")
         if not separator:
             raise SecretFileError(f"{path}, line {number}: not NAME=value")
         variables[name.strip()] = _unquoted(value.strip())
@@ -47,4 +51,4 @@ def read_variables(path: Path) -> dict[str, str]:
 
 def _unquoted(value: str) -> str:
     quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-    return value[1:-1] if quoted else value
+    return value[1:-1].replace("'\\''", "'") if quoted else value
