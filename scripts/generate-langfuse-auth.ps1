@@ -32,7 +32,7 @@ $pageRefused = $site + '/guide/troubleshooting/#refused-keys'
 $pageUnreachable = $site + '/guide/troubleshooting/#unreachable'
 $pagePath = $site + '/guide/troubleshooting/#endpoint-path'
 $variable = 'OTEL_EXPORTER_OTLP_TRACES_HEADERS'
-$marker = '# Written by codex-langfuse. It holds a secret key: keep it readable by you alone.'
+$marker = '# Written by codex-langfuse. It holds a secret key: keep it readable by you only.'
 $whiteSpace = [char[]](32, 9, 10, 11, 12, 13)
 $onWindows = ($PSVersionTable.PSVersion.Major -lt 6) -or $IsWindows
 
@@ -49,7 +49,7 @@ Options:
                      for the key itself: other users could see it in the list of processes.
   -AnyKeyForm        Take keys that do not begin with pk-lf- and sk-lf-.
   -Check             Ask Langfuse whether it accepts the keys, before anything is printed or written.
-  -Write FILE        Put keys and address into FILE, readable by you alone, instead of printing the key.
+  -Write FILE        Put keys and address into FILE, readable by you only, instead of printing the key.
                      A name that ends in .ps1 makes a script that sets the variable for Codex.
   -Force             With -Write: replace FILE whatever is in it.
   -Quiet             Print the header's value alone: Basic <base64>. With -Write: print nothing.

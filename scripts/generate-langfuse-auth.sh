@@ -16,7 +16,7 @@ readonly page_refused=$site/guide/troubleshooting/#refused-keys
 readonly page_unreachable=$site/guide/troubleshooting/#unreachable
 readonly page_path=$site/guide/troubleshooting/#endpoint-path
 readonly variable=OTEL_EXPORTER_OTLP_TRACES_HEADERS
-readonly marker='# Written by codex-langfuse. It holds a secret key: keep it readable by you alone.'
+readonly marker='# Written by codex-langfuse. It holds a secret key: keep it readable by you only.'
 
 usage() {
   cat <<'TEXT'
@@ -32,7 +32,7 @@ Options:
                      itself: other users could see it in the list of processes.
   --any-key-form     Take keys that do not begin with pk-lf- and sk-lf-.
   --check            Ask Langfuse whether it accepts the keys, before anything is printed or written.
-  --write FILE       Put keys and address into FILE, readable by you alone, instead of printing the key.
+  --write FILE       Put keys and address into FILE, readable by you only, instead of printing the key.
   --force            With --write: replace FILE whatever is in it.
   --quiet            Print the header's value alone: Basic <base64>. With --write: print nothing.
   --headers          Print the header of ~/.config/codex-langfuse/env as JSON, as Codex's headers_helper

@@ -90,7 +90,7 @@ def auth(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Put keys and address into FILE, readable by you alone, instead of printing the key.",
+            help="Put keys and address into FILE, readable by you only, instead of printing the key.",
         ),
     ] = None,
     force: Annotated[

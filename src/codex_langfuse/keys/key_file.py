@@ -20,7 +20,7 @@ from codex_langfuse.keys.credentials import (
 )
 from codex_langfuse.keys.secret_file import SecretFileError, read_variables
 
-MARKER = "# Written by codex-langfuse. It holds a secret key: keep it readable by you alone."
+MARKER = "# Written by codex-langfuse. It holds a secret key: keep it readable by you only."
 #: What a person types to make it.
 COMMAND = "codex-langfuse auth --write ~/.config/codex-langfuse/env"
 _KEYS = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", TRACES_HEADERS)

@@ -1,4 +1,4 @@
-"""Secrets that are read from files, so that they stand on no command line."""
+"""Secrets that are read from files, so that no command line holds them."""
 
 import os
 import re
