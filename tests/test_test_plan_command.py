@@ -25,6 +25,7 @@ from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.pages import page_url
 from codex_langfuse.testplan import configurations
 from codex_langfuse.testplan.definition import plan
+from harness.fences.scanner import ROOT
 from harness.no_langfuse import closed_port
 from hooks.tested_with import pinned_codex
 
@@ -134,8 +135,11 @@ def test_keys_that_are_refused() -> None:
 
 
 @CODEX
-def test_against_the_mock(tmp_path: Path) -> None:
-    result = run("--only", "1", "--report", str(tmp_path), "--json", "--codex", str(find_codex()))
+@pytest.mark.parametrize("by_npm", [False, True])
+def test_against_the_mock(tmp_path: Path, by_npm: bool) -> None:
+    """With the program itself, and as npm puts it on PATH."""
+    program = ROOT / "node_modules/.bin/codex" if by_npm else find_codex()
+    result = run("--only", "1", "--report", str(tmp_path), "--json", "--codex", str(program))
     outcome = json.loads(result.stdout)
     assert (result.exit_code, result.stderr) == (0, "")
     assert (outcome["passed"], outcome["failed"]) == (1, 0)
