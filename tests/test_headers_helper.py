@@ -1,6 +1,7 @@
 """The direct route without a key in Codex's environment: Codex asks ``codex-langfuse auth --headers``."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +64,6 @@ def test_the_key_is_in_the_key_file_only(surroundings: Surroundings, tmp_path: P
 
 @pytest.mark.parametrize("script", ["scripts/generate-langfuse-auth.sh --headers"])
 def test_the_helper_script_will_do(script: str, surroundings: Surroundings, tmp_path: Path) -> None:
-    if Version.parse(codex_version(find_codex())) < HEADERS_HELPER:
-        pytest.skip("this Codex has no headers_helper")
     codex = surroundings.codex(tmp_path)
     langfuse = surroundings.langfuse
     config = (
@@ -88,3 +87,34 @@ def test_another_route_takes_the_helper_away(surroundings: Surroundings, tmp_pat
         again = configured(codex, "direct", "--codex-version", "0.171.0")
         assert "auth --headers" in again
         assert "headers_helper" not in configured(codex, *route)
+
+
+def checked(codex: IsolatedCodex, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "codex_langfuse", "check", "--codex-version", "0.171.0", *arguments],
+        env=codex.environment, cwd=codex.workspace, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_check_judges_it_and_runs_another_only_when_asked(surroundings: Surroundings, tmp_path: Path) -> None:
+    codex = surroundings.codex(tmp_path)
+    langfuse = surroundings.langfuse
+    file = keep_key(codex, langfuse.public_key, langfuse.secret_key, langfuse.url)
+    config = configured(codex, "direct", "--codex-version", "0.171.0")
+    right = checked(codex)
+    assert "address and keys are accepted" in right.stdout, right.stdout
+    assert right.returncode == 0
+    keep_key(codex, langfuse.public_key, SECRET, langfuse.url)
+    assert "refused" in checked(codex).stdout
+    file.unlink()
+    assert "codex-langfuse/env is not there" in checked(codex).stdout
+
+    ran = tmp_path / "ran"
+    key = basic_authorization(langfuse.public_key, langfuse.secret_key)
+    (tmp_path / "mine").write_text(f"touch '{ran}'; echo '{{\"Authorization\": \"{key}\"}}'\n")
+    mine = re.sub("headers_helper = .*", f'headers_helper = "sh {tmp_path}/mine"', config)
+    codex.write_config(mine)
+    assert "add --run-helper" in checked(codex).stdout
+    assert not ran.exists()
+    assert "address and keys are accepted" in checked(codex, "--run-helper").stdout
+    assert ran.exists()

@@ -36,13 +36,13 @@ class Checked:
         return 2 if "error" in severities else 1 if "warning" in severities else 0
 
 
-def check(setup: Setup, *, offline: bool = False, timeout: float = 10) -> Checked:
+def check(setup: Setup, *, offline: bool = False, timeout: float = 10, run_helper: bool = False) -> Checked:
     """Look at ``setup``, and unless ``offline`` ask its servers; ``timeout`` in seconds for each answer."""
     findings = list(_found(setup))
     answers: tuple[Answer, ...] = ()
     hindered = any(finding.severity == "error" for finding in findings)
     if not offline and not hindered:
-        answers = tuple(server.ask(setup, timeout=timeout))
+        answers = tuple(server.ask(setup, timeout=timeout, run_helper=run_helper))
         findings += [answer.finding for answer in answers if answer.finding]
     findings.sort(key=lambda finding: _ORDER[finding.severity])
     return Checked(tuple(findings), answers, not offline and hindered)

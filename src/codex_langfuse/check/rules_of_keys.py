@@ -70,6 +70,8 @@ def _headers(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
 
 
 def _no_authorization(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
+    if setup.headers_helper:
+        return
     variable = TRACES_HEADERS if TRACES_HEADERS in setup.environment else GENERIC_HEADERS
     value = setup.environment.get(variable, "")
     names = {name.lower() for name, _ in header_list(value)}

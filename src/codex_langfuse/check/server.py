@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from codex_langfuse.check.findings import Finding
+from codex_langfuse.check.helper import HelperError, headers_of
 from codex_langfuse.check.rules_of_exporters import certificate_path
 from codex_langfuse.check.rules_of_keys import is_sent
 from codex_langfuse.check.setup import Exporter, Setup, split_address
@@ -41,7 +42,7 @@ class Answer:
     finding: Finding | None = None
 
 
-def ask(setup: Setup, *, timeout: float = 10) -> Iterator[Answer]:
+def ask(setup: Setup, *, timeout: float = 10, run_helper: bool = False) -> Iterator[Answer]:
     """Ask every server that Codex exports to by HTTP, each once; ``timeout`` in seconds.
 
     Proxies are those of this process's environment.
@@ -53,10 +54,10 @@ def ask(setup: Setup, *, timeout: float = 10) -> Iterator[Answer]:
             continue
         if exporter.endpoint not in asked:
             asked.add(exporter.endpoint)
-            yield _ask(setup, exporter, timeout)
+            yield _ask(setup, exporter, timeout, run_helper)
 
 
-def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
+def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> Answer:
     shown = masked(exporter.endpoint)
     place = setup.place((*exporter.path, "endpoint"))
 
@@ -64,6 +65,17 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float) -> Answer:
         return Answer(shown, said, Finding(mistake, place, f"{shown}: {said}."))
 
     headers = {header.name: header.value for header in setup.headers(exporter) if is_sent(header)}
+    if setup.headers_helper:
+        try:
+            printed = headers_of(setup, setup.headers_helper, run=run_helper)
+        except HelperError as error:
+            return wrong("refused-keys", str(error))
+        if printed is None:
+            return Answer(shown, "not asked: add --run-helper to run headers_helper")
+        headers = {
+            **{name: value for name, value in headers.items() if name.lower() != "authorization"},
+            **printed,
+        }
     headers["content-type"] = "application/x-protobuf"
     try:
         encoded = {name.encode(): value.encode("utf-8") for name, value in headers.items()}

@@ -137,6 +137,14 @@ class Setup:
         found = (self.exporter(key) for key in SIGNALS)
         return [exporter for exporter in found if exporter is not None]
 
+    @property
+    def headers_helper(self) -> str | None:
+        """The command that Codex runs to get headers; None for none, or a Codex that does not know it."""
+        command = self.get(("otel", "headers_helper"))
+        if self.version is not None and self.version < versions.HEADERS_HELPER:
+            return None
+        return command if isinstance(command, str) and command else None
+
     def headers(self, exporter: Exporter) -> list[Header]:
         """Return what Codex sends: the file's headers; one of the environment wins over its namesake."""
         headers = {

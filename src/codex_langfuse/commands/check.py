@@ -32,6 +32,9 @@ def check(
     offline: Annotated[
         bool, typer.Option("--offline", help="Look at files and environment alone; ask no server.")
     ] = False,
+    run_helper: Annotated[
+        bool, typer.Option("--run-helper", help="Run a headers_helper of your own, to ask with its headers.")
+    ] = False,
     timeout: Annotated[
         float, typer.Option(min=0.1, max=600, help="Seconds to wait for the server's answer.")
     ] = 10,
@@ -90,7 +93,7 @@ def check(
     if fix:
         fixed = _fix(now, yes=yes, quiet=as_json)
         now = setup()
-    checked = look(now, offline=offline, timeout=timeout)
+    checked = look(now, offline=offline, timeout=timeout, run_helper=run_helper)
     if as_json:
         typer.echo(report.as_json(now, checked, fixed))
     else:

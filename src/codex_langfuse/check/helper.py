@@ -1,0 +1,62 @@
+"""The headers that ``headers_helper`` gives Codex: from the key file where it is ours, else from a run."""
+
+import json
+import shlex
+import subprocess
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+from codex_langfuse.check.setup import Setup
+from codex_langfuse.configuration.config_files import codex_home
+from codex_langfuse.keys.credentials import CredentialsError
+from codex_langfuse.keys.key_file import authorization_in_key_file
+
+#: Codex waits so long for it.
+_SECONDS = 10
+
+
+class HelperError(Exception):
+    """It gives Codex no headers, so that Codex exports nothing: why."""
+
+
+def headers_of(setup: Setup, command: str, *, run: bool) -> dict[str, str] | None:
+    """Return the headers; None for a command of the reader's own, which is not run unless ``run``.
+
+    Raises ``HelperError``.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    ours = any(
+        "codex-langfuse" in word or "codex_langfuse" in word or "generate-langfuse" in word for word in words
+    )
+    if ours and "--headers" in words:
+        named = dict(pairwise(words)).get("--key-file")
+        try:
+            return {"Authorization": authorization_in_key_file(Path(named) if named else None)}
+        except CredentialsError as error:
+            raise HelperError(str(error)) from error
+    return _run(command, codex_home(setup.environment), setup.environment) if run else None
+
+
+def _run(command: str, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    try:
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        printed = json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise HelperError(f"headers_helper: {type(error).__name__}") from error
+    if done.returncode:
+        raise HelperError(f"headers_helper ended with status {done.returncode}")
+    if not isinstance(printed, dict) or not all(isinstance(value, str) for value in printed.values()):
+        raise HelperError("headers_helper printed no JSON object of strings")
+    return printed
