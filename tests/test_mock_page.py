@@ -31,7 +31,7 @@ from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded,
 
 pytestmark = pytest.mark.slow
 
-VIEWS = ["/", "/-/sent", "/-/warnings"]
+VIEWS = ["/", "/-/dashboards", "/-/sent", "/-/warnings"]
 
 
 class Page(HTMLParser):

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from codex_langfuse.mock.page.traces import traces_of
 from codex_langfuse.mock.server import RunningMock, running_mock
+from test_dashboard_command import done
 from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded, simple_export, text
 from test_site_browser import DESKTOP, PHONE, Visit, violations, watch
 
@@ -46,6 +47,7 @@ def day() -> Iterator[RunningMock]:
             ),
         )
         http.post("/wrong", content=b"not OTLP")
+        done(mock)
         yield mock
 
 
@@ -68,7 +70,7 @@ def complaints(visit: Visit) -> list[str]:
 
 
 @pytest.mark.parametrize(("options", "language"), LOOKS)
-@pytest.mark.parametrize("view", ["/", "trace", "/-/sent", "/-/warnings", "/-/requests/1"])
+@pytest.mark.parametrize("view", ["/", "trace", "/-/dashboards", "/-/sent", "/-/warnings", "/-/requests/1"])
 def test_accessible_and_quiet(
     day: RunningMock, open_page: Callable[..., Page], options: dict[str, object], language: str, view: str
 ) -> None:
@@ -85,7 +87,7 @@ def test_accessible_and_quiet(
 
 def test_an_empty_mock_says_what_to_do(open_page: Callable[..., Page]) -> None:
     with running_mock() as mock:
-        for (options, _), view in product([look.values for look in LOOKS], ["/", "/-/sent", "/-/warnings"]):
+        for (options, _), view in product([look.values for look in LOOKS], ["/", "/-/dashboards", "/-/sent"]):
             page, visit = visited(open_page, mock.url + view, **options)
             assert violations(page, view) == []
             assert complaints(visit) == []
