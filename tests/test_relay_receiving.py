@@ -3,14 +3,22 @@
 import base64
 import gzip
 import json
+from collections.abc import Iterator
 
 import pytest
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 
 import recordings
-from codex_langfuse.relay.receiving import LARGEST_BODY, RefusedRequestError, decode, parse
+from codex_langfuse.relay.receiving import (
+    LARGEST_BODY,
+    LARGEST_JSON,
+    RefusedRequestError,
+    decode,
+    parse,
+)
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json; charset=utf-8"}
@@ -71,6 +79,67 @@ def test_other_content_types(content_type: str) -> None:
 @pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip"])
 def test_other_compressions(encoding: str) -> None:
     assert refusal("logs", {**PROTOBUF, "content-encoding": encoding}, b"") == 415
+
+
+@pytest.mark.parametrize("signal", ["logs", "traces"])
+def test_a_small_body_does_not_become_gigabytes(signal: str) -> None:
+    """Millions of messages with nothing in them are few bytes, compressed or not."""
+    own_name = "resourceLogs" if signal == "logs" else "resourceSpans"
+    zipped = {**PROTOBUF, "content-encoding": "gzip"}
+    assert refusal(signal, zipped, gzip.compress(b"\x0a\x00" * 15_000_000)) == 413
+    assert refusal(signal, PROTOBUF, b"\x0a\x00" * 400_000) == 413
+    assert refusal(signal, JSON, b'{"%s":[%s{}]}' % (own_name.encode(), b"{}," * 150_000)) == 413
+    assert refusal(signal, JSON, b'{"%s":[]}' % own_name.encode() + b" " * LARGEST_JSON) == 413
+
+
+@pytest.mark.parametrize("signal", ["logs", "traces"])
+def test_messages_count_at_every_level(signal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where values hold values."""
+    monkeypatch.setattr("codex_langfuse.relay.wire_size._SMALL", 0)
+    monkeypatch.setattr("codex_langfuse.relay.wire_size.MOST_MESSAGES", 1_000)
+    for path in _paths(recordings.MESSAGES[signal].DESCRIPTOR):
+        for count, status in ((1_100, 413), (900, None)):
+            body = bytes([path[-1] << 3 | 2, 0]) * count
+            for number in reversed(path[:-1]):
+                body = bytes([number << 3 | 2]) + _varint(len(body)) + body
+            try:
+                decode(signal, PROTOBUF, body)
+                answer = None
+            except RefusedRequestError as refused:
+                # What is small enough may still be no export.
+                answer = refused.status if refused.status == 413 else None
+            assert (path, count, answer) == (path, count, status)
+
+
+def _paths(kind: Descriptor, above: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    for field in kind.fields:
+        if field.is_repeated and field.message_type is not None:
+            yield (*above, field.number)
+        if field.message_type is not None and len(above) < 6:
+            yield from _paths(field.message_type, (*above, field.number))
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+@pytest.mark.parametrize("signal", ["logs", "traces"])
+def test_many_records_at_once_are_no_attack(signal: str) -> None:
+    """A Collector sends 8,192 at once."""
+    kind = recordings.MESSAGES[signal]
+    one = kind()
+    for body in recordings.bodies("0.169.0-simple", signal):
+        one.MergeFromString(body)
+    group = next(iter(one.resource_logs if signal == "logs" else one.resource_spans))
+    records = group.scope_logs[0].log_records if signal == "logs" else group.scope_spans[0].spans
+    template = list(records)
+    while len(records) < 8_192:
+        records.append(template[len(records) % len(template)])
+    assert decode(signal, PROTOBUF, one.SerializeToString()).signal == signal
 
 
 def test_broken_compression() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -27,11 +28,12 @@ from codex_langfuse.pages import page_url
 from codex_langfuse.relay.admission import Address
 from codex_langfuse.relay.delivery import Destination
 from codex_langfuse.relay.receiving import LARGEST_BODY
-from codex_langfuse.relay.server import SettingsError, Tls, check
+from codex_langfuse.relay.server import SettingsError, Tls, check, running_relay
 from codex_langfuse.relay.status import read_status
 from harness.running_relay import (
     CLIENT,
     PROTOBUF,
+    CountingAssembly,
     logs_export,
     post_logs,
     relay_for,
@@ -192,6 +194,73 @@ def test_many_at_once(tmp_path: Path, langfuse: RunningMock) -> None:
     langfuse.store.clear()
 
 
+# --- connections --------------------------------------------------------------------------------------------
+
+
+def connected(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def test_silent_connections_shut_nobody_out(
+    tmp_path: Path, langfuse: RunningMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_langfuse.relay.connections.MOST_CONNECTIONS", 20)
+    with relay_for(langfuse, tmp_path / "state", token="right") as url, ExitStack() as stack:
+        codex = stack.enter_context(httpx.Client(headers=PROTOBUF, timeout=30))
+        for number in range(60):
+            silent = stack.enter_context(connected(url))
+            if number % 2:
+                silent.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: local")
+            assert codex.get(f"{url}/healthz").text == "ok\n"
+
+
+def test_slow_headers_end_a_connection(
+    tmp_path: Path, langfuse: RunningMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_langfuse.relay.connections.SECONDS_FOR_HEADERS", 0.2)
+    with relay_for(langfuse, tmp_path / "state") as url:
+        for sent in (b"", b"POST /v1/logs HTTP/1.1\r\n"):
+            with connected(url) as slow:
+                slow.sendall(sent)
+                assert slow.recv(100) == b""
+
+
+class Connected(CountingAssembly):
+    """Notes which turn came by which connection, and the connections that were closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, str]] = []
+
+    def take(self, batch_id: int, request: object, now: float, connection: str = "") -> None:
+        super().take(batch_id, request, now, connection)  # type: ignore[arg-type]
+        self.told.append(("export", connection))
+
+    def connection_closed(self, batch_id: int, connection: str, now: float) -> None:
+        self.told.append(("closed", connection))
+
+
+def test_the_assembly_learns_who_closed_a_connection(tmp_path: Path, langfuse: RunningMock) -> None:
+    """Closed by its sender: told after its exports. Closed by the relay, or without exports: not told."""
+    assembly = Connected()
+    settings = settings_for(langfuse, tmp_path / "state")
+    with running_relay(settings, assembly) as url, httpx.Client(headers=PROTOBUF, timeout=30) as other:
+        other.get(f"{url}/healthz")
+        with httpx.Client(headers=PROTOBUF, timeout=30) as codex:
+            codex.post(f"{url}/v1/logs", content=logs_export("one"))
+            other.post(f"{url}/v1/logs", content=logs_export("two"))
+            codex.post(f"{url}/v1/logs", content=logs_export("three"))
+        wait_until(lambda: len(assembly.told) == 4)
+        one, two, three, closed = assembly.told
+        assert one == three == ("export", closed[1])
+        assert closed == ("closed", one[1])
+        assert two[0] == "export"
+        assert two[1] not in ("", one[1])
+        other.post(f"{url}/v1/logs", content=logs_export("four"), headers={**PROTOBUF, "connection": "close"})
+    assert [each[0] for each in assembly.told] == ["export", "export", "export", "closed", "export"]
+
+
 # --- who may send -------------------------------------------------------------------------------------------
 
 
@@ -287,7 +356,7 @@ def test_says_where_it_is_and_what_it_leaves(
         process.send_signal(number)
         rest, said = process.communicate(timeout=30)
     assert (process.returncode, rest) == (0, "")
-    assert "1 turn accepted at the end, 0 turns kept on disk for the next start" in said
+    assert " accepted at the end, 0 turns kept on disk for the next start" in said
     assert len(langfuse.store.traces) == 1
     assert langfuse.secret_key not in said
     status = run(environment, "--status", "--json", "--state", str(state))
@@ -375,7 +444,7 @@ def test_a_full_disk(tmp_path: Path, langfuse: RunningMock) -> None:
         answer = CLIENT.post(f"{url}/v1/logs", content=bodies[0], headers=PROTOBUF)
         assert (answer.status_code, answer.json()) == (503, {"message": "no room for more"})
         assert int(answer.headers["retry-after"]) > 0
-        assert CLIENT.get(f"{url}/readyz").text == "no room for more: the disk is full\n"
+        assert CLIENT.get(f"{url}/readyz").text.startswith("no room for more: ")
         relay.rlimit(psutil.RLIMIT_FSIZE, (most, most))
         # It recovers by itself, not with the next export.
         wait_until(lambda: CLIENT.get(f"{url}/readyz").status_code == 200)
@@ -389,6 +458,61 @@ def test_a_full_disk(tmp_path: Path, langfuse: RunningMock) -> None:
     status = run(environment_for(langfuse), "--status", "--state", str(state)).stdout
     assert "1 export lost, as there was no room" in status
     assert "no room for more: exports were turned away, and are lost" in status
+
+
+@asks_to_end
+def test_a_stop_keeps_turns_in_progress_and_the_next_start_goes_on_with_them(
+    tmp_path: Path, langfuse: RunningMock
+) -> None:
+    langfuse.store.clear()
+    state = tmp_path / "state"
+    environment = environment_for(langfuse)
+    exports = [
+        (name, body) for name in ("logs", "traces") for body in recordings.bodies("0.163.0-simple", name)
+    ]
+    with running(environment, state) as (process, url):
+        for name, body in exports[:-1]:
+            assert CLIENT.post(f"{url}/v1/{name}", content=body, headers=PROTOBUF).status_code == 200
+        stopped = run(environment, "--stop", "--state", str(state))
+        assert (stopped.returncode, stopped.stderr) == (0, f"stopped process {process.pid}\n")
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "exports of turns in progress kept on disk for the next start" in said
+    assert len(langfuse.store.traces) == 0
+    with running(environment, state) as (process, url):
+        name, body = exports[-1]
+        assert CLIENT.post(f"{url}/v1/{name}", content=body, headers=PROTOBUF).status_code == 200
+        stopped = run(environment, "--stop", "--finish-on-stop", "--state", str(state))
+        assert stopped.returncode == 0
+        process.communicate(timeout=30)
+    (observations,) = langfuse.store.traces.values()
+    assert sum(each["type"] == "GENERATION" for each in observations) == 2
+    status = run(environment, "--status", "--state", str(state)).stdout
+    assert re.search("^gap         nothing was taken from ", status, re.M)
+    nobody = run(environment, "--stop", "--state", str(state))
+    assert (nobody.returncode, nobody.stderr) == (0, f"no relay runs in {state}\n")
+
+
+@asks_to_end
+@pytest.mark.parametrize("status", [400, 503])
+def test_the_exit_status_says_whether_all_turns_were_accepted(tmp_path: Path, status: int) -> None:
+    """Waiting and set aside are not accepted, for --status --wait and for --finish-on-stop."""
+    state = tmp_path / "state"
+    with (
+        running_mock(faults=[Fault(status=status, after=1)]) as langfuse,
+        running(environment_for(langfuse), state, "--finish-on-stop") as (process, url),
+    ):
+        wait = ("--status", "--wait", "1", "--state", str(state))
+        assert run(environment_for(langfuse), *wait).returncode == 0
+        for body in recordings.bodies("0.44.0-simple", "logs"):
+            CLIENT.post(f"{url}/v1/logs", content=body, headers=PROTOBUF)
+        stopped = run(environment_for(langfuse), "--stop", "--finish-on-stop", "--state", str(state))
+        assert stopped.returncode == 1
+        assert "not all turns were accepted: see --status" in stopped.stderr
+        process.communicate(timeout=30)
+        assert process.returncode == 1
+        with running(environment_for(langfuse), state):
+            assert run(environment_for(langfuse), *wait).returncode == 1
 
 
 def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
@@ -498,6 +622,7 @@ def test_says_that_the_port_is_taken(tmp_path: Path, langfuse: RunningMock) -> N
         ended = run(environment_for(langfuse), "--state", str(tmp_path / "state"), "--listen", address)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert f"cannot listen on {address}" in ended.stderr
+    assert "codex-langfuse relay --stop" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import collections
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +33,10 @@ from codex_langfuse.relay.store import Store, StoreFullError
 
 #: Bodies beyond this many bytes, and all that are JSON or compressed, are decoded beside the event loop.
 _SMALL = 256 * 1024
-#: Bytes of bodies that may be under way at once.
-_MOST_UNDER_WAY = 4 * LARGEST_BODY
+#: Bytes of bodies, as they come, that may be under way at once.
+_MOST_UNDER_WAY = 2 * LARGEST_BODY
+#: Seconds that a large body waits for its turn to be decoded.
+_SECONDS_FOR_TURN = 20.0
 #: Seconds after which a sender may try again when there is no room.
 _RETRY_AFTER = 30
 
@@ -53,6 +56,8 @@ class Works:
     started: float = field(default_factory=time.time)
     requests: collections.Counter[tuple[str, int]] = field(default_factory=collections.Counter)
     under_way: int = 0
+    #: One large body at a time is decoded and stored.
+    decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 def make_app(works: Works) -> ASGIApp:
@@ -146,15 +151,34 @@ class _Routes:
             raise
         try:
             body = await _read(request, works, keep=True)
-            export = await _decoded(signal, headers, body, plain=content_type != JSON)
-            if not export.is_empty:
-                with request.state.connection as connection:
-                    accepting = works.keeper.accept(export, connection.name)
-                    del export  # It may be large decoded, and the keeper may drop that.
-                    await accepting
+            small = content_type != JSON and len(body) < _SMALL and "content-encoding" not in headers
+            with request.state.connection as connection:
+                if small:
+                    await self._keep(decode(signal, headers, body), connection.name)
+                else:
+                    async with self._turn():
+                        export = await asyncio.to_thread(decode, signal, headers, body)
+                        await self._keep(export, connection.name)
         finally:
             works.under_way -= request.state.bytes
         return _ok(content_type)
+
+    async def _keep(self, export: Export, connection: str) -> None:
+        if not export.is_empty:
+            await self._works.keeper.accept(export, connection)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Let one large body pass at a time."""
+        try:
+            async with asyncio.timeout(_SECONDS_FOR_TURN):
+                await self._works.decoding.acquire()
+        except TimeoutError as error:
+            raise RefusedRequestError(503, "too much at once") from error
+        try:
+            yield
+        finally:
+            self._works.decoding.release()
 
     async def drop_metrics(self, request: Request) -> Response:
         """Take and forget: nothing in Codex's metrics is of a turn."""
@@ -223,12 +247,6 @@ async def _read(request: Request, works: Works, *, keep: bool) -> bytes:
     if keep and crowded:
         raise RefusedRequestError(503, "too much at once")
     return b"".join(parts)
-
-
-async def _decoded(signal: Signal, headers: Mapping[str, str], body: bytes, *, plain: bool) -> Export:
-    if plain and len(body) < _SMALL and "content-encoding" not in headers:
-        return decode(signal, headers, body)
-    return await asyncio.to_thread(decode, signal, headers, body)
 
 
 def _ok(content_type: str) -> Response:

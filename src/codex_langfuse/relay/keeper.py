@@ -81,6 +81,8 @@ class Keeper:
         #: Why no export is taken now; the empty text if they are.
         self.full = ""
         self._told_full = False
+        self._looked_for_room = 0.0
+        self._stuck = False  # Whether the last attempt to write found no room.
         #: Set whenever something was put into the outbox.
         self.finished_turns = asyncio.Event()
         for key in store.sent_keys():
@@ -165,7 +167,6 @@ class Keeper:
     def _note_full(self, error: StoreFullError) -> None:
         if not self.full:
             logger.error("no room for more: %s. What Codex sends now is turned away, and lost", error)
-            self._told_full = False
         self.full = str(error)
 
     # --- turns ----------------------------------------------------------------------------------------------
@@ -214,9 +215,9 @@ class Keeper:
         if not self._unfed:
             self._advance(now)
         self._write()
-        if self.full:
+        if time.monotonic() - self._looked_for_room > _LOOK_FOR_ROOM:
             self._look_for_room()
-        if self.full or self._unwritten:
+        if self.full:
             return _LOOK_FOR_ROOM
         deadline = self._guarded(self._assembly.next_deadline)
         wait = _CLEANING if self._kept else _LONGEST_WAIT
@@ -281,7 +282,9 @@ class Keeper:
             self._store.finish(group, sorted(forgotten), time.time(), turned_away)
         except StoreFullError as error:
             self._note_full(error)
+            self._stuck = True
             return
+        self._stuck = False
         self._recorded += turned_away
         self._kept -= forgotten
         self._finished = self._finished or bool(group)
@@ -296,11 +299,15 @@ class Keeper:
         return list(self._unwritten)
 
     def _look_for_room(self) -> None:
-        self.full = self._store.no_room()
-        if not self.full:
+        self._looked_for_room = time.monotonic()
+        why = self._store.no_room()
+        if why:
+            self._note_full(StoreFullError(why))
+        elif self.full and not self._stuck:
+            self.full = ""
             logger.info("there is room again: exports are taken")
         with contextlib.suppress(StoreFullError):
-            if not (self.full and self._told_full):
+            if bool(self.full) != self._told_full:
                 self._store.note("no room", self.full or None, time.time())
                 self._told_full = bool(self.full)
 

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from codex_langfuse.codex.telemetry import SpanBatch
 from codex_langfuse.compression import gunzip
+from codex_langfuse.relay.wire_size import TooMuchError, check_json, check_protobuf
 
 Signal = Literal["logs", "traces"]
 #: Of traces only the spans that say something are decoded.
@@ -28,6 +29,7 @@ JSON = "application/json"
 
 #: Bytes a body may have, on the wire and decompressed. A turn of Codex 0.163 is 0.2 MB, as JSON 1.25 MB.
 LARGEST_BODY = 32 * 1024 * 1024
+LARGEST_JSON = 8 * 1024 * 1024
 
 _REQUESTS: dict[Signal, type[ExportLogsServiceRequest] | type[ExportTraceServiceRequest]] = {
     "logs": ExportLogsServiceRequest,
@@ -70,13 +72,20 @@ def decode(signal: Signal, headers: Mapping[str, str], body: bytes) -> Export:
     """Decode the body of ``POST /v1/<signal>``.
 
     ``headers`` have lower-case names. Raises ``RefusedRequestError``: 400 for a body that is not what the
-    headers or the path say, 413 for one beyond ``LARGEST_BODY`` once decompressed, 415 for a type or a
+    headers or the path say, 413 for one that is too large once decompressed or decoded, 415 for a type or a
     compression that is not understood.
     """
     content_type = content_type_of(headers)
     body = _decompressed(headers.get("content-encoding", "").strip().lower(), body)
-    if content_type == JSON:
-        body = _from_json(signal, body).SerializeToString()
+    try:
+        if content_type == JSON:
+            if len(body) > LARGEST_JSON:
+                raise RefusedRequestError(413, f"more than {LARGEST_JSON} bytes of JSON")
+            check_json(body)
+            body = _from_json(signal, body).SerializeToString()
+        check_protobuf(_REQUESTS[signal], body)
+    except TooMuchError as error:
+        raise RefusedRequestError(413, "too many messages in it") from error
     return Export(signal, body, _from_protobuf(signal, body))
 
 

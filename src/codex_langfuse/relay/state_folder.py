@@ -100,8 +100,8 @@ def _connected(folder: Path, timeout: float) -> sqlite3.Connection:
 
 
 def _lock(folder: Path, database: sqlite3.Connection) -> None:
-    database.execute("PRAGMA journal_mode = MEMORY")
     try:
+        database.execute("PRAGMA journal_mode = MEMORY")
         database.execute("BEGIN EXCLUSIVE")
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):

@@ -182,7 +182,8 @@ class Store:
         try:
             self._check_version()
         except sqlite3.OperationalError:
-            if not only_read or self.path.with_name(f"{FILE_NAME}-wal").exists():
+            log = self.path.with_name(f"{FILE_NAME}-wal")
+            if not only_read or (log.exists() and log.stat().st_size):
                 raise
             # Nobody has it open, and there is no room, or no permission, for the index of an empty log.
             self._database.close()
@@ -218,6 +219,8 @@ class Store:
         version = self._check_version()
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA fullfsync = ON")
+        # Some builds of SQLite write zeros over all that is deleted, for which a full disk has no room.
+        self._database.execute("PRAGMA secure_delete = FAST")
         if version == 0:
             self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._database.execute("PRAGMA journal_mode = WAL")
@@ -257,8 +260,12 @@ class Store:
         if self._used_pages() + size // self._page_size >= self._accepted_pages:
             return "the limit of --max-disk is reached"
         # It goes into the write-ahead log first, then into the file.
-        if shutil.disk_usage(self.path.parent).free < 2 * size + self._reserve_bytes:
-            return "the disk is nearly full"
+        needed = 2 * size + self._reserve_bytes
+        if shutil.disk_usage(self.path.parent).free < needed:
+            with contextlib.suppress(sqlite3.Error):
+                self._give_back()
+            if shutil.disk_usage(self.path.parent).free < needed:
+                return "the disk is nearly full"
         return ""
 
     def _has_reserve(self) -> bool:
@@ -294,7 +301,6 @@ class Store:
 
     def _give_back(self) -> None:
         """Shrink the file by what is free in it, in steps that need little room."""
-        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         while free := self._pragma("freelist_count"):
             self._database.execute("PRAGMA incremental_vacuum(32)").fetchall()
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
