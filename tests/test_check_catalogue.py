@@ -5,6 +5,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -513,3 +514,80 @@ def test_a_recording_of_0_98_has_content_in_its_spans() -> None:
 
 def test_the_regions_are_those_of_the_proxy() -> None:
     assert [region.url for region in REGIONS] == [f"https://{host}" for host in LANGFUSE_HOSTS]
+
+
+_CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def _turn_spans(outcome: Outcome) -> list:
+    return [span for span in outcome.spans if span.name == "session_task.turn"]
+
+
+@pytest.mark.codex
+@proves("caller-not-sampled")
+def test_a_caller_that_does_not_sample_loses_the_turn(surroundings, shared_codex) -> None:
+    mistake = catalogue()["caller-not-sampled"]
+    assert mistake.example.environment["TRACEPARENT"].split("-")[1] == _CALLER
+    assert _turn_spans(make(surroundings, shared_codex, mistake)) == []
+    helped = make(surroundings, shared_codex, mistake, environment={"OTEL_TRACES_SAMPLER": "always_on"})
+    assert {span.trace_id for span in _turn_spans(helped)} == {_CALLER}
+
+
+@pytest.mark.codex
+@proves("caller-ignored")
+@pytest.mark.parametrize(
+    ("traceparent", "is_taken"),
+    [
+        ("00-{}-00f067aa0ba902b7-03", False),
+        ("00-{}-00F067AA0BA902B7-01", False),
+        ("00-{}-0000000000000000-01", False),
+        ("00-{}-00f067aa0ba902b7-01-x", False),
+        ("00-{}-00f067aa0ba902b7-01", True),
+        ("01-{}-00f067aa0ba902b7-01", True),
+    ],
+)
+def test_which_callers_codex_takes(surroundings, shared_codex, traceparent, is_taken) -> None:
+    mistake = catalogue()["caller-ignored"]
+    given = {"TRACEPARENT": traceparent.format(_CALLER)}
+    spans = _turn_spans(make(surroundings, shared_codex, mistake, environment=given))
+    assert spans and ({span.trace_id for span in spans} == {_CALLER}) is is_taken
+
+
+@pytest.mark.codex
+@proves("analytics-off")
+def test_this_codex_sends_metrics_without_analytics(surroundings, shared_codex) -> None:
+    """The opposite of the mistake; that 0.121 to 0.161 do not was measured with those binaries."""
+    config = catalogue()["analytics-off"].example.config
+    assert shared_codex.check_config(config).valid
+
+
+@pytest.mark.codex
+@proves("two-routes")
+def test_codex_loads_the_plugin_beside_an_exporter(surroundings, shared_codex) -> None:
+    assert shared_codex.check_config(catalogue()["two-routes"].example.config).valid
+    assert make(surroundings, shared_codex, catalogue()["two-routes"]).answers == {(TRACES_PATH, 200)}
+
+
+@pytest.mark.codex
+@proves("proxy-takes-local")
+def test_what_is_for_this_machine_goes_to_the_proxy(surroundings, shared_codex) -> None:
+    mistake = catalogue()["proxy-takes-local"]
+    environment = {"http_proxy": surroundings.proxy.environment["http_proxy"]}
+    outcome = make(surroundings, shared_codex, mistake, environment=environment)
+    assert {request.path for request in outcome.at("localhost")} == {"/v1/traces"}
+    excepted = {**environment, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+    assert make(surroundings, shared_codex, mistake, environment=excepted).at("localhost") == []
+
+
+@pytest.mark.codex
+@proves("tls-to-plain")
+def test_https_to_a_plain_server_is_told_from_a_wrong_certificate(surroundings, shared_codex) -> None:
+    address = surroundings.langfuse.url.replace("http://", "https://")
+    config = catalogue()["tls-to-plain"].example.config.replace("https://127.0.0.1:3000", address)
+    assert list(surroundings.turn(shared_codex, config, environment=GOOD_KEYS).langfuse) == []
+    checked = run_in_group(
+        [sys.executable, "-m", "codex_langfuse", "check", "--json"],
+        cwd=shared_codex.workspace,
+        environment={**shared_codex.environment, **GOOD_KEYS, "PYTHONUTF8": "1"},
+    )
+    assert "tls-to-plain" in {finding["id"] for finding in json.loads(checked.stdout)["findings"]}

@@ -393,3 +393,119 @@ class TestHostileFiles:
     @pytest.mark.parametrize("text", ["a = [" * 5000, "a = {b=" * 5000, "[a" * 5000, "a." * 5000 + "b = 1"])
     def test_deep_nesting(self, text) -> None:
         self.look(text.encode(), {})
+
+
+_CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-"
+_DIRECT = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")
+_RELAY = (EXAMPLES / "relay.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"TRACEPARENT": f"{_CALLER}01"}, set()),
+        ({"TRACEPARENT": f"{_CALLER}00"}, {"caller-not-sampled"}),
+        ({"TRACEPARENT": f"{_CALLER}02"}, {"caller-not-sampled"}),
+        ({"TRACEPARENT": f"{_CALLER}00", "OTEL_TRACES_SAMPLER": "always_on"}, set()),
+        (
+            {"TRACEPARENT": f"{_CALLER}00", "OTEL_TRACES_SAMPLER": "parentbased_always_on"},
+            {"caller-not-sampled"},
+        ),
+        ({"TRACEPARENT": f"{_CALLER}03"}, {"caller-ignored"}),
+        ({"TRACEPARENT": f"{_CALLER}01-x"}, {"caller-ignored"}),
+        ({"TRACEPARENT": _CALLER.upper() + "01"}, {"caller-ignored"}),
+        ({"TRACEPARENT": _CALLER.replace("00f067aa0ba902b7", "0" * 16) + "01"}, {"caller-ignored"}),
+        (
+            {
+                "TRACEPARENT": f"{_CALLER}01",
+                "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": "0",
+            },
+            set(),
+        ),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}, {"sampler"}),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}, {"sampler-ratio"}),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "1"}, set()),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_off"}, {"sampler"}),
+        ({"OTEL_TRACES_EXPORTER": "none"}, {"env-without-effect"}),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, {"env-without-effect"}),
+        ({"LANGFUSE_SECRET_KEY": "sk-lf-1"}, set()),
+    ],
+)
+def test_what_variables_do(environment, found, tmp_path) -> None:
+    write(tmp_path, _DIRECT)
+    setup = setup_in(tmp_path, {**GOOD_KEYS, **environment})
+    assert {finding.id for finding in findings(setup)} == found
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"http_proxy": "http://p:1"}, {"proxy-takes-local"}),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "example.org"}, {"proxy-takes-local"}),
+        ({"ALL_PROXY": "socks5://p:1"}, {"proxy-takes-local"}),
+        ({"http_proxy": "http://p:1", "NO_PROXY": "example.org, 127.0.0.1"}, set()),
+        ({"http_proxy": "http://p:1", "no_proxy": "127.0.0.0/8"}, set()),
+        ({"http_proxy": "http://p:1", "no_proxy": "*"}, set()),
+        ({"https_proxy": "http://p:1"}, set()),
+        ({"LANGFUSE_SECRET_KEY": "sk-lf-1"}, {"key-visible"}),
+    ],
+)
+def test_what_a_relay_on_this_machine_needs(environment, found, tmp_path) -> None:
+    write(tmp_path, _RELAY)
+    assert {finding.id for finding in findings(setup_in(tmp_path, environment))} - {"profile-mixed"} == found
+
+
+def _exporter(key: str, endpoint: str, more: str = "", kind: str = "otlp-http") -> str:
+    protocol = 'protocol = "binary"\n' if kind == "otlp-http" else ""
+    return f'[otel.{key}.{kind}]\nendpoint = "{endpoint}"\n{protocol}{more}'
+
+
+@pytest.mark.parametrize(
+    ("config", "found", "instead"),
+    [
+        (_exporter("trace_exporter", "http://localhost:3000"), "endpoint-path", "/api/public/otel/v1/traces"),
+        (_exporter("trace_exporter", "http://127.0.0.1:4318"), "endpoint-path", "4318/v1/traces"),
+        (_exporter("exporter", "http://127.0.0.1:4318/"), "endpoint-path", "4318/v1/logs"),
+        (_exporter("trace_exporter", "localhost:4318/v1/traces"), "endpoint-scheme", '"http://localhost'),
+        (_exporter("trace_exporter", "c.example.org/v1/traces"), "endpoint-scheme", '"https://c.example'),
+        (_exporter("trace_exporter", "127.0.0.1:4317", kind="otlp-grpc"), "endpoint-scheme", "http://127"),
+        (_exporter("trace_exporter", "http://127.0.0.1:4317/v1/traces"), "protocol-port", ""),
+        (
+            _exporter("trace_exporter", "http://c:1/v1/traces", 'headers = ["a=b"]\n'),
+            "headers-string",
+            "{ a =",
+        ),
+        (
+            _exporter("trace_exporter", "http://c:1/v1/traces").replace("endpoint", "url"),
+            "unknown-exporter-key",
+            "endpoint",
+        ),
+        ('[otel]\nexporter = "otlp-http"\nendpoint = "http://c:1/v1/logs"\n', "bare-string", "otlp-http"),
+        ('[otel.resource_attributes]\nteam = "a"\n', "unknown-key", "OTEL_RESOURCE_ATTRIBUTES=team=a"),
+        ('[otel.span_attributes]\nlangfuse.user.id = "a"\n', "span-attribute-value", '"langfuse.user.id"'),
+        ('[otel.span_attributes]\nmodel = "a"\n', "swallowed-setting", "above"),
+        ('[mcp_servers.l.env]\nLANGFUSE_SECRET_KEY = "sk-lf-1"\n', "secret-in-file", "env_vars"),
+        (
+            _exporter(
+                "metrics_exporter",
+                "https://m.example.org/v1/metrics",
+                'headers = { Authorization = "Bearer dx_12345" }\n',
+            ),
+            "secret-in-file",
+            "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+        ),
+    ],
+)
+def test_forms_in_circulation_get_the_right_advice(config, found, instead, tmp_path) -> None:
+    of_it = [finding for finding in of_config(tmp_path, config) if finding.id == found]
+    assert of_it and instead in of_it[0].instead
+
+
+def test_a_vendor_that_gets_langfuses_key_is_named(tmp_path) -> None:
+    metrics = _exporter("metrics_exporter", "https://m.example.org/v1/metrics")
+    config = metrics + _exporter("trace_exporter", "https://cloud.langfuse.com/api/public/otel/v1/traces")
+    write(tmp_path, config, {"/etc/codex/config.toml": HIDING})
+    key = {"OTEL_EXPORTER_OTLP_HEADERS": GOOD_KEYS[TRACES_HEADERS]}
+    [finding] = [each for each in findings(setup_in(tmp_path, key)) if each.id == "generic-headers"]
+    assert "m.example.org" in finding.detail and "METRICS_HEADERS" in finding.instead

@@ -39,8 +39,8 @@ _PHRASES: Mapping[Language, _Phrases] = {
         description="What you see of each mistake that codex-langfuse check knows, why, and how to fix it.",
         title="Errors",
         introduction=(
-            "Every mistake that `codex-langfuse check` knows. Each is made here, with the real Codex,\n"
-            "so that you see what comes of it. Search this page for the words you see."
+            "Every mistake that `codex-langfuse check` knows. Search this page for the words you see. Where an entry\n"
+            "has an example, the real Codex was run with it and did what the entry says."
         ),
         keys="Unless an example says otherwise, the key is in the environment:",
         head="| You see | Mistake | Kind |",
@@ -63,8 +63,8 @@ _PHRASES: Mapping[Language, _Phrases] = {
         description="codex-langfuse check 能发现的每一个错误：你会看到什么、原因是什么、怎样解决。",
         title="错误一览",
         introduction=(
-            "`codex-langfuse check` 能发现的每一个错误都列在这里，并且都用真实的 Codex 重现过，"
-            "结果一目了然。用你看到的文字在本页搜索即可。"
+            "`codex-langfuse check` 能发现的每一个错误都列在这里，用你看到的文字在本页搜索即可。"
+            "带有示例的条目都用真实的 Codex 运行过，结果与条目所述一致。"
         ),
         keys="除非示例另有说明，密钥都在环境变量里：",
         head="| 你看到的 | 错误 | 类别 |",

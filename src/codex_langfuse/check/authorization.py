@@ -5,6 +5,11 @@ import re
 from codex_langfuse.keys.base64_text import decode_base64
 from codex_langfuse.keys.credentials import VARIABLE
 
+#: What pages write where a key is to be put.
+_PLACEHOLDER = re.compile(
+    r"(?i)<[^>]*>|\byour[-_ ]?\w*|\bbase64[-_]|_base64\b|change[-_]?me|\bxxx+|placeholder|\.\.\.|…$"
+)
+
 
 def mistake_in(value: str) -> str | None:
     """Return the id of the mistake in the value of an ``Authorization`` header for Langfuse, or None."""
@@ -13,6 +18,8 @@ def mistake_in(value: str) -> str | None:
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
         return "line-break"
     value = value.strip()
+    if _PLACEHOLDER.search(value):
+        return "placeholder"
     if not value.startswith("Basic ") or value.startswith("Basic  "):
         return "not-basic"
     encoded = value.removeprefix("Basic ")

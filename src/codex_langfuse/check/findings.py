@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codex_langfuse.check.catalogue import Mistake, Severity, catalogue
-from codex_langfuse.configuration.edit import Draft
+from codex_langfuse.configuration.edit import Draft, Names
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,16 @@ class Finding:
     def severity(self) -> Severity:
         """How bad it is: ``error`` when nothing, or what must not, arrives anywhere."""
         return self.mistake.severity
+
+
+def renaming(path: Names, name: str) -> Repairing:
+    """Give the last part of ``path`` another name."""
+    return edit(lambda draft: draft.rename(path, name))
+
+
+def setting(path: Names, value: object) -> Repairing:
+    """Give ``path`` a value."""
+    return edit(lambda draft: draft.set(path, value))
 
 
 def edit(change: Callable[[Draft], None]) -> Repairing:

@@ -3,12 +3,14 @@
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from codex_langfuse.check.findings import Finding, Place, edit
 from codex_langfuse.check.setup import (
     Exporter,
     Setup,
     cloud_hosts,
+    is_this_machine,
     is_traces_path,
     split_address,
 )
@@ -40,6 +42,7 @@ def find(setup: Setup) -> Iterator[Finding]:
             repair=edit(lambda draft: draft.set(("otel", "metrics_exporter"), "none")),
         )
     yield from _log_keys(setup)
+    yield from _analytics(setup)
 
 
 def _generic_key(setup: Setup) -> bool:
@@ -83,11 +86,12 @@ def _endpoint(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
             yield Finding("empty-endpoint", place, f"`{dotted(exporter.path)}` has it.")
         return
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        if exporter.kind == "otlp-http":
-            instead = f'endpoint = "https://{shown}"' if "://" not in endpoint else ""
-            yield Finding("endpoint-scheme", place, f"`{shown}` is no address.", instead)
+        yield _scheme(exporter, place, endpoint)
         return
+    yield from _port(exporter, place, parts)
     if not setup.is_langfuse(endpoint):
+        if exporter.kind == "otlp-http" and parts.path in ("", "/"):
+            yield _whole(exporter, place, endpoint)
         return
     if exporter.kind == "otlp-grpc":
         yield Finding("grpc", place, f"`{shown}` is Langfuse's.")
@@ -97,6 +101,47 @@ def _endpoint(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
         yield Finding("metrics-to-langfuse", setup.place(exporter.path), f"They go to {shown}.")
     elif not _is_right_path(parts.hostname, parts.path):
         yield _path(exporter, place, endpoint)
+
+
+def _scheme(exporter: Exporter, place: Place, endpoint: str) -> Finding:
+    if "://" in endpoint:
+        return Finding("endpoint-scheme", place, f"`{masked(endpoint)}` is no address.")
+    host = split_address(f"//{endpoint}")
+    name = (host.hostname if host else "") or ""
+    local = is_this_machine(name)
+    right = f"{'http' if local else 'https'}://{endpoint}"
+    where = (*exporter.path, "endpoint")
+    return Finding(
+        "endpoint-scheme",
+        place,
+        f"`{masked(endpoint)}` is no address.",
+        f"endpoint = {literal(masked(right))}",
+        edit(lambda draft: draft.set(where, right)) if local or name in cloud_hosts() else None,
+    )
+
+
+def _port(exporter: Exporter, place: Place, parts: Any) -> Iterator[Finding]:
+    """By convention OTLP comes by gRPC to 4317 and by HTTP to 4318, where the relay listens, too."""
+    if parts.port == {"otlp-grpc": 4318, "otlp-http": 4317}[exporter.kind]:
+        takes = "HTTP" if parts.port == 4318 else "gRPC"
+        yield Finding("protocol-port", place, f"Port {parts.port} takes {takes}, `{exporter.kind}` does not.")
+
+
+def _whole(exporter: Exporter, place: Place, endpoint: str) -> Finding:
+    """An address without a path: Codex adds none. Port 3000 is Langfuse's, 4318 that of OTLP over HTTP."""
+    parts = split_address(endpoint)
+    paths = {"trace_exporter": "/v1/traces", "exporter": "/v1/logs", "metrics_exporter": "/v1/metrics"}
+    langfuse = parts.port == 3000 and exporter.key == "trace_exporter"
+    path = TRACES_PATH if langfuse else paths[exporter.key]
+    right = f"{parts.scheme}://{parts.netloc}{path}"
+    where = (*exporter.path, "endpoint")
+    return Finding(
+        "endpoint-path",
+        place,
+        "There is no path, so Codex sends to `/`.",
+        f"endpoint = {literal(masked(right))}",
+        edit(lambda draft: draft.set(where, right)) if langfuse or parts.port == 4318 else None,
+    )
 
 
 def _is_right_path(host: str, path: str) -> bool:
@@ -165,6 +210,16 @@ def _holds_certificate(content: str) -> bool:
     except (ssl.SSLError, ValueError):
         return False
     return True
+
+
+def _analytics(setup: Setup) -> Iterator[Finding]:
+    """Up to 0.161 analytics switch off the metrics, whoever gets them."""
+    exporter = setup.exporter("metrics_exporter")
+    if setup.version is None or setup.version >= versions.METRICS_WITHOUT_ANALYTICS or exporter is None:
+        return
+    path = ("analytics", "enabled")
+    if exporter.kind in _OTLP and setup.get(path) is False:
+        yield Finding("analytics-off", setup.place(path), f"This is Codex {setup.version}.")
 
 
 def _log_keys(setup: Setup) -> Iterator[Finding]:

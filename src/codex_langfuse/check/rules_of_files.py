@@ -1,15 +1,16 @@
 """Does Codex load these files, and does it read all of them?"""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from operator import methodcaller
 from typing import Any
 
-from codex_langfuse.check.findings import Finding, Place, edit
+from codex_langfuse.check.findings import Finding, Place, Repairing, edit, renaming
 from codex_langfuse.check.setup import SIGNALS, Setup, place_in, split_address
 from codex_langfuse.codex import versions
 from codex_langfuse.configuration.config_files import ConfigFile
-from codex_langfuse.configuration.edit import Names, dotted, key_literal, literal, value_at
+from codex_langfuse.configuration.edit import Draft, Names, dotted, key_literal, literal, value_at
 from codex_langfuse.configuration.repair import repair
 from codex_langfuse.configuration.syntax import TomlError, earlier_place
 
@@ -18,10 +19,19 @@ _EXPORTER_KEYS = {
     "otlp-http": ("endpoint", "protocol", "headers", "tls"),
     "otlp-grpc": ("endpoint", "headers", "tls"),
 }
+#: What people write for a key of an exporter.
+_OTHER_NAMES = {"url": "endpoint", "uri": "endpoint", "address": "endpoint", "header": "headers"}
+_TABLE_NAMES = ("opentelemetry", "open_telemetry", "telemetry", "otlp", "otel")
 _TLS_KEYS = ("ca-certificate", "client-certificate", "client-private-key")
 _VARIANTS = ("none", "statsig", "otlp-http", "otlp-grpc")
 _BOOLEANS = ("log_user_prompt", "log_agent_responses", "log_guardian_assessments", "log_sse_deltas")
 _OVERRULING = ("managed", "requirements")
+#: Settings at the top of a file that a table pasted above them swallows.
+_SETTINGS = (
+    *("model", "model_provider", "model_reasoning_effort", "model_reasoning_summary", "model_verbosity"),
+    *("approval_policy", "sandbox_mode", "personality", "web_search", "notify", "service_tier"),
+    *("review_model", "openai_base_url", "chatgpt_base_url", "file_opener", "hide_agent_reasoning"),
+)
 
 
 def find(setup: Setup) -> Iterator[Finding]:
@@ -30,6 +40,8 @@ def find(setup: Setup) -> Iterator[Finding]:
         if file.error is not None and file.kind not in ("project", "home managed"):
             yield _not_toml(file, file.error)
     for file in setup.layers:
+        yield from _other_table(file)
+        yield from _swallowed(file)
         yield from _in_file(setup, file)
     yield from _missing_fields(setup)
     yield from _home(setup)
@@ -80,20 +92,41 @@ def _exporter(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
     place = place_in(file, path)
     if isinstance(value, str):
         if value in ("otlp-http", "otlp-grpc"):
+            stray = [key for key in _EXPORTER_KEYS[value] if key in file.data["otel"]]
             instead = f"[{key_literal((*path, value))}] with `endpoint` and `protocol` below it"
-            yield Finding("bare-string", place, f'`{dotted(path)} = "{value}"`.', instead)
+            yield Finding(
+                "bare-string",
+                place,
+                f'`{dotted(path)} = "{value}"`.',
+                instead,
+                edit(lambda draft: _gather(draft, path, value, ("otel",), stray))
+                if "endpoint" in stray
+                else None,
+            )
         elif value not in _VARIANTS:
             yield Finding("unknown-exporter", place, f"`{value}` is none of {', '.join(_VARIANTS)}.")
         return
     if not isinstance(value, Mapping) or not value:
         yield _wrong_type(file, path, "a table with one exporter in it")
         return
+    stray = [key for key in _EXPORTER_KEYS["otlp-http"] if key in value]
+    if stray:
+        kinds = [kind for kind in value if kind in _EXPORTER_KEYS]
+        kind = kinds[0] if kinds else "otlp-http"
+        yield Finding(
+            "exporter-level",
+            place_in(file, path if len(value) > 1 else (*path, stray[0])),
+            f"`{stray[0]}` is directly in `{dotted(path)}`.",
+            f"[{key_literal((*path, kind))}] with {' and '.join(f'`{key}`' for key in stray)} below it",
+            edit(lambda draft: _gather(draft, path, kind, path, stray)) if len(kinds) < 2 else None,
+        )
+        return
     if len(value) > 1:
         yield Finding("two-exporters", place, f"There are {' and '.join(f'`{kind}`' for kind in value)}.")
         return
     kind, table = next(iter(value.items()))
     if kind not in _VARIANTS:
-        right = kind.replace("_", "-")
+        right = kind.replace("_", "-").lower()
         known = right in _VARIANTS
         yield Finding(
             "unknown-exporter",
@@ -112,10 +145,15 @@ def _exporter(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
 def _exporter_table(file: ConfigFile, path: Names, kind: str, table: Mapping[str, Any]) -> Iterator[Finding]:
     for key in table:
         if key not in _EXPORTER_KEYS[kind]:
+            where = (*path, key)
+            right = _OTHER_NAMES.get(key.lower()) or _nearest(key.lower(), _EXPORTER_KEYS[kind])
+            meant = right if right not in table else ""
             yield Finding(
                 "unknown-exporter-key",
-                place_in(file, (*path, key)),
-                f"`{kind}` has no `{key}`.{_did_you_mean(key, _EXPORTER_KEYS[kind])}",
+                place_in(file, where),
+                f"`{kind}` has no `{key}`." + (f" Did you mean `{right}`?" if right else ""),
+                f"`{meant}`" if meant else "",
+                renaming(where, meant) if meant else None,
             )
     if "endpoint" in table and not isinstance(table["endpoint"], str):
         yield _wrong_type(file, (*path, "endpoint"), "a string")
@@ -137,7 +175,10 @@ def _headers(file: ConfigFile, path: Names, headers: Any) -> Iterator[Finding]:
     if headers is None:
         return
     if not isinstance(headers, Mapping):
-        yield Finding("headers-string", place_in(file, path), "`headers` is not a table.")
+        pairs = dict(_pairs(headers))
+        shown = f"headers = {literal(dict.fromkeys(pairs, '…'))}" if pairs else ""
+        repairing = edit(lambda draft: draft.set(path, pairs)) if pairs else None
+        yield Finding("headers-string", place_in(file, path), f"It is a {_kind(headers)}.", shown, repairing)
         return
     for name, value in headers.items():
         if not isinstance(value, str):
@@ -195,6 +236,16 @@ def _value(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
 
 def _not_a_string(mistake: str, file: ConfigFile, path: Names, value: Any) -> Finding:
     place = place_in(file, path)
+    if isinstance(value, Mapping) and mistake == "span-attribute-value":
+        names = list(_dotted_names(value))
+        right = literal(".".join((path[-1], *names[0]))) if names else ""
+        return Finding(
+            mistake,
+            place,
+            f"`{path[-1]}` is a table: a dot outside quotes makes one.",
+            f"the key in quotes: {right}" if right else "",
+            edit(lambda draft: _quote_names(draft, path)) if right else None,
+        )
     if isinstance(value, Mapping | list):
         joined = isinstance(value, list) and value and all(isinstance(item, str) for item in value)
         instead = f"{key_literal(path[-1:])} = {literal(','.join(value))}" if joined else ""
@@ -207,6 +258,17 @@ def _not_a_string(mistake: str, file: ConfigFile, path: Names, value: Any) -> Fi
 
 
 def _unknown_key(file: ConfigFile, key: str, otel: Mapping[str, Any]) -> Finding:
+    if key == "resource_attributes":
+        pairs = otel[key].items() if isinstance(otel[key], Mapping) else ()
+        written = ",".join(f"{name}={value}" for name, value in pairs)
+        return Finding(
+            "unknown-key",
+            place_in(file, ("otel", key)),
+            f"`otel.{key}` is ignored. Resource attributes come from `OTEL_RESOURCE_ATTRIBUTES`.",
+            f"export OTEL_RESOURCE_ATTRIBUTES={written}",
+        )
+    if key in _SETTINGS:
+        return _moved_up(file, ("otel", key))
     near = difflib.get_close_matches(key, versions.OTEL_KEYS, n=1, cutoff=0.8)
     place = place_in(file, ("otel", key))
     if near and near[0] not in otel:
@@ -370,7 +432,11 @@ def _differs(mine: Any, theirs: Any) -> bool:
 
 
 def _wrong_type(file: ConfigFile, path: Names, wanted: str) -> Finding:
-    return Finding("wrong-type", place_in(file, path), f"`{dotted(path)}` is {wanted}.")
+    place = place_in(file, path)
+    assignment = file.document.find(path) if file.document else None
+    if file.document and assignment is not None:
+        place = Place(file.path, *file.document.place(assignment.value.start))
+    return Finding("wrong-type", place, f"`{dotted(path)}` is {wanted}.")
 
 
 def _kind(value: Any) -> str:
@@ -381,5 +447,121 @@ def _kind(value: Any) -> str:
 
 
 def _did_you_mean(key: str, known: tuple[str, ...]) -> str:
+    near = _nearest(key, known)
+    return f" Did you mean `{near}`?" if near else ""
+
+
+def _nearest(key: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    return near[0] if near else ""
+
+
+def _gather(draft: Draft, path: Names, kind: str, below: Names, stray: list[str]) -> None:
+    """Put the ``stray`` keys of the table ``below`` into the exporter's own, where they belong."""
+    found = {key: draft.get((*below, key)) for key in stray}
+    own = draft.get((*path, kind))
+    table = {**found, **(own if isinstance(own, dict) else {})}
+    if kind == "otlp-http":
+        table.setdefault("protocol", "binary")
+    for key in stray:
+        draft.remove((*below, key))
+    draft.remove(path)
+    draft.set_table((*path, kind), table)
+
+
+def _pairs(headers: Any) -> Iterator[tuple[str, str]]:
+    """Read headers that are one string, or a list of strings, as ``name=value`` or ``name: value``."""
+    for text in headers if isinstance(headers, list) else [headers]:
+        if not isinstance(text, str):
+            return
+        for part in text.split(","):
+            match = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*[=:]\s*(.+?)\s*", part)
+            if match:
+                yield match[1], match[2]
+
+
+def _dotted_names(value: Any) -> Iterator[tuple[str, ...]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from ((name, *rest) for rest in _dotted_names(inner))
+        elif isinstance(inner, str):
+            yield (name,)
+
+
+def _quote_names(draft: Draft, path: Names) -> None:
+    """Put each dotted key below ``path`` into quotes: one name with dots in it."""
+    values = {names: value_at(draft.get(path), names) for names in _dotted_names(draft.get(path))}
+    draft.remove(path)
+    for names, value in values.items():
+        draft.set((*path[:-1], ".".join((path[-1], *names))), value)
+
+
+def _other_table(file: ConfigFile) -> Iterator[Finding]:
+    """Find the settings of ``[otel]`` under another name."""
+    for name, value in file.data.items():
+        if name == "otel" or not isinstance(value, Mapping):
+            continue
+        if name in SIGNALS and any(kind in _EXPORTER_KEYS for kind in value):
+            yield Finding(
+                "other-table",
+                place_in(file, (name,)),
+                f"`{name}` is not in `[otel]`.",
+                f"[otel.{name}.…]",
+                _sinking(name) if name not in file.data.get("otel", {}) else None,
+            )
+        inner = next(
+            (key for key, table in value.items() if key == "otel" and isinstance(table, Mapping)), ""
+        )
+        if inner and any(key in value[inner] for key in SIGNALS):
+            yield Finding(
+                "other-table",
+                place_in(file, (name, inner)),
+                f"`[{name}.{inner}]` is ignored.",
+                "[otel]",
+                _lifting(name) if "otel" not in file.data else None,
+            )
+        elif name.lower() in _TABLE_NAMES and any(key in value for key in SIGNALS):
+            yield Finding(
+                "other-table",
+                place_in(file, (name,)),
+                f"`[{name}]` is ignored.",
+                "[otel]",
+                renaming((name,), "otel") if "otel" not in file.data else None,
+            )
+
+
+def _sinking(name: str) -> Repairing:
+    return edit(lambda draft: draft.sink(name, "otel"))
+
+
+def _lifting(name: str) -> Repairing:
+    return edit(lambda draft: draft.lift(name))
+
+
+def _swallowed(file: ConfigFile) -> Iterator[Finding]:
+    """Find settings below the header of a table that was pasted above them."""
+    tables: list[Names] = [("shell_environment_policy",), ("otel", "span_attributes")]
+    for key in SIGNALS:
+        tables += [("otel", key, "otlp-http"), ("otel", key, "otlp-http", "headers")]
+    for table in tables:
+        value = value_at(file.data, table)
+        for name in value if isinstance(value, Mapping) else ():
+            if name in _SETTINGS:
+                yield _moved_up(file, (*table, name))
+
+
+def _moved_up(file: ConfigFile, path: Names) -> Finding:
+    name = path[-1]
+    return Finding(
+        "swallowed-setting",
+        place_in(file, path),
+        f"`{name}` is below `[{key_literal(path[:-1])}]`, so it is a part of that table.",
+        f"move `{name}` above the first table of the file",
+        edit(lambda draft: _move_up(draft, path)) if name not in file.data else None,
+    )
+
+
+def _move_up(draft: Draft, path: Names) -> None:
+    value = draft.get(path)
+    draft.remove(path)
+    draft.set(path[-1:], value)

@@ -1,5 +1,6 @@
 """Are the keys right, do they get to Langfuse, and to nobody else?"""
 
+import difflib
 import fnmatch
 import os
 import re
@@ -10,11 +11,13 @@ from codex_langfuse.check.authorization import mistake_in
 from codex_langfuse.check.findings import Finding, Place, edit
 from codex_langfuse.check.setup import (
     GENERIC_HEADERS,
+    SIGNALS,
     Exporter,
     Header,
     Setup,
     cloud_hosts,
     header_list,
+    is_this_machine,
     split_address,
 )
 from codex_langfuse.codex import versions
@@ -23,6 +26,8 @@ from codex_langfuse.keys.credentials import TRACES_HEADERS, base_url_in
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VARIABLES = (TRACES_HEADERS, GENERIC_HEADERS, "OTEL_EXPORTER_OTLP_LOGS_HEADERS")
+_LANGFUSE_SECRET = re.compile(r"sk-lf-\w|c2stbGYt|Basic cGstbGYt")
+_ENV_VARS = 'env_vars = ["LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"], and delete the lines with the keys'
 _SECRET_NAME = re.compile(r"(?i)authorization|key|token|secret")
 
 
@@ -33,6 +38,8 @@ def find(setup: Setup) -> Iterator[Finding]:
             yield from _headers(setup, exporter)
             yield from _in_file(setup, exporter)
     yield from _generic_headers(setup)
+    yield from _misspelt_variable(setup)
+    yield from _in_mcp_servers(setup)
     yield from _other_region(setup)
     yield from _readable_file(setup)
     yield from _visible_to_commands(setup)
@@ -110,11 +117,15 @@ def _in_file(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
     if _user_info(exporter.endpoint):
         yield Finding("key-in-endpoint", place)
     for name in _secret_headers(exporter):
+        variable = f"OTEL_EXPORTER_OTLP_{SIGNALS[exporter.key]}_HEADERS"
         yield Finding(
-            "secret-in-file", setup.place((*exporter.path, "headers", name)), f"The header is `{name}`."
+            "secret-in-file",
+            setup.place((*exporter.path, "headers", name)),
+            f"The header is `{name}`.",
+            f"put it into `{variable}`, and delete the line",
         )
     parts = split_address(exporter.endpoint)
-    if parts and parts.scheme == "http" and parts.hostname and not _is_this_machine(parts.hostname):
+    if parts and parts.scheme == "http" and parts.hostname and not is_this_machine(parts.hostname):
         sent = any(header.name.lower() == "authorization" for header in setup.headers(exporter))
         if sent or _user_info(exporter.endpoint):
             yield Finding("plain-http", place)
@@ -128,10 +139,6 @@ def _secret_headers(exporter: Exporter) -> list[str]:
     ]
 
 
-def _is_this_machine(host: str) -> bool:
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
-
-
 def _generic_headers(setup: Setup) -> Iterator[Finding]:
     names = {name.lower() for name, _ in header_list(setup.environment.get(GENERIC_HEADERS, ""))}
     own = "OTEL_EXPORTER_OTLP_METRICS_HEADERS" in setup.environment
@@ -141,8 +148,54 @@ def _generic_headers(setup: Setup) -> Iterator[Finding]:
             Place(name=GENERIC_HEADERS),
             instead=f'{TRACES_HEADERS}, or `metrics_exporter = "none"`',
         )
+    elif "authorization" in names and (stranger := _stranger(setup)):
+        variable = f"OTEL_EXPORTER_OTLP_{SIGNALS[stranger.key]}_HEADERS"
+        host = split_address(stranger.endpoint).hostname
+        yield Finding(
+            "generic-headers",
+            Place(name=GENERIC_HEADERS),
+            f"{host} gets it, too, in place of any header in the file.",
+            f"{TRACES_HEADERS}, and for {host} `{variable}`",
+        )
     elif "authorization" in names and setup.metrics_go_to_openai:
         yield Finding("metrics-to-openai", setup.place(("otel", "metrics_exporter")))
+
+
+def _stranger(setup: Setup) -> Exporter | None:
+    """Return an exporter to somebody else that gets Langfuse's key, for want of a variable of its own."""
+    traces = setup.exporter("trace_exporter")
+    if traces is None or not setup.is_langfuse(traces.endpoint):
+        return None
+    for exporter in setup.exporters:
+        parts = split_address(exporter.endpoint)
+        own = f"OTEL_EXPORTER_OTLP_{SIGNALS[exporter.key]}_HEADERS" in setup.environment
+        if not parts or not parts.hostname or own or setup.is_langfuse(exporter.endpoint):
+            continue
+        if not is_this_machine(parts.hostname):
+            return exporter
+    return None
+
+
+def _misspelt_variable(setup: Setup) -> Iterator[Finding]:
+    known = {f"OTEL_EXPORTER_OTLP_{signal}_HEADERS" for signal in SIGNALS.values()} | {GENERIC_HEADERS}
+    for name in setup.environment:
+        near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.9)
+        if near and name not in known and near[0] not in setup.environment:
+            yield Finding(
+                "misspelt-variable", Place(name=name), f"Did you mean `{near[0]}`?", f"export {near[0]}=…"
+            )
+
+
+def _in_mcp_servers(setup: Setup) -> Iterator[Finding]:
+    """Langfuse's MCP server gets its keys from the file that commands can read."""
+    servers = setup.get(("mcp_servers",), {})
+    for name, server in servers.items() if isinstance(servers, Mapping) else ():
+        for table in ("env", "http_headers"):
+            values = server.get(table) if isinstance(server, Mapping) else None
+            for variable, value in values.items() if isinstance(values, Mapping) else ():
+                if isinstance(value, str) and _LANGFUSE_SECRET.search(value):
+                    path = ("mcp_servers", name, table, variable)
+                    yield Finding("secret-in-file", setup.place(path), f"It is in `{variable}`.", _ENV_VARS)
 
 
 def _other_region(setup: Setup) -> Iterator[Finding]:
@@ -192,6 +245,8 @@ def _visible_to_commands(setup: Setup) -> Iterator[Finding]:
     holding = [
         name for name in _HEADER_VARIABLES if "authorization" in setup.environment.get(name, "").lower()
     ]
+    if "sk-lf-" in setup.environment.get("LANGFUSE_SECRET_KEY", ""):
+        holding.append("LANGFUSE_SECRET_KEY")
     if not holding:
         return
     policy = setup.get(EXCLUDE[:1], {})

@@ -1,12 +1,14 @@
 """Do environment variables, processes and what goes onto the spans let it work as it is meant?"""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from operator import methodcaller
 
 from codex_langfuse.check.daemons import Daemon
-from codex_langfuse.check.findings import Finding, Place, edit
-from codex_langfuse.check.setup import Setup
+from codex_langfuse.check.findings import Finding, Place, edit, setting
+from codex_langfuse.check.setup import Setup, is_this_machine, split_address
 from codex_langfuse.codex import versions
 from codex_langfuse.configuration.config_files import codex_home
 from codex_langfuse.configuration.edit import literal
@@ -14,9 +16,17 @@ from codex_langfuse.keys.labels import nearest_environment
 
 _ENVIRONMENT_NAMES = ("langfuse.environment", "deployment.environment.name", "deployment.environment")
 _SESSION_NAMES = ("langfuse.session.id", "session.id", "gen_ai.conversation.id")
-_WITHOUT_EFFECT = ("OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_CERTIFICATE")
+_WITHOUT_EFFECT = (
+    *("OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
+    *("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"),
+)
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+
+_PARENT_BASED = ("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
+)
 
 #: Milliseconds: a time limit below cannot be meant, one above holds the end of a run up longer than usual.
 _SHORTEST, _LONGEST = 200, 10_000
@@ -31,6 +41,67 @@ def find(setup: Setup) -> Iterator[Finding]:
         yield from _environment(setup)
         yield from _session(setup)
     yield from _daemons(setup)
+    yield from _proxies(setup)
+    yield from _second_route(setup)
+
+
+def _proxies(setup: Setup) -> Iterator[Finding]:
+    """Codex sends what is for this machine to a proxy, unless ``NO_PROXY`` names it."""
+    environment = setup.environment
+    for exporter in setup.exporters:
+        parts = split_address(exporter.endpoint)
+        host = parts.hostname if parts else None
+        if not host or not is_this_machine(host):
+            continue
+        names = [f"{parts.scheme}_proxy", f"{parts.scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"]
+        if parts.scheme == "http" and "REQUEST_METHOD" in environment:
+            names.remove("HTTP_PROXY")
+        proxy = next((name for name in names if environment.get(name)), None)
+        excepted = (
+            (environment.get("no_proxy") or environment.get("NO_PROXY") or "").replace(" ", "").split(",")
+        )
+        if proxy and not _is_excepted(host, excepted):
+            yield Finding(
+                "proxy-takes-local",
+                Place(name=proxy),
+                f"{host} is this machine.",
+                f"export NO_PROXY={','.join([*filter(None, excepted), '127.0.0.1', 'localhost'])}",
+            )
+            return
+
+
+def _is_excepted(host: str, excepted: list[str]) -> bool:
+    if "*" in excepted or host in excepted:
+        return True
+    if any(name and host.endswith("." + name.lstrip(".")) for name in excepted):
+        return True
+    for name in excepted:
+        with suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                return True
+    return False
+
+
+def _second_route(setup: Setup) -> Iterator[Finding]:
+    """Langfuse's plugin sends each turn, too."""
+    plugins = setup.get(("plugins",), {})
+    traces = setup.exporter("trace_exporter") or setup.exporter("exporter")
+    if traces is None or not isinstance(plugins, Mapping):
+        return
+    for name, plugin in plugins.items():
+        if (
+            "codex-observability-plugin" in name
+            and isinstance(plugin, Mapping)
+            and plugin.get("enabled", True)
+        ):
+            path = ("plugins", name, "enabled")
+            yield Finding(
+                "two-routes",
+                setup.place(path),
+                f"`{name}` is enabled, and so is `{traces.key}`.",
+                "enabled = false",
+                setting(path, False),
+            )
 
 
 def _variables(setup: Setup) -> Iterator[Finding]:
@@ -40,11 +111,7 @@ def _variables(setup: Setup) -> Iterator[Finding]:
         if environment.get(name) and not old:
             yield Finding("compression", Place(name=name), f"It is {environment[name]!r}.", f"unset {name}")
             break
-    sampler = environment.get("OTEL_TRACES_SAMPLER", "")
-    ratio = environment.get("OTEL_TRACES_SAMPLER_ARG", "")
-    nothing = "traceidratio" in sampler and re.fullmatch(r"\s*0*\.?0+\s*", ratio)
-    if sampler in ("always_off", "parentbased_always_off") or nothing:
-        yield Finding("sampler", Place(name="OTEL_TRACES_SAMPLER"), instead="unset OTEL_TRACES_SAMPLER")
+    yield from _sampling(environment)
     for name in _TIMEOUTS:
         value = environment.get(name, "")
         if value.isdecimal():
@@ -61,6 +128,52 @@ def _variables(setup: Setup) -> Iterator[Finding]:
         for name in _ENDPOINTS:
             if environment.get(name) and environment[name] != exporter.endpoint:
                 yield Finding("env-without-effect", Place(name=name), "The endpoint is the one in the file.")
+
+
+def _sampling(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Find what keeps spans from being sent: a caller that does not sample, or a sampler.
+
+    Measured with ``codex exec`` 0.171.0: flags 00 and 02 of ``TRACEPARENT`` mean not sampled. Flags from 03
+    on, capitals, ids of zeros, or text behind the flags make Codex ignore it.
+    """
+    sampler = environment.get("OTEL_TRACES_SAMPLER", "")
+    written = environment.get("TRACEPARENT", "")
+    caller = _TRACEPARENT.fullmatch(written)
+    taken = caller is not None and int(caller["flags"], 16) < 3
+    if written and not taken:
+        yield Finding("caller-ignored", Place(name="TRACEPARENT"), f"It is {written!r}.")
+    if taken and sampler in ("", *_PARENT_BASED):
+        assert caller is not None
+        if caller["flags"] != "01":
+            yield Finding(
+                "caller-not-sampled",
+                Place(name="TRACEPARENT"),
+                f"Its flags are {caller['flags']}.",
+                "export OTEL_TRACES_SAMPLER=always_on",
+            )
+        return
+    share = _share(sampler, environment.get("OTEL_TRACES_SAMPLER_ARG", ""))
+    if share == 0:
+        yield Finding("sampler", Place(name="OTEL_TRACES_SAMPLER"), instead="unset OTEL_TRACES_SAMPLER")
+    elif share < 1:
+        yield Finding(
+            "sampler-ratio",
+            Place(name="OTEL_TRACES_SAMPLER_ARG"),
+            f"{share:.4g} of all traces are sent.",
+            "unset OTEL_TRACES_SAMPLER",
+        )
+
+
+def _share(sampler: str, ratio: str) -> float:
+    """Return what part of the traces a sampler sends; what Codex does not understand, it ignores."""
+    if sampler in ("always_off", "parentbased_always_off"):
+        return 0
+    if "traceidratio" not in sampler:
+        return 1
+    try:
+        return min(1, max(0, float(ratio)))
+    except ValueError:
+        return 1
 
 
 def _environment(setup: Setup) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
         }
     headers["content-type"] = "application/x-protobuf"
     try:
-        encoded = {name.encode(): value.encode("utf-8") for name, value in headers.items()}
+        encoded = {name.encode(): value.strip(" \t").encode("utf-8") for name, value in headers.items()}
         options = {**client_options(exporter.endpoint), "verify": _trust(setup, exporter)}
         with httpx.Client(timeout=timeout, **options) as client:
             response = client.post(exporter.endpoint, content=b"", headers=encoded)
@@ -91,6 +91,8 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
     except httpx.HTTPError as error:
         if _ALERT_ABOUT_CLIENT.search(str(error)):
             return wrong("client-certificate-refused", _certificate_problem(error))
+        if "WRONG_VERSION_NUMBER" in str(error) or "wrong version number" in str(error):
+            return wrong("tls-to-plain", "it answers without TLS")
         if _is_about_certificate(error):
             return wrong("untrusted-certificate", _certificate_problem(error))
         trouble = masked(str(error)) or type(error).__name__

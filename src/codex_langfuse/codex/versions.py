@@ -75,6 +75,9 @@ LEAKS_CONTENT = (_v(73), _v(113))
 #: The first with a metrics exporter: metrics go to OpenAI unless it is ``"none"``.
 METRICS_BY_DEFAULT = _v(99)
 
+#: ``analytics.enabled = false`` no longer switches off metrics to somebody else. 0.161 did.
+METRICS_WITHOUT_ANALYTICS = _v(163)
+
 #: A shell snapshot gives commands the variables that ``shell_environment_policy`` hides: [from, to).
 #: Measured on 0.114 to 0.156; 0.157 is untested and taken for like 0.156.
 SNAPSHOT_UNDOES_POLICY = (_v(114), _v(158))

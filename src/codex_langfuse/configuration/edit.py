@@ -113,6 +113,24 @@ class Draft:
             text = _replaced(text, offset, written.end(), key_literal((name,)))
         self._accept(text, _with(_without(self.document.data, path), new_path, value))
 
+    def lift(self, name: str) -> None:
+        """Make each table of the table ``name`` one of the root: ``[name.otel]`` becomes ``[otel]``."""
+        text = self.text
+        for section in reversed(self.document.sections[1:]):
+            if section.path[0] == name and len(section.starts) > 1:
+                text = _replaced(text, section.starts[0], section.starts[1], "")
+        data = self.document.data
+        self._accept(text, {**_without(data, (name,)), **data[name]})
+
+    def sink(self, name: str, table: str) -> None:
+        """Make the table ``name`` of the root one of ``table``, where its headers are written."""
+        text, data = self.text, self.document.data
+        starts = [section.starts[0] for section in self.document.sections[1:] if section.path[0] == name]
+        starts += [found.start for found in self.document.sections[0].assignments if found.path[0] == name]
+        for start in sorted(starts, reverse=True):
+            text = _replaced(text, start, start, f"{table}.")
+        self._accept(text, _with(_without(data, (name,)), (table, name), data[name]))
+
     def prefix_section(self, path: Names, lines: str) -> None:
         """Put comment ``lines`` above the first header of ``path`` or below it."""
         section = next(s for s in self.document.sections[1:] if s.path[: len(path)] == path)
