@@ -523,6 +523,22 @@ class TestCommand:
         assert str(backup) in told.stderr
         assert (file.read_text(), backup.read_text()) == (edited, "# mine\n")
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+    @pytest.mark.parametrize("arguments", [["--version"], ["config", "direct", "--dry-run"]])
+    def test_a_full_disk_is_told_in_one_line(self, home, arguments) -> None:
+        with Path("/dev/full").open("w") as full:
+            told = subprocess.run(
+                [sys.executable, "-m", "codex_langfuse", *arguments],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                timeout=60,
+                env={"PATH": os.environ["PATH"], "HOME": str(home)},
+            )
+        assert told.returncode == 1
+        assert "cannot be written: No space left on device" in told.stderr
+        assert "Traceback" not in told.stderr
+
     @pytest.mark.skipif(os.name == "nt", reason="needs a pipe in the file system")
     def test_a_pipe_in_the_place_of_the_file_is_told(self, run, file) -> None:
         os.mkfifo(file)
@@ -609,8 +625,8 @@ class TestCommand:
         assert run("direct", "--codex-version", "0.98.0", "--yes", "--force").returncode == 0
 
     @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
-    @pytest.mark.parametrize(("answer", "changed"), [("y\n", True), ("n\n", False), ("\n", False)])
-    def test_on_a_terminal_it_asks(self, home, file, answer, changed) -> None:
+    @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("\x04", 130)])
+    def test_on_a_terminal_it_asks(self, home, file, answer, status) -> None:
         import pty
 
         controller, terminal = pty.openpty()
@@ -626,6 +642,6 @@ class TestCommand:
         os.write(controller, answer.encode())
         out, _ = process.communicate(timeout=60)
         os.close(controller)
-        assert file.exists() is changed
-        assert process.returncode == (0 if changed else 1)
+        assert file.exists() is (status == 0)
+        assert process.returncode == status
         assert b"Change " in out

@@ -1,5 +1,6 @@
 """The command ``codex-langfuse``: what a reader types, and nothing of how it is done."""
 
+import errno
 import os
 import sys
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from codex_langfuse.commands.auth import auth
 from codex_langfuse.commands.check import check
 from codex_langfuse.commands.config import config
 from codex_langfuse.commands.dashboard import dashboard
+from codex_langfuse.commands.messages import error
 from codex_langfuse.commands.mock import mock
 from codex_langfuse.commands.relay import relay
 from codex_langfuse.commands.test_plan import test_plan
@@ -55,7 +57,18 @@ app.command()(verify)
 
 def main() -> None:
     """Run the command; the entry point of the installed script."""
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as trouble:
+        if trouble.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO):
+            raise
+        # Else Python tries again when it ends, and says so with status 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        error(f"what this command prints cannot be written: {trouble.strerror}")
+        sys.exit(1)
 
 
 def relay_without_console() -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from codex_langfuse.commands.messages import error, note, refuse, tell
+from codex_langfuse.commands.messages import confirmed, error, note, refuse, tell
 from codex_langfuse.configuration.backup import (
     NoBackupError,
     current_content,
@@ -116,7 +116,7 @@ def _agreed(question: str, yes: bool) -> bool:
     if not yes and not sys.stdin.isatty():
         error("Nothing was changed: there is nobody to ask. Add --yes to change the file.")
         return False
-    if not yes and not typer.confirm(question):
+    if not yes and not confirmed(question):
         tell("Nothing was changed.")
         return False
     return True
@@ -241,7 +241,7 @@ def _ask(question: str, yes: bool, as_json: bool, outcome: dict[str, Any]) -> No
         else:
             error(message)
         raise typer.Exit(1)
-    if not typer.confirm(question):
+    if not confirmed(question):
         tell("Nothing was changed.")
         raise typer.Exit(1)
 

@@ -34,6 +34,15 @@ def wrong_usage(text: str, *more: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+def confirmed(question: str) -> bool:
+    """Ask; Ctrl-C ends the command with status 130."""
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        tell("")
+        raise typer.Exit(130) from None
+
+
 def _coloured(text: str, colour: str) -> str:
     wanted = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return typer.style(text, fg=colour, bold=True) if wanted else text
