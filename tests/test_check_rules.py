@@ -26,7 +26,7 @@ from harness.private_authority import PrivateAuthority
 EXAMPLES = Path(__file__).parent.parent / "examples/codex"
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
 HIDING = '[shell_environment_policy]\nexclude = ["OTEL_*"]\n'
-INSTALLED = Version.parse("0.163.0")
+INSTALLED = Version.parse("0.171.0")
 
 # Seen by asking the server, or in the list of processes.
 NOT_IN_FILES = {mistake.id for mistake in catalogue().values() if mistake.group == "server"} | {"daemon"}
@@ -448,12 +448,21 @@ def test_what_variables_do(environment, found, tmp_path) -> None:
         ({"http_proxy": "http://p:1", "no_proxy": "127.0.0.0/8"}, set()),
         ({"http_proxy": "http://p:1", "no_proxy": "*"}, set()),
         ({"https_proxy": "http://p:1"}, set()),
-        ({"LANGFUSE_SECRET_KEY": "sk-lf-1"}, {"key-visible"}),
     ],
 )
 def test_what_a_relay_on_this_machine_needs(environment, found, tmp_path) -> None:
     write(tmp_path, _RELAY)
     assert {finding.id for finding in findings(setup_in(tmp_path, environment))} - {"profile-mixed"} == found
+
+
+def test_a_secret_key_that_commands_see_is_told(tmp_path) -> None:
+    write(
+        tmp_path,
+        '[otel]\nmetrics_exporter = "none"\n'
+        + _exporter("trace_exporter", "http://127.0.0.1:4318/v1/traces"),
+    )
+    environment = {"LANGFUSE_SECRET_KEY": "sk-lf-1"}
+    assert [finding.id for finding in findings(setup_in(tmp_path, environment))] == ["key-visible"]
 
 
 def _exporter(key: str, endpoint: str, more: str = "", kind: str = "otlp-http") -> str:

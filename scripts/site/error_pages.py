@@ -39,8 +39,8 @@ _PHRASES: Mapping[Language, _Phrases] = {
         description="What you see of each mistake that codex-langfuse check knows, why, and how to fix it.",
         title="Errors",
         introduction=(
-            "Every mistake that `codex-langfuse check` knows. Search this page for the words you see. Where an entry\n"
-            "has an example, the real Codex was run with it and did what the entry says."
+            "Every mistake that `codex-langfuse check` knows. Search this page for the words you see. Where\n"
+            "an entry has an example, the real Codex was run with it and did what the entry says."
         ),
         keys="Unless an example says otherwise, the key is in the environment:",
         head="| You see | Mistake | Kind |",
