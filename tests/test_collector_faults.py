@@ -8,7 +8,6 @@ import threading
 import uuid
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,9 +17,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from harness.fences.pages import CHINESE, DOCS
-from harness.private_authority import PrivateAuthority
 from harness.running_collector import (
     CONFIGURATIONS,
+    TOKEN,
+    Carrier,
     RunningCollector,
     free_port,
     langfuse_environment,
@@ -29,8 +29,6 @@ from harness.running_collector import (
 from harness.running_relay import PROTOBUF, wait_until
 
 pytestmark = [pytest.mark.collector, pytest.mark.slow]
-
-TOKEN = "token-of-a-relay"
 
 
 def turn(turn_id: str) -> bytes:
@@ -190,40 +188,11 @@ def test_a_full_disk_under_the_queue_is_refused_not_lost(tmp_path: Path) -> None
 # --- carry: no queue, Langfuse's answer goes back ---
 
 
-class Carrier:
-    """What a Collector with carry.yaml needs: its certificate, its senders' token, and Langfuse's keys."""
-
-    def __init__(self, folder: Path, langfuse: RunningMock) -> None:
-        self.folder, self.secrets = folder, folder / "secrets"
-        authority = PrivateAuthority()
-        authority.hand_out(folder / "authority")
-        self.secrets.mkdir()
-        authority.certify("127.0.0.1", self.secrets)
-        (self.secrets / "server.pem").rename(self.secrets / "tls.crt")
-        (self.secrets / "server.key").rename(self.secrets / "tls.key")
-        (self.secrets / "senders").write_text(f"{TOKEN} # a relay\n")
-        self.right = langfuse_environment(langfuse)["LANGFUSE_AUTH"]
-        self.set_key("langfuse", self.right)
-        self.set_key("payments", self.right)
-        self.environment = {**langfuse_environment(langfuse), "COLLECTOR_SECRETS": str(self.secrets)}
-        self.authority = folder / "authority/ca.pem"
-
-    def set_key(self, project: str, key: str) -> None:
-        """Change the key of a project, as a service that mounts secrets does: all at once."""
-        new = self.secrets / f".{project}"
-        new.write_text(key)
-        new.rename(self.secrets / project)
-
-    @contextmanager
-    def running(self, file: str | Path = "carry.yaml") -> Iterator[RunningCollector]:
-        with running_collector(self.folder, file, environment=self.environment, scheme="https") as collector:
-            yield collector
-
-    def sender(self, token: str | None = TOKEN, **headers: str) -> Sender:
-        """Return a relay, as far as the Collector sees one."""
-        if token:
-            headers["authorization"] = f"Bearer {token}"
-        return Sender(headers, ssl.create_default_context(cafile=self.authority))
+def relay_of(carry: Carrier, token: str | None = TOKEN, **headers: str) -> Sender:
+    """Return a relay, as far as the Collector sees one."""
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    return Sender(headers, ssl.create_default_context(cafile=carry.authority))
 
 
 @pytest.fixture
@@ -236,7 +205,7 @@ def test_only_who_has_a_token_may_send(carrier: tuple[Carrier, RunningMock]) -> 
     carry, langfuse = carrier
     with carry.running() as collector:
         for token, status in ((TOKEN, 200), ("token-of-nobody", 401), (None, 401)):
-            sender = carry.sender(token)
+            sender = relay_of(carry, token)
             sender.carry(collector)
             assert sender.answers == [status]
         plain = httpx.post(f"{collector.url.replace('https', 'http')}/v1/traces", trust_env=False)
@@ -253,7 +222,7 @@ def test_langfuses_own_answer_goes_back(carrier: tuple[Carrier, RunningMock], st
     carry, langfuse = carrier
     langfuse.faults.add(Fault(status=status))
     with carry.running() as collector:
-        sender = carry.sender()
+        sender = relay_of(carry)
         sender.carry(collector)
         assert sender.answers == [seen]
 
@@ -262,8 +231,8 @@ def test_a_team_has_a_project_of_its_own(carrier: tuple[Carrier, RunningMock]) -
     carry, langfuse = carrier
     carry.set_key("langfuse", "a2V5OndyaXR0ZW5faW50b190aGVfbG9n")
     with carry.running() as collector:
-        payments, others = carry.sender(team="payments"), carry.sender(team="search")
-        for sender in (payments, others, carry.sender()):
+        payments, others = relay_of(carry, team="payments"), relay_of(carry, team="search")
+        for sender in (payments, others, relay_of(carry)):
             sender.carry(collector)
         assert payments.answers == [200] and others.answers == [401]
     assert arrived(langfuse) == payments.acknowledged
@@ -279,13 +248,13 @@ def test_an_environment_has_a_project_of_its_own(
     carry, langfuse = carrier
     carry.set_key("langfuse", "a2V5OndyaXR0ZW5faW50b190aGVfbG9n")
     page = (docs / "deploy/collector.md").read_text(encoding="utf-8")
-    by_team, by_environment = re.findall(r"`(\S+\[.+\] == \"\w+\")`", page)
+    by_team, by_environment = re.findall(r"`([^`]+\] == \"\w+\")`", page)
     text = (CONFIGURATIONS / "carry.yaml").read_text(encoding="utf-8")
     assert text.count(by_team) == 2
     file = tmp_path / "by-environment.yaml"
     file.write_text(text.replace(by_team, by_environment))
     with carry.running(file) as collector:
-        staging, others = carry.sender(), carry.sender(team="payments")
+        staging, others = relay_of(carry), relay_of(carry, team="payments")
         staging.carry(collector, "staging")
         others.carry(collector, "prod")
     assert staging.answers == [200] and others.answers == [401]
@@ -296,7 +265,7 @@ def test_killed_under_load_it_has_acknowledged_nothing_that_is_lost(
     carrier: tuple[Carrier, RunningMock],
 ) -> None:
     carry, langfuse = carrier
-    sender = carry.sender()
+    sender = relay_of(carry)
     for _ in range(3):
         with carry.running() as collector:
             killer = threading.Timer(0.7, collector.kill)
@@ -313,7 +282,7 @@ def test_a_key_is_rotated_at_the_collector_alone_while_turns_flow(
 ) -> None:
     """The old key stops first: what came meanwhile was refused, so a relay keeps it."""
     carry, langfuse = carrier
-    sender = carry.sender()
+    sender = relay_of(carry)
     with carry.running() as collector:
         sender.carry(collector)
         carry.set_key("langfuse", "b2xkOmtleQ==")

@@ -1,18 +1,26 @@
 """A real Collector and the relay: after it with carry.yaml, and before it with before-relay.yaml."""
 
+import re
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 import recordings
+from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.delivery import Destination
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import running_relay
+from harness.fences.scanner import ROOT
 from harness.running_collector import (
     CONFIGURATIONS,
+    TOKEN,
+    Carrier,
     complaint,
+    langfuse_environment,
     running_collector,
 )
 from harness.running_relay import PROTOBUF, settings_for, wait_until
@@ -64,3 +72,73 @@ def test_a_collector_before_the_relay_changes_nothing(name: str, tmp_path: Path)
 )
 def test_a_configuration_is_valid_without_a_warning(names: tuple[str, ...]) -> None:
     assert complaint(*(CONFIGURATIONS / name for name in names)) == ""
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_collector_behind_the_relay_changes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_mock() as langfuse:
+        with running_relay(settings_for(langfuse, tmp_path / "alone"), Assembly(Policy())) as url:
+            send(url, name)
+        alone = seen(langfuse)
+    with running_mock() as langfuse:
+        carrier = Carrier(tmp_path, langfuse)
+        monkeypatch.setenv("SSL_CERT_FILE", str(carrier.authority))
+        with carrier.running() as collector:
+            headers = {"authorization": f"Bearer {TOKEN}"}
+            destination = Destination.otlp(f"{collector.url}/v1/traces", headers)
+            settings = settings_for(langfuse, tmp_path / "before", destination=destination)
+            with running_relay(settings, Assembly(Policy())) as url:
+                send(url, name)
+        assert seen(langfuse) == alone
+
+
+def test_the_alerts_name_metrics_that_relay_and_collector_have(tmp_path: Path) -> None:
+    rules = yaml.safe_load((ROOT / "examples/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    named = set(re.findall(r"\b(?:otelcol|codex_langfuse_relay)_\w+", " ".join(expressions)))
+    shown = set()
+    full = tmp_path / "full.yaml"
+    full.write_text("exporters: { otlp_http/langfuse: { sending_queue: { queue_size: 1 } } }\n")
+    with running_mock(faults=[Fault(status=401)]) as langfuse:
+        environment = langfuse_environment(langfuse)
+        for files in (("shape.yaml",), ("shape.yaml", full)):
+            folder = tmp_path / str(len(files))
+            with running_collector(folder, *files, environment=environment) as collector:
+                for body in recordings.bodies("0.169.0-simple", "traces"):
+                    httpx.post(f"{collector.url}/v1/traces", content=body, headers=PROTOBUF, trust_env=False)
+                wait_until(lambda: FAILED & metrics_at(collector.metrics_url))
+                shown |= metrics_at(collector.metrics_url)
+        with running_relay(settings_for(langfuse, tmp_path / "relay"), Assembly(Policy())) as url:
+            shown |= metrics_at(f"{url}/metrics")
+    assert named <= shown
+
+
+FAILED = {"otelcol_exporter_send_failed_spans", "otelcol_exporter_enqueue_failed_spans"}
+
+
+def metrics_at(url: str) -> set[str]:
+    """Return the names of the metrics at an address."""
+    return set(re.findall(r"^(\w+)[{ ]", httpx.get(url, trust_env=False).text, re.M))
+
+
+def test_the_cluster_gives_the_collector_what_its_configuration_reads() -> None:
+    manifest = (ROOT / "examples/kubernetes/collector.yaml").read_text(encoding="utf-8")
+    deployment, service, policy = yaml.safe_load_all(manifest)
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    text = (CONFIGURATIONS / "carry.yaml").read_text(encoding="utf-8")
+    given = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert set(re.findall(r"\$\{env:(\w+)\}", text)) <= given.keys() <= set(re.findall(r"env:(\w+)", text))
+    (projected,) = [volume["projected"] for volume in pod["spec"]["volumes"] if "projected" in volume]
+    files = {item["path"] for source in projected["sources"] for item in source["secret"]["items"]}
+    assert files == set(re.findall(r"\$\{env:COLLECTOR_SECRETS\}/(\S+)", text))
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["secrets"] == given["COLLECTOR_SECRETS"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert given["COLLECTOR_LISTEN"].endswith(f":{ports['otlp']}")
+    assert given["COLLECTOR_HEALTH"].endswith(f":{ports['health']}")
+    assert f"COLLECTOR_METRICS_PORT:-{ports['metrics']}" in text
+    labels = pod["metadata"]["labels"]
+    assert service["spec"]["selector"] == policy["spec"]["podSelector"]["matchLabels"] == labels

@@ -1,4 +1,4 @@
-"""docs/concepts/comparison.md: what it says of the direct route and of the relay, row by row."""
+"""docs/concepts/comparison.md: what it says of the routes over OpenTelemetry, row by row."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
 from hooks.tested_with import pinned_codex
-from page_tables.comparison import ROUTES, TURN, by_relay, directly, rows
+from page_tables.comparison import OTHERS, ROUTES, TURN, by_relay, directly, rows
 from relayed_recordings import batches, relay
 
 # The command's output in the recorded turn.
@@ -77,14 +77,27 @@ ELSEWHERE = {
     "failed": [
         "tests/test_codex_facts.py::test_a_failed_run_exports_nothing",
         "tests/test_relay_turns.py::test_what_happened_is_seen",
+        "tests/test_collector_shape.py::test_an_interrupted_turn_is_marked_and_has_no_tokens",
     ],
     "offline": [
         "tests/test_codex_facts.py::test_a_refused_batch_is_lost_without_a_word",
         "tests/test_codex_facts.py::test_an_endpoint_that_hangs_holds_the_end_up",
         "tests/test_relay_codex.py::test_a_langfuse_that_hangs_does_not_keep_codex",
+        "tests/test_collector_faults.py::test_a_langfuse_that_is_down_costs_nothing",
+        "tests/test_collector_faults.py::test_what_langfuse_refuses_is_lost_and_counted",
+        "tests/test_collector_faults.py::test_langfuses_own_answer_goes_back",
     ],
     "key": ["tests/test_codex_facts.py::test_the_variable_for_traces_wins_over_the_file"],
     "runs": ["tests/test_relay_codex.py::test_one_clean_trace_a_turn"],
+    # The column "Relay and Collector": as the relay.
+    "carry": ["tests/test_collector_relay.py::test_a_collector_behind_the_relay_changes_nothing"],
+    # The other cells of the column "Collector".
+    "collector": [
+        "tests/test_collector_shape.py::test_each_turn_is_one_trace_with_the_tokens_that_codex_counted",
+        "tests/test_collector_shape.py::test_every_observation_says_whose_it_is",
+        "tests/test_collector_shape.py::test_the_tools_of_a_turn_are_those_that_codex_ran",
+        "tests/test_collector_shape.py::test_two_collectors_make_the_same_trace_as_one",
+    ],
 }
 HERE: dict[str, Callable[[], None]] = {
     "content": content,
@@ -97,9 +110,9 @@ HERE: dict[str, Callable[[], None]] = {
 
 
 def test_every_row_is_shown_by_something() -> None:
-    assert {row["id"] for row in rows()} == HERE.keys() | ELSEWHERE.keys()
+    assert {row["id"] for row in rows()} == (HERE.keys() | ELSEWHERE.keys()) - set(ROUTES)
     for row in rows():
-        assert row.keys() == {"id", "aspect", *ROUTES}, row["id"]
+        assert row.keys() == {"id", "aspect", *ROUTES, *OTHERS}, row["id"]
 
 
 @pytest.mark.parametrize("row", HERE)

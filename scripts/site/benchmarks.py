@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import bench_results
+import collector_benchmark
 import recordings
 from bench_results import Pair
 from codex_langfuse.codex.isolated import IsolatedCodex
@@ -243,6 +244,28 @@ def bench_relay(measured: Measured) -> None:
     measured.number("mebibytes", mebibytes, "MiB resident with 10,000 conversations open")
 
 
+def bench_collector(measured: Measured) -> None:
+    """Replay a turn of 1, 100 and 1,000 users without a relay, with one, and with one before a Collector."""
+    sent, spans = collector_benchmark.direct()
+    measured.number("direct-bytes", sent, "bytes a turn on the direct route")
+    measured.number("direct-observations", spans, "observations a turn on the direct route")
+    for users in collector_benchmark.USERS:
+        for route in collector_benchmark.ROUTES:
+            cost = collector_benchmark.measure(route, users)
+            name, who = f"{route}-{users}", f"a turn, {route}, {users:,} users"
+            measured.number(
+                f"{name}-relay-us", round(cost.relay / cost.turns * 1e6), f"µs of the relay {who}"
+            )
+            measured.number(
+                f"{name}-collector-us", round(cost.collector / cost.turns * 1e6), f"µs of the Collector {who}"
+            )
+            measured.number(f"{name}-bytes", round(cost.bytes / cost.turns), f"bytes to Langfuse {who}")
+            measured.number(
+                f"{name}-observations", round(cost.observations / cost.turns), f"observations {who}"
+            )
+            measured.number(f"{name}-ms", round(cost.seconds * 1000), f"ms for all {who}")
+
+
 def _memory_of_open_conversations(count: int) -> int:
     """Return the MiB that a process holds while ``count`` conversations are open."""
     program = (
@@ -323,6 +346,7 @@ BENCHMARKS = {
     "queue": bench_queue,
     "mock": bench_mock,
     "relay": bench_relay,
+    "collector": bench_collector,
 }
 
 

@@ -18,6 +18,7 @@ import pytest
 from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.server import RunningMock
 from harness.fences.scanner import ROOT
+from harness.private_authority import PrivateAuthority
 
 CONFIGURATIONS = ROOT / "examples/collector"
 _SECONDS_TO_START = 60
@@ -124,3 +125,37 @@ def _wait_until_ready(collector: RunningCollector, health: str) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError(f"not ready: {collector.log}")
+
+
+#: What relays show a Collector with carry.yaml.
+TOKEN = "token-of-a-relay"
+
+
+class Carrier:
+    """What a Collector with carry.yaml needs: its certificate, its senders' token, and Langfuse's keys."""
+
+    def __init__(self, folder: Path, langfuse: RunningMock) -> None:
+        self.folder, self.secrets = folder, folder / "secrets"
+        authority = PrivateAuthority()
+        authority.hand_out(folder / "authority")
+        self.secrets.mkdir()
+        authority.certify("127.0.0.1", self.secrets)
+        (self.secrets / "server.pem").rename(self.secrets / "tls.crt")
+        (self.secrets / "server.key").rename(self.secrets / "tls.key")
+        (self.secrets / "senders").write_text(f"{TOKEN} # a relay\n")
+        self.right = langfuse_environment(langfuse)["LANGFUSE_AUTH"]
+        self.set_key("langfuse", self.right)
+        self.set_key("payments", self.right)
+        self.environment = {**langfuse_environment(langfuse), "COLLECTOR_SECRETS": str(self.secrets)}
+        self.authority = folder / "authority/ca.pem"
+
+    def set_key(self, project: str, key: str) -> None:
+        """Change the key of a project, as a service that mounts secrets does: all at once."""
+        new = self.secrets / f".{project}"
+        new.write_text(key)
+        new.rename(self.secrets / project)
+
+    @contextlib.contextmanager
+    def running(self, file: str | Path = "carry.yaml") -> Iterator[RunningCollector]:
+        with running_collector(self.folder, file, environment=self.environment, scheme="https") as collector:
+            yield collector

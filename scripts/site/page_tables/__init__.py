@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from page_tables import (
     cloud,
+    collector,
     comparison,
     configuration,
     dashboard,
@@ -31,6 +32,7 @@ from page_tables import (
 TABLES: dict[str, Callable[[str], str]] = {
     **comparison.TABLES,
     **cloud.TABLES,
+    **collector.TABLES,
     **configuration.TABLES,
     **dashboard.TABLES,
     **environment.TABLES,

@@ -1,4 +1,4 @@
-"""The table of the five routes, from ``comparison.toml`` and the recorded turn of Codex 0.163.0."""
+"""The tables of the routes, from ``comparison.toml`` and the recorded turn of the pinned Codex."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -17,13 +17,20 @@ from relayed_recordings import batches, relay
 _FILE = Path(__file__).with_name("comparison.toml")
 
 #: One ``codex exec`` turn with one command and two model calls.
-TURN = "0.163.0-simple"
+TURN = "0.171.0-simple"
 
-ROUTES = ("direct", "relay", "collector", "plugin", "gateway")
+#: Over OpenTelemetry.
+ROUTES = ("direct", "collector", "relay", "carry")
+#: Langfuse's own.
+OTHERS = ("plugin", "gateway")
 
-_HEAD = {
-    "en": ["", "Direct", "Relay", "Collector", "Plugin", "AI Gateway (beta)"],
-    "zh": ["", "直连", "中继", "采集器", "插件", "AI Gateway（beta）"],
+_NAMES = {
+    "direct": {"en": "Direct", "zh": "直连"},
+    "collector": {"en": "Collector", "zh": "采集器"},
+    "relay": {"en": "Relay", "zh": "中继"},
+    "carry": {"en": "Relay and Collector", "zh": "中继加采集器"},
+    "plugin": {"en": "Plugin", "zh": "插件"},
+    "gateway": {"en": "AI Gateway (beta)", "zh": "AI Gateway（beta）"},
 }
 
 
@@ -59,19 +66,28 @@ def by_relay(turn: str = TURN) -> Arrived:
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return the rows of the file: ``id``, ``aspect`` and a cell for each of ``ROUTES``, by language."""
+    """Return the rows of the file: ``id``, ``aspect`` and a cell for each route, by language."""
     return tomllib.loads(_FILE.read_text(encoding="utf-8"))["row"]
 
 
 def routes(language: str) -> str:
-    """Return the table."""
+    """Return the table of the routes over OpenTelemetry."""
+    return _table(ROUTES, language)
+
+
+def others(language: str) -> str:
+    """Return the table of Langfuse's own routes."""
+    return _table(OTHERS, language)
+
+
+def _table(columns: tuple[str, ...], language: str) -> str:
     counted = _counted()
     return table(
-        _HEAD[language],
+        ["", *(_NAMES[column][language] for column in columns)],
         (
             [
                 f"**{row['aspect'][language]}**",
-                *(row[route][language].format_map(counted) for route in ROUTES),
+                *(row[column][language].format_map(counted) for column in columns),
             ]
             for row in rows()
         ),
@@ -91,4 +107,7 @@ def _counted() -> Mapping[str, object]:
     }
 
 
-TABLES: dict[str, Callable[[str], str]] = {"comparison-routes": routes}
+TABLES: dict[str, Callable[[str], str]] = {
+    "comparison-routes": routes,
+    "comparison-others": others,
+}

@@ -65,7 +65,7 @@ def delay(language: str) -> str:
         for name in _ROUTES
         for pair in [measured.pairs[name]]
     ]
-    return table(head, rows) + "\n" + _conditions(measured, language)
+    return table(head, rows) + "\n" + conditions(measured, language)
 
 
 def queue(language: str) -> str:
@@ -85,7 +85,7 @@ def queue(language: str) -> str:
         ]
         for name, words in _QUEUE.items()
     ]
-    return table(head, rows) + "\n" + _conditions(measured, language)
+    return table(head, rows) + "\n" + conditions(measured, language)
 
 
 def relay(language: str) -> str:
@@ -98,7 +98,7 @@ def relay(language: str) -> str:
     measured = bench_results.read()["relay"]
     values = [f"{measured.numbers['turns']:,}", f"{measured.numbers['mebibytes']} MiB"]
     rows = [list(row) for row in zip(words, values, strict=True)]
-    return table(head, rows) + "\n" + _conditions(measured, language)
+    return table(head, rows) + "\n" + conditions(measured, language)
 
 
 def tools(language: str) -> str:
@@ -119,7 +119,7 @@ def tools(language: str) -> str:
     return table(head, rows)
 
 
-def _conditions(measured: Benchmark, language: str) -> str:
+def conditions(measured: Benchmark, language: str) -> str:
     """Return the sentence that says when and on what a table was measured."""
     where = f"{measured.machine}, Python {measured.python}, Codex {measured.codex}"
     if language == "zh":

@@ -6,6 +6,8 @@
     Values for Langfuse's chart: every path must be one that the chart's own values have.
 ``otelcol``
     What the real Collector validates without a warning; a part of a configuration beside ``shape.yaml``.
+``prometheus-rules``
+    Groups of Prometheus' alerts, each with an expression and a summary.
 ``otelcol-builder``
     What the Collector's builder is given: every component of the one release that the list names.
 anything else
@@ -56,6 +58,9 @@ def problems(schema: str, documents: Sequence[Any]) -> list[str]:
         return [problem for document in documents for problem in _of_values(document)]
     if schema == "otelcol":
         return [problem for document in documents for problem in _of_collector(document)]
+    if schema == "prometheus-rules":
+        rules = [rule for document in documents for group in document["groups"] for rule in group["rules"]]
+        return [str(rule) for rule in rules if not {"alert", "expr", "annotations"} <= rule.keys()]
     if schema == "otelcol-builder":
         return [problem for document in documents for problem in _of_builder(document)]
     known = get_builtin_schema(schema)

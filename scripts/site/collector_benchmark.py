@@ -1,0 +1,253 @@
+"""What a turn costs on each OpenTelemetry route: processor time of what you run, and what Langfuse is sent.
+
+The newest recorded turn is replayed for many users at once, each with other ids. Processor time is that
+of the relay's and the Collector's own processes, so the generator and the mock Langfuse are not in it.
+"""
+
+import contextlib
+import gzip
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import httpx
+import psutil
+import trustme
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+import recordings
+from codex_langfuse.mock.server import RunningMock, running_mock
+
+ROOT = Path(__file__).resolve().parents[2]
+USERS = (1, 100, 1000)
+ROUTES = ("shape", "relay", "carry")
+_ID = re.compile(rb"[0-9a-f]{8}(?=-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})")
+_TOKEN = "token-of-the-benchmark"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the turns of a run cost: processor time of relay and Collector, in seconds, and what was sent."""
+
+    turns: int
+    relay: float
+    collector: float
+    bytes: int
+    observations: int
+    seconds: float
+
+
+def turn() -> str:
+    """Return the name of the recording that is replayed."""
+    return list(recordings.simple_turns().values())[-1]
+
+
+def exports(user: int) -> list[tuple[str, bytes]]:
+    """Return the signals and bodies of a turn, under ids that no other user has."""
+    salt = f"{user:08x}".encode()
+    found = []
+    for request in recordings.read(turn()):
+        if request.signal != "metrics":
+            body = _ID.sub(salt, request.body)
+            for trace_id in _trace_ids():
+                body = body.replace(trace_id, user.to_bytes(4) + trace_id[4:])
+            found.append((request.signal, body))
+    return found
+
+
+@cache
+def _trace_ids() -> frozenset[bytes]:
+    return frozenset(
+        span.trace_id
+        for body in recordings.bodies(turn(), "traces")
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    )
+
+
+def direct() -> tuple[int, int]:
+    """Return the bytes and the observations of one turn on the direct route."""
+    bodies = recordings.bodies(turn(), "traces")
+    spans = sum(
+        len(scope.spans)
+        for body in bodies
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+    )
+    return sum(map(len, bodies)), spans
+
+
+def measure(route: str, users: int) -> Cost:
+    """Replay a turn of each of ``users`` users at once, of one user 20 in a row; return what they cost.
+
+    Raises:
+        RuntimeError: an export was refused, or not every turn arrived.
+    """
+    turns = [exports(user) for user in range(users if users > 1 else 20)]
+    with tempfile.TemporaryDirectory() as folder, running_mock() as langfuse:
+        with _running(route, Path(folder), langfuse) as (url, relay, collector):
+            before = [_processor(process) for process in (relay, collector)]
+            started = time.perf_counter()
+            with (
+                ThreadPoolExecutor(min(users, 8)) as pool,
+                httpx.Client(trust_env=False, timeout=120) as client,
+            ):
+
+                def send(bodies: list[tuple[str, bytes]]) -> None:
+                    for signal, body in bodies:
+                        if signal == "logs" and relay is None:
+                            continue
+                        answer = client.post(
+                            f"{url}/v1/{signal}",
+                            content=body,
+                            headers={"content-type": "application/x-protobuf"},
+                        )
+                        if answer.status_code != 200:
+                            raise RuntimeError(f"{route}: {answer.status_code} {answer.text}")
+
+                list(pool.map(send, turns))
+            _wait_for(lambda: len(langfuse.store.traces) >= len(turns), route)
+            seconds = time.perf_counter() - started
+            after = [_processor(process) for process in (relay, collector)]
+        requests = langfuse.store.requests
+        return Cost(
+            len(turns),
+            after[0] - before[0],
+            after[1] - before[1],
+            sum(len(_uncompressed(request.body)) for request in requests),
+            len(langfuse.store.observations),
+            seconds,
+        )
+
+
+def _uncompressed(body: bytes) -> bytes:
+    # Turns that differ in their ids alone would look smaller than any reader's.
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+
+
+def _processor(process: psutil.Process | None) -> float:
+    if process is None:
+        return 0.0
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 600
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what}: not every turn arrived")
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _running(
+    route: str, folder: Path, langfuse: RunningMock
+) -> Iterator[tuple[str, psutil.Process | None, psutil.Process | None]]:
+    """Run what a route needs; yield where Codex sends to, and the processes of relay and Collector."""
+    pair = f"{langfuse.public_key}:{langfuse.secret_key}"
+    keys = {"LANGFUSE_BASE_URL": langfuse.url, "LANGFUSE_AUTH": b64encode(pair.encode()).decode()}
+    with contextlib.ExitStack() as stack:
+        if route == "shape":
+            collector = stack.enter_context(_collector(folder, "shape.yaml", keys))
+            yield collector[0], None, collector[1]
+        elif route == "relay":
+            keys |= {"LANGFUSE_PUBLIC_KEY": langfuse.public_key, "LANGFUSE_SECRET_KEY": langfuse.secret_key}
+            relay = stack.enter_context(_relay(folder, keys))
+            yield relay[0], relay[1], None
+        else:
+            secrets = _secrets(folder, keys["LANGFUSE_AUTH"])
+            keys["COLLECTOR_SECRETS"] = str(secrets)
+            url, process = stack.enter_context(_collector(folder, "carry.yaml", keys))
+            url = url.replace("http://", "https://")
+            forward = (
+                "--forward",
+                f"{url}/v1/traces",
+                "--forward-header",
+                f"authorization=@{secrets / 'token'}",
+            )
+            trust = {"SSL_CERT_FILE": str(secrets / "ca.pem")}
+            relay = stack.enter_context(_relay(folder, trust, *forward))
+            yield relay[0], relay[1], process
+
+
+def _secrets(folder: Path, authorization: str) -> Path:
+    secrets = folder / "secrets"
+    secrets.mkdir(mode=0o700)
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(str(secrets / "ca.pem"))
+    certificate.private_key_pem.write_to_path(str(secrets / "tls.key"))
+    certificate.cert_chain_pems[0].write_to_path(str(secrets / "tls.crt"))
+    for name in ("langfuse", "payments"):
+        (secrets / name).write_text(authorization)
+    (secrets / "senders").write_text(_TOKEN)
+    token = secrets / "token"
+    token.touch(mode=0o600)
+    token.write_text(f"Bearer {_TOKEN}")
+    return secrets
+
+
+@contextlib.contextmanager
+def _collector(folder: Path, file: str, variables: Mapping[str, str]) -> Iterator[tuple[str, psutil.Process]]:
+    program = subprocess.run(
+        [ROOT / "scripts/collector"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+    ports = [_free_port() for _ in range(3)]
+    environment = {
+        "COLLECTOR_LISTEN": f"127.0.0.1:{ports[0]}",
+        "COLLECTOR_HEALTH": f"127.0.0.1:{ports[1]}",
+        "COLLECTOR_METRICS_PORT": str(ports[2]),
+        "COLLECTOR_STATE": str(folder / "queue"),
+        **variables,
+    }
+    with (folder / "collector.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, f"--config={ROOT / 'examples/collector' / file}"], env=environment, stderr=log
+        )
+    try:
+        _wait_for(lambda: _answers(f"http://127.0.0.1:{ports[1]}/"), "the Collector")
+        yield f"http://127.0.0.1:{ports[0]}", psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(url, trust_env=False).status_code == 200
+    return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return int(closed.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _relay(folder: Path, variables: Mapping[str, str], *options: str) -> Iterator[tuple[str, psutil.Process]]:
+    command = [sys.executable, "-m", "codex_langfuse", "relay", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [*command, "--state", str(folder / "state"), "--max-disk", "4096", *options],
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
