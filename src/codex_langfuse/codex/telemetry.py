@@ -1,13 +1,15 @@
 """What Codex's OTLP logs and traces say, as plain records.
 
-Read from the telemetry of Codex 0.44 to 0.169. A turn of Codex 0.163 is over five hundred spans, of which a
-dozen say something; so names are looked at first, and only the attributes that are wanted are read.
+Read from the telemetry of Codex 0.44 to 0.171. A turn of Codex 0.171 is over five hundred spans, of which a
+few dozen say something; so names are looked at first, and only the attributes that are wanted are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf import descriptor_pool
@@ -23,19 +25,24 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The Codex that sent a batch, by its resource: an empty text stands for what it did not say."""
+    """The Codex that sent a batch, by its resource: an empty text stands for what it did not say.
+
+    extra: the resource attributes that are not Codex's or the SDK's (`OTEL_RESOURCE_ATTRIBUTES`).
+    """
 
     service_name: str
     version: str
     environment: str
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
 class CodexEvent:
     """One `codex.*` event, from a log record or from an event on a span.
 
-    time: nanoseconds since 1970. trace_id: 16 bytes, or none when Codex exports no traces or wrote the event
-    outside any span (`codex.sse_event`). attributes: those of `WANTED[name]` that were there.
+    time: nanoseconds since 1970; 0 when nothing gives it. trace_id, span_id: the span that the event is on, or
+    that a log record names; none when Codex exports no traces or wrote the event outside any span
+    (`codex.sse_event`). attributes: those of `WANTED[name]` that were there.
     """
 
     name: str
@@ -44,6 +51,16 @@ class CodexEvent:
     attributes: dict[str, Value]
     process: Process
     on_span: bool
+    span_id: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanLink:
+    """The parent of a span: what says whose the spans and events below it are."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes
 
 
 @dataclass(slots=True)
@@ -64,7 +81,7 @@ _WHO = frozenset({"app.version", "originator", "auth_mode", "user.account_id", "
 
 
 def _wanted(*names: str) -> frozenset[str]:
-    return frozenset({"conversation.id", *names})
+    return frozenset({"conversation.id", "event.timestamp", *names})
 
 
 _TOOL = ("tool_name", "tool_namespace", "call_id")
@@ -84,22 +101,28 @@ WANTED: Mapping[str, frozenset[str]] = {
         "duration_ms", "http.response.status_code", "success", "error.message"
     ),
     "codex.websocket_request": _wanted("model", "duration_ms", "success", "error.message"),
+    # Codex 0.130 and older: what came over the WebSocket, as `codex.sse_event` has it for HTTP.
+    "codex.websocket_event": _wanted("event.kind"),
     "codex.sse_event": _wanted(
         *("event.kind", "error.message", "input_token_count", "output_token_count"),
         *("cached_token_count", "cache_write_token_count", "reasoning_token_count"),
+        *("ttft_ms", "service_tier", "model", "model_reasoning_effort"),
     ),
+    "codex.startup_phase": _wanted("startup.phase"),
     "codex.turn_ttft": _wanted("duration_ms"),
-    "codex.tool_call_received": _wanted(*_TOOL, "turn_id"),
+    "codex.tool_call_received": _wanted(*_TOOL, "turn_id", "cell.id"),
+    "codex.code_mode.nested_tool_dispatched": _wanted(*_TOOL, "turn_id", "cell.id"),
     "codex.tool_decision": _wanted(*_TOOL, "decision", "source"),
     "codex.tool_result": _wanted(
         *(*_TOOL, "success", "duration_ms", "arguments", "output", "arguments_length", "output_length"),
-        *("output_truncated", "mcp_server"),
+        *("output_truncated", "mcp_server", "agent_name"),
     ),
     "codex.sandbox_outcome": _wanted(*_TOOL, "outcome", "initial_duration_ms", "escalated_duration_ms"),
     "codex.agent_response": _WHO
     | _wanted(
         *("agent.type", "turn.id", "parent.turn.id", "parent.conversation.id", "response", "response_length")
     ),
+    "codex.guardian_assessment": _wanted("turn.id", "item.id", "outcome"),
     "codex.turn_cost": _WHO | _wanted("turn.id", "usage.estimated_usd", "turn.interrupted"),
 }
 
@@ -108,15 +131,31 @@ _BOOKKEEPING = frozenset({"response.created", "response.in_progress", "response.
 
 _TOTAL = "codex.turn.token_usage."
 
+_TASK = frozenset(
+    {
+        *("turn.id", "model", "codex.turn.reasoning_effort"),
+        *(f"{_TOTAL}{part}_tokens" for part in ("input", "cached_input", "cache_write_input", "output")),
+        *(f"{_TOTAL}{part}_tokens" for part in ("reasoning_output", "total")),
+    }
+)
+_OF_TURN = frozenset({"turn.id", "conversation.id"})
+_OF_CELL = frozenset({"turn_id", "conversation.id", "call_id", "cell.id"})
+
 #: The spans that are read, and what is read of each (besides `conversation`, see `_span_attributes`).
 SPANS: Mapping[str, frozenset[str]] = {
-    "session_task.turn": frozenset(
-        {
-            *("turn.id", "model", "codex.turn.reasoning_effort"),
-            *(f"{_TOTAL}{part}_tokens" for part in ("input", "cached_input", "cache_write_input", "output")),
-            *(f"{_TOTAL}{part}_tokens" for part in ("reasoning_output", "total")),
-        }
-    ),
+    "session_task.turn": _TASK,
+    "session_task.review": _TASK,
+    "session_task.compact": _TASK,
+    "run_turn": _OF_TURN,
+    "codex.turn_input": _OF_TURN,
+    "codex.compaction": _OF_TURN,
+    "run_auto_compact": frozenset(),
+    "code_mode.handler.execute": _OF_CELL,
+    "code_mode.handler.wait": _OF_CELL,
+    "code_mode.broker.invoke_tool": _OF_CELL,
+    "model_client.stream_responses_websocket": frozenset({"websocket.warmup"}),
+    "startup_prewarm": frozenset(),
+    "guardian_review": frozenset({"thread_id", "tool_call_id"}),
     "turn/start": frozenset({"turn.id", "rpc.request_id"}),
     "try_run_sampling_request": frozenset({"turn_id", "model"}),
     "receiving_stream": frozenset(),
@@ -124,14 +163,14 @@ SPANS: Mapping[str, frozenset[str]] = {
         {
             *("gen_ai.usage.input_tokens", "gen_ai.usage.cache_read.input_tokens"),
             *("gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.output_tokens"),
-            *("codex.usage.reasoning_output_tokens", "codex.request.reasoning_effort"),
+            *("codex.usage.reasoning_output_tokens", "codex.request.reasoning_effort", "from"),
         }
     ),
     "session_loop": frozenset({"thread_id"}),
     "new_session": frozenset({"conversation_id"}),
     "codex.exec": frozenset({"turn.id"}),
 }
-_TOOL_SPAN = frozenset({"tool_name", "call_id", "aborted", "conversation.id", "turn.id"})
+_TOOL_SPAN = frozenset({"tool_name", "call_id", "aborted", "conversation.id", "turn.id", "turn_id"})
 #: Spans that are read for the events on them alone.
 _HOLD_EVENTS = frozenset(
     {
@@ -172,7 +211,7 @@ _NOISE = frozenset(
         *("app_server.thread_start.attach_listener", "app_server.thread_start.upsert_thread"),
         *("app_server.thread_start.resolve_status", "app_server.thread_start.send_response"),
         *("app_server.thread_start.notify_started", "app_server.thread_start.create_thread"),
-        *("turn_context.make", "turn_context.build", "shell_snapshot", "thread_spawn"),
+        *("turn_context.make", "turn_context.build", "shell_snapshot"),
         *("load_skill_prompts", "skills.shadow_selection.rank", "build_extension_turn_input_items"),
         *("build_skills_and_plugins", "merge_connector_selection", "turn_diff_display_roots"),
         *("track_turn_resolved_config_analytics", "mcp.runtime.apps_catalog_wait"),
@@ -197,9 +236,36 @@ def read_logs(request: ExportLogsServiceRequest) -> list[CodexEvent]:
                 told = _event(record.attributes)
                 if told is not None:
                     # Codex leaves time_unix_nano at 0; the SDK writes observed_time_unix_nano.
-                    time = record.time_unix_nano or record.observed_time_unix_nano
-                    events.append(CodexEvent(told[0], time, record.trace_id, told[1], process, False))
+                    raw = record.time_unix_nano or record.observed_time_unix_nano
+                    time = _written(told[1].pop("event.timestamp", None), raw)
+                    trace_id, span_id = record.trace_id, record.span_id
+                    events.append(CodexEvent(told[0], time, trace_id, told[1], process, False, span_id))
     return events
+
+
+#: The SDK's time of a record follows Codex's own by at most so much (seen: 4 ms).
+_CLOSE = 50_000_000
+
+
+def _written(stamp: Value | None, raw: int) -> int:
+    """Return when Codex wrote a log record.
+
+    `event.timestamp` is Codex's own, to the millisecond, and no Collector on the way changes it. The record's
+    time is finer, and is taken as long as it agrees.
+    """
+    told = _milliseconds(stamp) if isinstance(stamp, str) else None
+    if told is None:
+        return raw
+    return raw if 0 <= raw - told <= _CLOSE else told
+
+
+@lru_cache(256)
+def _milliseconds(stamp: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
+        return None
+    return round(moment.timestamp() * 1_000) * 1_000_000 if moment.tzinfo is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +274,18 @@ class SpanBatch:
 
     Nine spans in ten say nothing, and decoding them is most of the work; whether one says something shows in
     its bytes. Every span is looked at, so what is no traces request does not pass for one.
+
+    links: the parents of spans that were not decoded.
     """
 
     groups: list[tuple[Process, list[Span]]]
+    links: list[SpanLink] = field(default_factory=list)
 
     @classmethod
     def parse(cls, body: bytes) -> SpanBatch:
         """Read a serialized ExportTraceServiceRequest; raises `DecodeError` if it is none."""
         groups = []
+        links = []
         # Names of their own for what the loop, which sees every span, would else look up each time.
         noise, parent_at, parent_tag, name_at = _NOISE_BYTES, _PARENT_AT, _PARENT_TAG, _NAME_AT
         for group in _UNREAD_TRACES.FromString(body).resource_spans:
@@ -228,13 +298,17 @@ class SpanBatch:
                     except IndexError:
                         name = b""
                         at = 0
-                    if name not in noise and _says_something(span, name, at):
+                    if name in noise:
+                        continue
+                    if _says_something(span, name, at):
                         decoded = Span.FromString(span)
                         if len(decoded.trace_id) != 16:
                             raise DecodeError("a span without a trace id")
                         spans.append(decoded)
+                    elif at == name_at and name != b"handle_responses":
+                        links.append(SpanLink(span[2:18], span[20:28], span[30:38]))
             groups.append((_process(group.resource), spans))
-        return cls(groups)
+        return cls(groups, links)
 
 
 # Codex's exporter writes trace_id (tag, length, 16 bytes), span_id (tag, length, 8 bytes), parent_span_id
@@ -285,15 +359,18 @@ def _says_something(span: bytes, name: bytes, at: int) -> bool:
         return True
     if b"event.name" in span:
         return True
+    if name == b"handle_responses":
+        return b"gen_ai.usage.input_tokens" in span or b"output_item_" in span
     if name in _SPAN_NAMES:
-        return name != b"handle_responses" or b"gen_ai.usage.input_tokens" in span
+        return True
     return b"aborted" in span and b"call_id" in span
 
 
-def read_spans(request: ExportTraceServiceRequest | SpanBatch) -> list[CodexEvent | CodexSpan]:
-    """Return the events on spans and the spans that say something, in the order sent."""
-    records: list[CodexEvent | CodexSpan] = []
+def read_spans(request: ExportTraceServiceRequest | SpanBatch) -> list[CodexEvent | CodexSpan | SpanLink]:
+    """Return the events on spans, the spans that say something and the parents of all, in the order sent."""
+    records: list[CodexEvent | CodexSpan | SpanLink] = []
     if isinstance(request, SpanBatch):
+        records += request.links
         for process, spans in request.groups:
             for span in spans:
                 _read_span(span, process, records)
@@ -306,23 +383,29 @@ def read_spans(request: ExportTraceServiceRequest | SpanBatch) -> list[CodexEven
     return records
 
 
-def _read_span(span: Span, process: Process, records: list[CodexEvent | CodexSpan]) -> None:
+def _read_span(span: Span, process: Process, records: list[CodexEvent | CodexSpan | SpanLink]) -> None:
+    name = span.name
+    if span.parent_span_id and name not in _NOISE:
+        records.append(SpanLink(span.trace_id, span.span_id, span.parent_span_id))
     for event in span.events:
         told = _event(event.attributes)
         if told is not None:
-            records.append(CodexEvent(told[0], event.time_unix_nano, span.trace_id, told[1], process, True))
-    name = span.name
+            told[1].pop("event.timestamp", None)
+            time = event.time_unix_nano
+            records.append(CodexEvent(told[0], time, span.trace_id, told[1], process, True, span.span_id))
     if name in _HOLD_EVENTS or name in _NOISE:
         return
     wanted = SPANS.get(name)
     if wanted is None:
-        attributes = _attributes(span.attributes, _TOOL_SPAN)
+        attributes = _span_attributes(span.attributes, _TOOL_SPAN)
         if len(_A_TOOL & attributes.keys()) < len(_A_TOOL):
             return
         name = "tool"
     else:
         attributes = _span_attributes(span.attributes, wanted)
-        if name == "handle_responses" and "gen_ai.usage.input_tokens" not in attributes:
+        if name == "handle_responses" and not (
+            "gen_ai.usage.input_tokens" in attributes or "from" in attributes
+        ):
             return
     records.append(
         CodexSpan(
@@ -339,9 +422,14 @@ def _read_span(span: Span, process: Process, records: list[CodexEvent | CodexSpa
 
 
 def _process(resource: Any) -> Process:
-    found = _attributes(resource.attributes, {"service.name", "service.version", "env"})
-    texts = [str(found.get(name, "")) for name in ("service.name", "service.version", "env")]
-    return Process(*texts)
+    found = {item.key: item.value.string_value for item in resource.attributes}
+    texts = [found.pop(name, "") for name in ("service.name", "service.version", "env")]
+    extra = ((key, value) for key, value in found.items() if value and not key.startswith(_OF_THE_SDK))
+    return Process(*texts, tuple(extra))
+
+
+#: Resource attributes that the SDK and Codex write; a Collector adds more of the same kinds.
+_OF_THE_SDK = ("telemetry.sdk.", "host.", "os.", "process.", "service.")
 
 
 def _event(attributes: Any) -> tuple[str, dict[str, Value]] | None:

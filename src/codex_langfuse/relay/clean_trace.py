@@ -16,11 +16,13 @@ from time import gmtime, strftime
 
 from codex_langfuse.masking import mask_secrets
 from codex_langfuse.relay import encoding, names
+from codex_langfuse.relay.facts import Cost, Prompt, Request, StreamError, Text
 from codex_langfuse.relay.failures import status_phrase
 from codex_langfuse.relay.model_calls import Course, ModelCall, Standing
 from codex_langfuse.relay.policy import Content, Policy, Price
 from codex_langfuse.relay.surroundings import Surroundings
-from codex_langfuse.relay.turn import Cost, Request, Sent, StreamError, Text, Tool, Turn, Usage
+from codex_langfuse.relay.turn import Sent, Tool, Turn
+from codex_langfuse.relay.usage import Usage
 
 SCOPE = "codex-langfuse-relay"
 _MILLISECOND = 1_000_000
@@ -28,31 +30,43 @@ _LONGEST_NAME = 80
 _METADATA = "langfuse.observation.metadata."
 
 
+#: What is said of a model call for which Codex told no tokens. Never 0 tokens: they were charged.
+NOT_REPORTED = "usage not reported"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a turn goes in Langfuse. parent_id: the observation it stands under, in hexadecimal, or none."""
+    """Where a turn goes in Langfuse. parent_id: the observation it is under, in hexadecimal, or none.
+
+    caller: the parent is a span of the program that ran Codex, which Langfuse may never get.
+    """
 
     trace_id: str
     parent_id: str
     session: str
+    caller: bool = False
 
 
 def _digest(size: int, *parts: str) -> str:
     return sha256("\n".join(parts).encode()).hexdigest()[: 2 * size]
 
 
-def identity_of(turn: Turn) -> str:
-    """Return what tells a turn from the others of its conversation: Codex's id of it, else its beginning."""
-    return turn.turn_id or f"at-{turn.start}"
+def place_of(turn: Turn, above: Sent | None, session: str, caller_trace: bytes = b"") -> Place:
+    """Return the place of a turn.
 
-
-def place_of(turn: Turn, above: Sent | None, session: str) -> Place:
-    """Return the place of a turn; `above`: the turn, already sent, in whose trace it goes."""
+    above: the turn, already sent, in whose trace it goes. caller_trace: the trace of the program that ran
+    Codex, where only log records tell it.
+    """
     if turn.continues is not None:
         return Place(turn.continues.trace_id, turn.continues.agent_id, turn.continues.session)
     if above is not None:
         return Place(above.trace_id, above.agent_id, above.session)
-    return Place(_digest(16, "trace", turn.conversation, identity_of(turn)), "", session)
+    spans = turn.spans
+    if spans is not None and spans.caller and spans.begun is not None:
+        return Place(spans.begun.trace_id.hex(), spans.caller.hex(), session, True)
+    if caller_trace:
+        return Place(caller_trace.hex(), "", session)
+    return Place(_digest(16, "trace", turn.conversation, turn.key), "", session)
 
 
 class Scene:
@@ -78,6 +92,7 @@ class Scene:
         self._calls = self._tools = self._tokens = 0
         self._models: dict[str, None] = {}
         self._level = "DEFAULT"
+        self._flags: dict[str, None] = {}
 
     # --- turns ----------------------------------------------------------------------------------------------
 
@@ -90,26 +105,26 @@ class Scene:
         parent_id: str | None = None,
     ) -> Sent:
         """Add a turn; is_child: it is a sub-agent's. Return what to remember of it."""
-        identity = identity_of(turn)
         place = self._place
-        agent_id = _digest(8, "agent", turn.conversation, identity)
+        agent_id = _digest(8, "agent", turn.conversation, turn.key)
+        name = _name_of(turn, is_child)
         if not self._common:
-            self._trace_name = self._name_of_trace(turn, is_child)
+            self._trace_name = self._name_of_trace(turn, name)
             self._common = self._common_attributes()
         if turn.continues is not None:
             agent_id = turn.continues.agent_id
         else:
-            self._agent(
-                turn, course, about, is_child, agent_id, place.parent_id if parent_id is None else parent_id
-            )
-        for number, call in enumerate(course.calls):
-            self._generation(turn, call, about, agent_id, number)
+            above = place.parent_id if parent_id is None else parent_id
+            self._agent(turn, course, about, is_child, agent_id, above, name)
+        under = self._model_calls(turn, course, about, agent_id, is_child)
         for tool in turn.tools.values():
-            self._tool(turn, tool, agent_id, identity)
+            script = turn.tools.get(tool.script) if tool.script is not None else None
+            parent = _tool_id(turn, script) if script is not None else under.get(tool.call_id, agent_id)
+            self._tool(turn, tool, parent)
         for failure in course.failures:
             fatal = course.standing is Standing.FAILED and failure is course.failures[-1]
             self._failure(turn, failure, agent_id, "ERROR" if fatal else "WARNING")
-        for outcome in turn.sandbox.values():
+        for outcome in turn.sandbox:
             metadata = {
                 "outcome": outcome.outcome,
                 "tool": outcome.tool,
@@ -117,15 +132,9 @@ class Scene:
                 "escalated_duration_ms": outcome.escalated,
             }
             level = "DEFAULT" if outcome.outcome in {"success", "approved"} else "WARNING"
-            self._event(
-                turn.conversation,
-                f"sandbox: {outcome.outcome}",
-                outcome.time,
-                agent_id,
-                level,
-                f"{outcome.tool}: {outcome.outcome}",
-                metadata,
-            )
+            said = f"{outcome.tool}: {outcome.outcome}"
+            name = f"sandbox: {outcome.outcome}"
+            self._event(turn.conversation, name, outcome.time, agent_id, level, said, metadata)
         if turn.cost is not None:
             self._cost(turn.conversation, turn.cost, agent_id)
         return Sent(
@@ -133,25 +142,20 @@ class Scene:
             turn.turn_id,
             turn.start,
             turn.end,
-            turn.total is not None,
+            turn.closed,
             tuple(sorted(trace.hex() for trace in turn.traces)),
             place.trace_id,
             agent_id,
             place.session,
         )
 
-    def _name_of_trace(self, turn: Turn, is_child: bool) -> str:
-        if self._is_title:
-            return "title generation"
-        if is_child:
-            return "codex turn"
-        if self._policy.content is not Content.NONE:
-            prompts = sorted(turn.prompts.values(), key=lambda prompt: prompt.time)
-            text = next((prompt.text.text for prompt in prompts if prompt.text.text), None)
+    def _name_of_trace(self, turn: Turn, name: str) -> str:
+        if self._policy.name_by_prompt and self._policy.content is not Content.NONE and name == "codex turn":
+            text = next((prompt.text.text for prompt in turn.prompts if prompt.text.text), None)
             if text:
                 line = " ".join(mask_secrets(text).split())
                 return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
-        return "codex turn"
+        return name
 
     def _common_attributes(self) -> bytes:
         """Return what every observation of the trace says of the trace."""
@@ -171,111 +175,210 @@ class Scene:
         return encoding.attributes(common)
 
     def _agent(
-        self, turn: Turn, course: Course, about: Surroundings, is_child: bool, agent_id: str, parent_id: str
+        self,
+        turn: Turn,
+        course: Course,
+        about: Surroundings,
+        is_child: bool,
+        agent_id: str,
+        parent_id: str,
+        name: str,
     ) -> None:
-        level, message = outcome_of(turn, course)
-        usage = sum((call.usage for call in course.calls if call.usage is not None), Usage())
-        own = turn.total.usage if turn.total is not None else None
-        retries = sum(call.failed_before for call in course.calls)
-        prompts = sorted(turn.prompts.values(), key=lambda prompt: prompt.time)
+        level, message = outcome_of(turn, course, about)
+        usage = course.usage()
+        own = turn.spans.usage() if turn.spans is not None else None
+        total = own if own is not None and own.total > usage.total else usage
+        prompts = turn.prompts
+        compactions = sum(call.compaction for call in course.calls)
+        unreported = sum(call.usage is None for call in course.calls)
         metadata: dict[str, encoding.Value | None] = {
             "conversation_id": turn.conversation,
             "turn_id": turn.turn_id,
-            "model": turn.model or about.model,
-            "reasoning_effort": turn.effort or about.reasoning_effort,
+            "model": _model_of(turn, course) or about.model,
+            "reasoning_effort": _effort_of(turn) or about.reasoning_effort,
             **about.metadata(),
-            **_totals(own or usage),
-            "total_from": "Codex" if own is not None else "the model calls seen",
+            **_totals(total),
+            "total_from": "Codex" if own is not None and total == own else "the model calls seen",
             "model_calls": len(course.calls),
             "tool_calls": len(turn.tools),
-            "retries": retries or None,
+            "compactions": compactions or None,
+            "retries": sum(call.failed_before for call in course.calls) or None,
             "prompt_length": prompts[0].text.length if prompts else None,
             "prompts": len(prompts) if len(prompts) > 1 else None,
-            "response_length": turn.answer.length if turn.answer is not None else None,
+            "response_length": _length(turn.answer.text) if turn.answer is not None else None,
             "signals": _signals(turn),
             "end": _end(turn),
             "left_out": turn.left_out or None,
             "estimated_usd": turn.cost.usd if turn.cost is not None else None,
+            "calls_without_usage": unreported or None,
         }
-        if own is not None and own != usage:
+        if own is not None and own.total > usage.total:
             # Codex's own sum tells that a model call was not seen.
-            metadata["tokens_seen"] = usage.details()["total"]
+            metadata["tokens_seen"] = usage.total
+            self._flags["tokens missing"] = None
+        elif own is not None and own.total < usage.total:
+            # Codex leaves out what a compaction used that the provider did.
+            metadata["codex_total_tokens"] = own.total
+        if unreported:
+            self._flags[NOT_REPORTED] = None
+        if metadata["end"] == "silence":
+            self._flags["no end seen"] = None
         if course.calls and prompts and course.calls[0].first_token is not None:
             first = course.calls[0].first_token - prompts[0].time
             if first >= 0:
                 metadata["time_to_first_token_ms"] = first // _MILLISECOND
-        speak = self._full or (self._policy.content is Content.PROMPTS and not is_child)
-        said = [prompt.text.text for prompt in prompts if prompt.text.text] if speak else []
-        answer = turn.answer.text if speak and turn.answer is not None else None
-        counts = {"model_calls": len(course.calls), "tool_calls": len(turn.tools)}
-        if turn.answer is not None:
-            counts["response_length"] = turn.answer.length
-        # Langfuse's view of a session leaves out what has neither input nor output.
-        asked = (
-            {"prompt_length": sum(prompt.text.length for prompt in prompts)} if prompts else {"prompts": 0}
-        )
-        name = "title generation" if turn.is_title else "sub-agent" if is_child else "codex turn"
+        attributes: dict[str, encoding.Value | None] = {
+            **_level(level, message),
+            "langfuse.observation.input": self._asked(prompts, is_child),
+            "langfuse.observation.output": self._answered(turn, course, is_child),
+        }
+        if self._place.caller and not is_child:
+            # Langfuse counts what has a parent as no root, and the caller's span may never reach it.
+            attributes["langfuse.internal.is_app_root"] = True
         self._span(
             agent_id,
             parent_id,
-            name,
-            min(turn.start, turn.total.start if turn.total is not None else turn.start),
-            turn.total.end if turn.total is not None else turn.end,
+            self._trace_name if not is_child else name,
+            turn.start,
+            turn.spans.task.end if turn.spans is not None and turn.spans.task is not None else turn.end,
             "agent",
-            {
-                **_level(level, message),
-                "langfuse.observation.input": mask_secrets("\n\n".join(said)) if said else _json(asked),
-                "langfuse.observation.output": mask_secrets(answer) if answer is not None else _json(counts),
-            },
+            attributes,
             metadata,
         )
         if not is_child:
             self._level = level
         self._calls += len(course.calls)
         self._tools += len(turn.tools)
-        self._tokens += (own or usage).details()["total"]
+        self._tokens += total.total
+
+    def _speaks(self, is_child: bool) -> bool:
+        return self._full or (self._policy.content is Content.PROMPTS and not is_child)
+
+    def _asked(self, prompts: list[Prompt], is_child: bool) -> str:
+        """Return the input of a turn: its prompts, or their length. Langfuse's sessions need some text."""
+        said = [prompt.text.text for prompt in prompts if prompt.text.text] if self._speaks(is_child) else []
+        if said:
+            return mask_secrets("\n\n".join(said))
+        if not prompts:
+            return "(no prompt)"
+        return _withheld("prompt", sum(prompt.text.length for prompt in prompts))
+
+    def _answered(self, turn: Turn, course: Course, is_child: bool) -> str:
+        text = turn.answer.text if turn.answer is not None else None
+        if text is not None and text.text is not None and self._speaks(is_child):
+            return mask_secrets(text.text)
+        if text is not None:
+            return _withheld("answer", text.length)
+        calls, tools = len(course.calls), len(turn.tools)
+        return f"(answer not sent; {_counted(calls, 'model call')}, {_counted(tools, 'tool call')})"
 
     # --- what a turn is made of -----------------------------------------------------------------------------
 
+    def _model_calls(
+        self, turn: Turn, course: Course, about: Surroundings, agent_id: str, is_child: bool
+    ) -> dict[str, str]:
+        """Add the model calls; return the observation that each tool call is under."""
+        under: dict[str, str] = {}
+        results: list[Tool] = []
+        last = next((call for call in reversed(course.calls) if not call.compaction), None)
+        for number, call in enumerate(course.calls):
+            span_id = _digest(8, "generation", turn.conversation, turn.key, str(number))
+            asked = self._input_of(turn, results if number else None, is_child)
+            answered = self._output_of(turn, call, call is last, is_child)
+            self._generation(turn, call, about, agent_id, span_id, asked, answered)
+            if not call.compaction:
+                results = [turn.tools[call_id] for call_id in call.asks]
+            under.update(dict.fromkeys(call.asks, span_id))
+        return under
+
+    def _input_of(self, turn: Turn, results: list[Tool] | None, is_child: bool) -> str | None:
+        """Return what a model call was asked: the prompt, or the results of the tools it had asked for."""
+        if results is None:
+            return self._asked(turn.prompts, is_child) if turn.prompts else None
+        if not results:
+            return None
+        if self._full and any(tool.output is not None and tool.output.text for tool in results):
+            return _json([{"tool": tool.name, "output": _shown(tool.output)} for tool in results])
+        length = sum(tool.output.length for tool in results if tool.output is not None)
+        return _withheld("results of " + ", ".join(tool.name for tool in results), length)
+
+    def _output_of(self, turn: Turn, call: ModelCall, is_last: bool, is_child: bool) -> str | None:
+        """Return what a model call answered: the calls it asked for, or the text of the turn's answer."""
+        if call.asks:
+            tools = [turn.tools[call_id] for call_id in call.asks]
+            if self._full and any(tool.arguments is not None and tool.arguments.text for tool in tools):
+                return _json([{"tool": tool.name, "arguments": _shown(tool.arguments)} for tool in tools])
+            length = sum(tool.arguments.length for tool in tools if tool.arguments is not None)
+            return _withheld("call of " + ", ".join(tool.name for tool in tools), length)
+        answer = turn.answer.text if turn.answer is not None and is_last else None
+        if answer is None:
+            return None
+        if self._speaks(is_child) and answer.text is not None:
+            return mask_secrets(answer.text)
+        return _withheld("answer", answer.length)
+
     def _generation(
-        self, turn: Turn, call: ModelCall, about: Surroundings, agent_id: str, number: int
+        self,
+        turn: Turn,
+        call: ModelCall,
+        about: Surroundings,
+        agent_id: str,
+        span_id: str,
+        asked: str | None,
+        answered: str | None,
     ) -> None:
-        model = call.model or turn.model or about.model
+        model = call.model or _model_of(turn, None) or about.model
         if model:
             self._models[model] = None
-        effort = call.effort or turn.effort or about.reasoning_effort
+        effort = call.effort or _effort_of(turn) or about.reasoning_effort
         end = call.end if call.end is not None else max(call.start, turn.end)
-        attributes: dict[str, encoding.Value | None] = {}
+        attributes: dict[str, encoding.Value | None] = {
+            "langfuse.observation.input": asked,
+            "langfuse.observation.output": answered,
+        }
+        parameters = {
+            "reasoning_effort": effort if effort != names.OTHER else None,
+            "service_tier": call.tier if call.tier != names.OTHER else None,
+        }
+        parameters = {key: value for key, value in parameters.items() if value}
         if model:
             attributes["langfuse.observation.model.name"] = model
-        if effort and effort != names.OTHER:
-            attributes["langfuse.observation.model.parameters"] = _json({"reasoning_effort": effort})
+        if parameters:
+            attributes["langfuse.observation.model.parameters"] = _json(parameters)
         if call.usage is not None:
             details = call.usage.details()
             attributes["langfuse.observation.usage_details"] = _json(details)
             price = self._policy.prices.get(model) if model else None
             if price is not None:
                 attributes["langfuse.observation.cost_details"] = _json(_costs(details, price))
+        else:
+            # Without it Langfuse counts the tokens of the text by itself, and prices them.
+            attributes["langfuse.observation.cost_details"] = _json({"total": 0})
         if call.first_token is not None:
             attributes["langfuse.observation.completion_start_time"] = _iso(max(call.first_token, call.start))
         if call.error is not None:
             attributes |= _level("ERROR", self._stream_message(call.error))
         elif call.end is None:
-            attributes |= _level("WARNING", "no end seen")
-        metadata: dict[str, encoding.Value | None] = {"attempts": call.failed_before + 1}
+            attributes |= _level("WARNING", f"no end seen: {NOT_REPORTED}")
+        elif call.usage is None:
+            attributes |= _level(
+                "WARNING", NOT_REPORTED if call.done else f"the answer broke off: {NOT_REPORTED}"
+            )
+        metadata: dict[str, encoding.Value | None] = {
+            "attempts": call.failed_before + 1,
+            "usage": "not reported" if call.usage is None else None,
+        }
         if call.request is not None:
             metadata["request_duration_ms"] = call.request.duration // _MILLISECOND
             metadata["status"] = call.request.status
             metadata["attempt"] = call.request.attempt
-        span_id = _digest(8, "generation", turn.conversation, str(call.end or call.start), str(number))
-        self._span(span_id, agent_id, "model call", call.start, end, "generation", attributes, metadata)
+        name = "compaction" if call.compaction else "model call"
+        self._span(span_id, agent_id, name, call.start, end, "generation", attributes, metadata)
 
-    def _tool(self, turn: Turn, tool: Tool, agent_id: str, identity: str) -> None:
+    def _tool(self, turn: Turn, tool: Tool, parent_id: str) -> None:
         begin, end = _times(tool, turn)
         level, message = tool_outcome(tool)
-        input_, output = self._io("arguments", tool.arguments), self._io("output", tool.output)
-        if tool.exit_code is not None and isinstance(output, dict):
-            output["exit_code"] = tool.exit_code
+        output = self._io("output", tool.output)
         metadata: dict[str, encoding.Value | None] = {
             "call_id": tool.call_id,
             "decision": tool.decision,
@@ -283,24 +386,21 @@ class Scene:
             "success": tool.success,
             "exit_code": tool.exit_code,
             "duration_ms": tool.duration // _MILLISECOND if tool.duration is not None else None,
-            "arguments_length": tool.arguments.length if tool.arguments is not None else None,
-            "output_length": tool.output.length if tool.output is not None else None,
+            "arguments_length": _length(tool.arguments),
+            "output_length": _length(tool.output),
             "mcp_server": tool.mcp_server,
         }
         attributes = _level(level, message)
-        if input_ is not None:
-            attributes["langfuse.observation.input"] = input_ if isinstance(input_, str) else _json(input_)
-        if output is not None:
-            attributes["langfuse.observation.output"] = output if isinstance(output, str) else _json(output)
-        span_id = _digest(8, "tool", turn.conversation, identity, tool.call_id)
-        self._span(span_id, agent_id, tool.name, begin, end, "tool", attributes, metadata)
+        attributes["langfuse.observation.input"] = self._io("arguments", tool.arguments)
+        attributes["langfuse.observation.output"] = output
+        self._span(_tool_id(turn, tool), parent_id, tool.name, begin, end, "tool", attributes, metadata)
 
-    def _io(self, what: str, text: Text | None) -> str | dict[str, int] | None:
+    def _io(self, what: str, text: Text | None) -> str | None:
         if text is None:
             return None
         if self._full and text.text is not None:
             return mask_secrets(text.text)
-        return {f"{what}_length": text.length}
+        return _withheld(what, text.length)
 
     def _failure(self, turn: Turn, failure: Request | StreamError, agent_id: str, level: str) -> None:
         if isinstance(failure, Request):
@@ -385,6 +485,10 @@ class Scene:
             parts.append(self._level.lower())
         return ", ".join(parts)
 
+    def flags(self) -> tuple[str, ...]:
+        """Return what does not add up."""
+        return tuple(self._flags)
+
 
 def late_cost(sent: Sent, cost: Cost, about: Surroundings, policy: Policy) -> bytes:
     """Render a cost that came after its turn had left, as one more observation in the turn's trace.
@@ -398,11 +502,11 @@ def late_cost(sent: Sent, cost: Cost, about: Surroundings, policy: Policy) -> by
     return scene.serialized()
 
 
-def outcome_of(turn: Turn, course: Course) -> tuple[str, str | None]:
+def outcome_of(turn: Turn, course: Course, about: Surroundings) -> tuple[str, str | None]:
     """Return the level of a turn and, when it is not DEFAULT, why."""
     standing = course.standing
-    told_end = turn.total is not None or turn.successor is not None or turn.conversation_ended
-    usage = turn.total.usage if turn.total is not None else None
+    told_end = turn.closed or turn.next_prompt or turn.ended == "the end of the conversation"
+    usage = turn.spans.usage() if turn.spans is not None else None
     cut_off = [tool for tool in turn.tools.values() if tool.aborted and tool.finished is None]
     if standing is Standing.FAILED:
         failure = course.failures[-1]
@@ -413,18 +517,29 @@ def outcome_of(turn: Turn, course: Course) -> tuple[str, str | None]:
         return "WARNING", f"interrupted: {cut_off[-1].name} was cut off"
     if turn.cost is not None and turn.cost.interrupted:
         return "WARNING", "interrupted"
+    last = course.calls[-1] if course.calls else None
+    if standing is Standing.PERHAPS and last is not None and not last.done and turn.kind == "turn":
+        standing = Standing.SAMPLING
+    if turn.closed and usage is None and turn.kind == "turn" and not about.older_than((0, 128)):
+        # From 0.128 on Codex leaves its sum out only when a turn was interrupted.
+        return "WARNING", f"interrupted {_WHERE.get(standing, 'after the model answered')}"
     if standing in {Standing.ANSWERED, Standing.PERHAPS}:
         return "DEFAULT", None
-    if usage is not None and usage.output:
+    if usage is not None and (usage.output or turn.kind != "turn"):
         # Codex counted what it used, which it does only at the end of a turn: the last records were lost.
         return "DEFAULT", None
-    where = {
-        Standing.STARTED: "before the model answered",
-        Standing.SAMPLING: "while the model answered",
-        Standing.TOOLS: "while a tool ran or waited for approval",
-        Standing.BETWEEN: "after a tool ran",
-    }[standing]
+    where = _WHERE[standing]
+    if turn.ended == "the process ended":
+        return "WARNING", f"the process ended {where}"
     return "WARNING", f"interrupted {where}" if told_end else f"no end seen: silence {where}"
+
+
+_WHERE = {
+    Standing.STARTED: "before the model answered",
+    Standing.SAMPLING: "while the model answered",
+    Standing.TOOLS: "while a tool ran or waited for approval",
+    Standing.BETWEEN: "after a tool ran",
+}
 
 
 def tool_outcome(tool: Tool) -> tuple[str, str | None]:
@@ -434,7 +549,7 @@ def tool_outcome(tool: Tool) -> tuple[str, str | None]:
     """
     if tool.exit_code:
         return "ERROR", f"exit code {tool.exit_code}"
-    if tool.decision in {"denied", "abort"}:
+    if tool.refused:
         return "WARNING", f"{tool.decision} by {tool.source}"
     if tool.success is False:
         return "ERROR", tool.phrase or "failed"
@@ -461,13 +576,11 @@ def _signals(turn: Turn) -> str:
 
 def _end(turn: Turn) -> str:
     """Return by what the turn is taken to be over."""
-    if turn.total is not None:
+    if turn.closed or (turn.spans is not None and turn.spans.ran is not None):
         return "told by Codex"
-    if turn.successor is not None:
-        return "the next prompt"
-    if turn.conversation_ended:
-        return "the end of the conversation"
-    return "the relay stopped" if turn.relay_stopped else "silence"
+    if turn.ended is not None:
+        return turn.ended
+    return "the next prompt" if turn.next_prompt else "silence"
 
 
 def _times(tool: Tool, turn: Turn) -> tuple[int, int]:
@@ -478,6 +591,53 @@ def _times(tool: Tool, turn: Turn) -> tuple[int, int]:
     return begin, tool.span_end or max(begin, turn.end)
 
 
+def _name_of(turn: Turn, is_child: bool) -> str:
+    if turn.is_title:
+        return "title generation"
+    if turn.kind == "compact":
+        return "compaction"
+    if turn.kind == "review":
+        return "review"
+    return "sub-agent" if is_child else "codex turn"
+
+
+def _tool_id(turn: Turn, tool: Tool) -> str:
+    return _digest(8, "tool", turn.conversation, turn.key, tool.call_id)
+
+
+def _model_of(turn: Turn, course: Course | None) -> str | None:
+    task = turn.spans.task if turn.spans is not None else None
+    found = task.attributes.get("model") if task is not None else None
+    if isinstance(found, str):
+        return names.model(found)
+    prompted = next((prompt.model for prompt in turn.prompts if prompt.model), None)
+    if prompted is None and course is not None:
+        return next((call.model for call in course.calls if call.model), None)
+    return prompted
+
+
+def _effort_of(turn: Turn) -> str | None:
+    task = turn.spans.task if turn.spans is not None else None
+    found = task.attributes.get("codex.turn.reasoning_effort") if task is not None else None
+    return names.choice(found, names.REASONING_EFFORTS) if isinstance(found, str) else None
+
+
+def _withheld(what: str, length: int) -> str:
+    return f"({what} not sent, {_counted(length, 'character')})"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _shown(text: Text | None) -> str | None:
+    return mask_secrets(text.text) if text is not None and text.text is not None else None
+
+
+def _length(text: Text | None) -> int | None:
+    return text.length if text is not None else None
+
+
 def _totals(usage: Usage) -> dict[str, int]:
     return {
         "input_tokens": usage.input,
@@ -485,7 +645,7 @@ def _totals(usage: Usage) -> dict[str, int]:
         "cache_write_input_tokens": usage.cache_write,
         "output_tokens": usage.output,
         "reasoning_output_tokens": usage.reasoning,
-        "total_tokens": usage.input + usage.output,
+        "total_tokens": usage.total,
     }
 
 

@@ -1,345 +1,474 @@
-"""From Codex's events to the facts of a turn: each reader takes out of an event what a turn keeps of it.
+"""What Codex's events tell, one small fact for each. Times in nanoseconds since 1970.
 
-The same event may come as a log record and on a span; they are two facts here, which `model_calls` (or the
-id of a tool's call) makes one again. Texts are kept only where the policy may let them out.
+Text is cut and kept only as far as the policy may let it out; everything else passes `names`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
 
-from codex_langfuse.codex.telemetry import CodexEvent, CodexSpan
+from codex_langfuse.codex.telemetry import CodexEvent
 from codex_langfuse.relay import failures, names
 from codex_langfuse.relay.policy import Content, Policy
-from codex_langfuse.relay.turn import (
-    LONGEST_TEXT,
-    MOST_MARKS,
-    MOST_MODEL_CALLS,
-    MOST_NOTICES,
-    MOST_TEXT,
-    Completion,
-    Prompt,
-    Request,
-    SandboxOutcome,
-    StreamError,
-    Text,
-    Tool,
-    Total,
-    Turn,
-    Usage,
-)
+from codex_langfuse.relay.usage import Usage
 
 MILLISECOND = 1_000_000
-SECOND = 1_000 * MILLISECOND
 
-#: A prompt and its twin on a span are written at most this far apart.
-_SAME = 150 * MILLISECOND
+#: Characters kept of one prompt, answer, argument or output, where the content mode lets it out.
+LONGEST_TEXT = 65_536
 #: Codex writes this for a prompt that it may not log.
 _REDACTED = "[REDACTED]"
-#: The TUI (0.150 to 0.169) names a new conversation by a turn of its own, whose prompt begins so.
+#: The TUI (0.150 to 0.171) names a new conversation by a turn of its own, whose prompt begins so.
 _TITLE_PROMPT = "Generate a concise, single-line task title"
 _AGENT_ID = re.compile(r'"agent_id"\s*:\s*"([0-9a-fA-F-]{36})"')
-_CALL_ANNOUNCED = frozenset({"response.function_call_arguments.done", "response.custom_tool_call_input.done"})
-_STREAM_ENDS = frozenset(
+_TASK_NAME = re.compile(r'"task_name"\s*:\s*"([^"]{1,200})"')
+
+_CALL_KINDS = frozenset({"response.function_call_arguments.done", "response.custom_tool_call_input.done"})
+_END_KINDS = frozenset(
     {"response.completed", "response.done", "response.incomplete", "response.failed", "response.cancelled"}
 )
-_TEXT = frozenset({"response.output_text.delta", "response.output_text.done"})
-_TOKENS = "codex.turn.token_usage."
+_TEXT_KINDS = frozenset({"response.output_text.delta", "response.output_text.done"})
+
+
+@dataclass(slots=True)
+class Text:
+    """A text by its length in characters, and itself only where the policy may let it out."""
+
+    length: int
+    text: str | None = None
+
+
+@dataclass(slots=True)
+class Fact:
+    """Where and when something was told.
+
+    order: the place among all facts, as they came. heard: when it came (seconds since 1970). batch: with
+    which export. turn_id: the turn that the event itself names.
+    """
+
+    #: Whether Codex writes the same event as a log record and on a span; both name the same span.
+    TWICE: ClassVar[bool] = False
+
+    time: int
+    order: int
+    heard: float
+    batch: int
+    trace_id: bytes
+    span_id: bytes
+    on_span: bool
+    turn_id: str | None
+    #: The same event as the span has it.
+    twin: Fact | None = field(init=False, default=None, repr=False, compare=False)
+
+    def adopt(self, twin: Fact) -> None:
+        """Take from the event on the span what the log record does not tell: when it was, by Codex's clock."""
+        self.twin = twin
+        self.time = twin.time
+
+    def same_as(self) -> tuple[object, ...]:
+        """Return what tells the fact from others of its span and time."""
+        return ()
+
+
+@dataclass(slots=True)
+class Prompt(Fact):
+    """What the user, or for a sub-agent the agent above, asked. hidden: Codex did not tell the text."""
+
+    TWICE: ClassVar[bool] = True
+
+    text: Text
+    hidden: bool
+    is_title: bool
+    model: str | None
+
+    def same_as(self) -> tuple[object, ...]:
+        """Two prompts can be written at once."""
+        return (self.text.length,)
+
+
+@dataclass(slots=True)
+class Request(Fact):
+    """One attempt at a model request. status: of HTTP; None for a WebSocket or when no answer came.
+
+    connection: it is about the WebSocket, not about a request on it.
+    """
+
+    TWICE: ClassVar[bool] = True
+
+    ok: bool
+    connection: bool
+    websocket: bool
+    status: int | None
+    attempt: int | None
+    duration: int
+    phrase: str | None
+    message: str | None
+    model: str | None
+
+    def same_as(self) -> tuple[object, ...]:
+        """An attempt that failed, and the next one."""
+        return (self.ok, self.status, self.attempt, self.connection)
+
+
+@dataclass(slots=True)
+class Completion(Fact):
+    """The end of a model's answer, with its usage. first_token_after: nanoseconds since the request."""
+
+    usage: Usage
+    model: str | None
+    effort: str | None
+    tier: str | None
+    first_token_after: int | None
+
+    def same_as(self) -> tuple[object, ...]:
+        """Each answer has a usage; two of the same are told apart by their times."""
+        return (self.usage,)
+
+
+@dataclass(slots=True)
+class StreamError(Fact):
+    """The answer of a model broke off."""
+
+    phrase: str | None
+    message: str | None
+
+
+@dataclass(slots=True)
+class Mark(Fact):
+    """A step of a streamed answer. kind: `output`, `text`, `call` (of a tool) or `end`."""
+
+    kind: str
+
+    def same_as(self) -> tuple[object, ...]:
+        """Two steps can be written at once."""
+        return (self.kind,)
+
+
+@dataclass(slots=True)
+class FirstToken(Fact):
+    """The first output of a turn."""
+
+    TWICE: ClassVar[bool] = True
+
+
+@dataclass(slots=True)
+class ToolEvent(Fact):
+    """One event of a tool call. kind: `received`, `dispatched`, `decided` or `ended`.
+
+    cell: of code mode, the script in which the call was made. agent: the name of the agent that made it.
+    spawned, task: the conversation, or the name, of an agent that the call started.
+    """
+
+    TWICE: ClassVar[bool] = True
+
+    kind: str
+    call_id: str
+    name: str | None
+    cell: str | None = None
+    decision: str | None = None
+    source: str | None = None
+    duration: int = 0
+    success: bool | None = None
+    exit_code: int | None = None
+    phrase: str | None = None
+    arguments: Text | None = None
+    output: Text | None = None
+    mcp_server: str | None = None
+    agent: str | None = None
+    spawned: str | None = None
+    task: str | None = None
+
+    def same_as(self) -> tuple[object, ...]:
+        """Calls run side by side."""
+        return (self.kind, self.call_id)
+
+    def adopt(self, twin: Fact) -> None:
+        """The log's output is a preview; the length on the span is of the whole."""
+        Fact.adopt(self, twin)
+        if isinstance(twin, ToolEvent) and twin.output is not None:
+            if self.output is None:
+                self.output = twin.output
+            else:
+                self.output.length = max(self.output.length, twin.output.length)
+            self.arguments = self.arguments or twin.arguments
+
+
+@dataclass(slots=True)
+class Sandbox(Fact):
+    """What the sandbox did to a command. initial, escalated: milliseconds."""
+
+    TWICE: ClassVar[bool] = True
+
+    call_id: str
+    tool: str
+    outcome: str
+    initial: int | None
+    escalated: int | None
+
+    def same_as(self) -> tuple[object, ...]:
+        """Calls run side by side."""
+        return (self.call_id, self.outcome)
+
+
+@dataclass(slots=True)
+class Answer(Fact):
+    """The last message of a turn. parent, parent_turn: for a sub-agent, who asked it."""
+
+    text: Text | None
+    parent: str | None
+    parent_turn: str | None
+
+
+@dataclass(slots=True)
+class Phase(Fact):
+    """A step of Codex's start. over: the model's connection is warm; what came before is the warm-up."""
+
+    TWICE: ClassVar[bool] = True
+
+    over: bool
+
+
+@dataclass(slots=True)
+class Assessment(Fact):
+    """The guardian judged a tool call of the turn."""
+
+    call_id: str
+
+
+@dataclass(slots=True)
+class Cost(Fact):
+    """What the provider says a turn costs."""
+
+    usd: float
+    interrupted: bool
+
+
+_Origin: TypeAlias = tuple[int, int, float, int, bytes, bytes, bool, str | None]
 
 
 class FactReader:
-    """Reads events into turns. spawned: called with the ids of a conversation and of the one above it."""
+    """Reads events into facts; keeps of their text what the policy may let out."""
 
-    def __init__(self, policy: Policy, spawned: Callable[[str, str], None]) -> None:
+    def __init__(self, policy: Policy) -> None:
         self._keep_prompts = policy.content is not Content.NONE
         self._keep_all = policy.content is Content.FULL
-        self._spawned = spawned
-        self._readers: dict[str, Callable[[Turn, CodexEvent], None]] = {
-            "codex.user_prompt": self._user_prompt,
+        self._order = 0
+        self._readers: dict[str, Callable[[CodexEvent, _Origin], Fact | None]] = {
+            "codex.user_prompt": self._prompt,
             "codex.api_request": self._api_request,
-            "codex.websocket_connect": self._websocket_connect,
-            "codex.websocket_request": self._websocket_request,
+            "codex.websocket_connect": self._websocket,
+            "codex.websocket_request": self._websocket,
+            "codex.websocket_event": self._stream_event,
             "codex.sse_event": self._sse_event,
-            "codex.turn_ttft": self._turn_ttft,
-            "codex.tool_call_received": self._tool_call_received,
-            "codex.tool_decision": self._tool_decision,
-            "codex.tool_result": self._tool_result,
-            "codex.sandbox_outcome": self._sandbox_outcome,
-            "codex.agent_response": self._agent_response,
+            "codex.turn_ttft": lambda _, origin: FirstToken(*origin),
+            "codex.startup_phase": self._phase,
+            "codex.tool_call_received": self._tool,
+            "codex.code_mode.nested_tool_dispatched": self._tool,
+            "codex.tool_decision": self._tool,
+            "codex.tool_result": self._tool,
+            "codex.sandbox_outcome": self._sandbox,
+            "codex.agent_response": self._answer,
+            "codex.guardian_assessment": self._assessment,
+            "codex.turn_cost": self._cost,
         }
 
-    def read(self, turn: Turn, event: CodexEvent) -> None:
-        """Add what `event` tells to `turn`."""
-        if event.on_span:
-            turn.from_spans = True
-        else:
-            turn.from_logs = True
-        self._readers[event.name](turn, event)
-        turn.at(event.time)
+    def read(self, event: CodexEvent, batch: int, heard: float) -> Fact | None:
+        """Return what `event` tells; None for nothing. heard: seconds since 1970."""
+        reader = self._readers.get(event.name)
+        if reader is None:
+            return None
+        self._order += 1
+        turn_id = event.attributes.get("turn.id") or event.attributes.get("turn_id")
+        known = names.identifier(turn_id) if isinstance(turn_id, str) else None
+        time = event.time or int(heard * 1_000) * MILLISECOND
+        return reader(
+            event, (time, self._order, heard, batch, event.trace_id, event.span_id, event.on_span, known)
+        )
 
-    def _user_prompt(self, turn: Turn, event: CodexEvent) -> None:
-        attributes = event.attributes
-        prompt = attributes.get("prompt")
-        told = prompt if isinstance(prompt, str) and prompt != _REDACTED else None
-        text = self._text(turn, told, self._keep_prompts, attributes.get("prompt_length")) or Text(0)
-        twin = prompt_in(turn, event)
-        if twin is None:
-            if len(turn.prompts) < MOST_NOTICES:
-                turn.prompts[event.time] = Prompt(event.time, text, event.on_span, event.trace_id)
-        elif twin.text.text is None and text.text is not None:
-            twin.text = text
-        model = attributes.get("model")
-        if isinstance(model, str):
-            turn.model = names.model(model)
-        if told is not None and told.startswith(_TITLE_PROMPT):
-            turn.is_title = True
-
-    def _text(self, turn: Turn, value: object, keep: bool, length: object = None) -> Text | None:
+    def _text(self, value: object, keep: bool, length: object = None) -> Text | None:
         given = names.count(length)
         if not isinstance(value, str):
             return None if given is None else Text(given)
-        size = len(value) if given is None else given
-        if not keep or turn.texts >= MOST_TEXT:
-            return Text(size)
-        kept = value[:LONGEST_TEXT]
-        turn.texts += len(kept)
-        return Text(size, kept)
+        return Text(len(value) if given is None else given, value[:LONGEST_TEXT] if keep else None)
 
-    def _api_request(self, turn: Turn, event: CodexEvent) -> None:
-        attributes = event.attributes
-        endpoint = attributes.get("endpoint")
+    def _prompt(self, event: CodexEvent, origin: _Origin) -> Prompt:
+        found = event.attributes
+        value = found.get("prompt")
+        told = value if isinstance(value, str) and value != _REDACTED else None
+        text = self._text(told, self._keep_prompts, found.get("prompt_length")) or Text(0)
+        is_title = told is not None and told.startswith(_TITLE_PROMPT)
+        return Prompt(*origin, text, told is None, is_title, _model(found.get("model")))
+
+    def _api_request(self, event: CodexEvent, origin: _Origin) -> Request | None:
+        found = event.attributes
+        endpoint = found.get("endpoint")
         if isinstance(endpoint, str) and endpoint.startswith("/models"):
-            return
-        status = names.count(attributes.get("http.response.status_code"))
+            return None
+        status = names.count(found.get("http.response.status_code"))
         if status is not None and not 100 <= status <= 599:
             status = None
-        message = attributes.get("error.message")
-        ok = status is not None and 200 <= status <= 299 and message is None
-        self._request(turn, event, ok, status)
+        ok = status is not None and 200 <= status <= 299 and "error.message" not in found
+        return self._request(event, origin, ok, False, False, status)
 
-    def _websocket_request(self, turn: Turn, event: CodexEvent) -> None:
-        self._request(turn, event, event.attributes.get("success") != "false", None)
+    def _websocket(self, event: CodexEvent, origin: _Origin) -> Request | None:
+        found = event.attributes
+        ok = found.get("success") not in {"false", False}
+        if event.name == "codex.websocket_request":
+            return self._request(event, origin, ok, False, True, None)
+        if ok:
+            return None
+        status = names.count(found.get("http.response.status_code"))
+        return self._request(event, origin, False, True, True, status)
 
-    def _websocket_connect(self, turn: Turn, event: CodexEvent) -> None:
-        if event.attributes.get("success") == "false":
-            self._request(turn, event, False, names.count(event.attributes.get("http.response.status_code")))
-
-    def _request(self, turn: Turn, event: CodexEvent, ok: bool, status: int | None) -> None:
-        if len(turn.requests) >= 2 * MOST_MODEL_CALLS:
-            turn.left_out += 1
-            return
-        attributes = event.attributes
-        message = attributes.get("error.message")
-        model = attributes.get("model")
-        turn.streaming = turn.saying = False
-        turn.requests[(event.time, event.on_span)] = Request(
-            event.time,
+    def _request(
+        self,
+        event: CodexEvent,
+        origin: _Origin,
+        ok: bool,
+        connection: bool,
+        websocket: bool,
+        status: int | None,
+    ) -> Request:
+        found = event.attributes
+        message = found.get("error.message")
+        return Request(
+            *origin,
             ok,
+            connection,
+            websocket,
             status,
-            names.count(attributes.get("attempt")),
-            (names.count(attributes.get("duration_ms")) or 0) * MILLISECOND,
+            names.count(found.get("attempt")),
+            (names.count(found.get("duration_ms")) or 0) * MILLISECOND,
             failures.phrase_of(message) if isinstance(message, str) else None,
             message[:LONGEST_TEXT] if self._keep_all and isinstance(message, str) else None,
-            names.model(model) if isinstance(model, str) else None,
-            event.on_span,
+            _model(found.get("model")),
         )
 
-    def _sse_event(self, turn: Turn, event: CodexEvent) -> None:
-        attributes = event.attributes
-        time = event.time
-        message = attributes.get("error.message")
+    def _sse_event(self, event: CodexEvent, origin: _Origin) -> Fact | None:
+        found = event.attributes
+        message = found.get("error.message")
         if isinstance(message, str):
-            if len(turn.stream_errors) < MOST_NOTICES:
-                kept = message[:LONGEST_TEXT] if self._keep_all else None
-                turn.stream_errors[(time, event.on_span)] = StreamError(
-                    time, failures.phrase_of(message), kept, event.on_span
-                )
-            turn.streaming = turn.saying = False
-        elif "input_token_count" in attributes or "output_token_count" in attributes:
-            turn.streaming = turn.saying = False
-            if len(turn.completions) >= MOST_MODEL_CALLS:
-                turn.left_out += 1
-                return
-            model = attributes.get("model")
-            turn.completions[time] = Completion(
-                time,
-                Usage(
-                    names.count(attributes.get("input_token_count")) or 0,
-                    names.count(attributes.get("cached_token_count")) or 0,
-                    names.count(attributes.get("cache_write_token_count")) or 0,
-                    names.count(attributes.get("output_token_count")) or 0,
-                    names.count(attributes.get("reasoning_token_count")) or 0,
-                ),
-                names.model(model) if isinstance(model, str) else None,
-            )
-        else:
-            self._streamed(turn, attributes.get("event.kind"), time)
+            kept = message[:LONGEST_TEXT] if self._keep_all else None
+            return StreamError(*origin, failures.phrase_of(message), kept)
+        if "input_token_count" not in found and "output_token_count" not in found:
+            return self._stream_event(event, origin)
+        effort, tier = found.get("model_reasoning_effort"), found.get("service_tier")
+        first = names.count(found.get("ttft_ms"))
+        parts = ("input", "cached", "cache_write", "output", "reasoning")
+        return Completion(
+            *origin,
+            Usage(*(names.count(found.get(f"{part}_token_count")) or 0 for part in parts)),
+            _model(found.get("model")),
+            names.choice(effort, names.REASONING_EFFORTS) if isinstance(effort, str) else None,
+            names.choice(tier, names.SERVICE_TIERS) if isinstance(tier, str) else None,
+            None if first is None else first * MILLISECOND,
+        )
 
-    def _streamed(self, turn: Turn, kind: object, time: int) -> None:
-        """Keep of a stream its first output, its end, and whether it says something or calls a tool."""
+    def _stream_event(self, event: CodexEvent, origin: _Origin) -> Mark | None:
+        kind = event.attributes.get("event.kind")
         if not isinstance(kind, str):
-            return
-        if kind in _STREAM_ENDS:
-            turn.streaming = turn.saying = False
-            self._mark(turn, turn.dones, time)
-            return
-        if kind in _CALL_ANNOUNCED:
-            self._mark(turn, turn.calls_announced, time)
-        elif kind in _TEXT and not turn.saying:
-            turn.saying = True
-            self._mark(turn, turn.said, time)
-        if not turn.streaming:
-            turn.streaming = True
-            self._mark(turn, turn.first_outputs, time)
+            return None
+        if kind in _END_KINDS:
+            return Mark(*origin, "end")
+        if kind in _CALL_KINDS:
+            return Mark(*origin, "call")
+        return Mark(*origin, "text" if kind in _TEXT_KINDS else "output")
 
-    def _mark(self, turn: Turn, marks: list[int], time: int) -> None:
-        if len(marks) >= MOST_MARKS:
-            turn.left_out += 1
-        elif time not in marks[-64:]:
-            marks.append(time)
+    def _phase(self, event: CodexEvent, origin: _Origin) -> Phase | None:
+        phase = event.attributes.get("startup.phase")
+        if not isinstance(phase, str) or not phase.startswith("startup_prewarm_"):
+            return None
+        return Phase(*origin, phase.endswith(("_total", "_resolve")))
 
-    def _turn_ttft(self, turn: Turn, event: CodexEvent) -> None:
-        if turn.first_token_after is None or not event.on_span:
-            turn.first_token_after = event.time
-
-    def _tool(self, turn: Turn, event: CodexEvent) -> Tool | None:
-        attributes = event.attributes
-        call_id = attributes.get("call_id")
+    def _tool(self, event: CodexEvent, origin: _Origin) -> ToolEvent:
+        found = event.attributes
+        call_id = found.get("call_id")
         # A call that names no tool that there is has no id (`log_tool_failed`).
-        key = names.identifier(call_id) if isinstance(call_id, str) else f"at-{event.time // SECOND}"
-        tool = turn.tool(key)
-        if tool is not None:
-            tool_name = attributes.get("tool_name")
-            namespace = attributes.get("tool_namespace")
-            if isinstance(tool_name, str):
-                tool.name = names.name(tool_name)
-                if isinstance(namespace, str) and namespace.startswith("mcp__"):
-                    tool.name = f"{names.name(namespace)}.{tool.name}"
+        key = names.identifier(call_id) if isinstance(call_id, str) else f"at-{origin[0] // 1_000_000_000}"
+        cell = found.get("cell.id")
+        kinds = {"codex.tool_call_received": "received", "codex.tool_decision": "decided"}
+        kind = "ended" if event.name == "codex.tool_result" else kinds.get(event.name, "dispatched")
+        tool = ToolEvent(
+            *origin, kind, key, _tool_name(found), names.identifier(str(cell)) if cell is not None else None
+        )
+        if kind == "decided":
+            tool.decision = names.choice(found.get("decision"), names.DECISIONS)
+            tool.source = names.choice(found.get("source"), names.DECISION_SOURCES)
+        elif kind == "ended":
+            self._tool_result(tool, found)
         return tool
 
-    def _tool_call_received(self, turn: Turn, event: CodexEvent) -> None:
-        tool = self._tool(turn, event)
-        if tool is not None:
-            tool.announced = event.time
-
-    def _tool_decision(self, turn: Turn, event: CodexEvent) -> None:
-        tool = self._tool(turn, event)
-        if tool is not None:
-            tool.decided = event.time
-            tool.decision = names.choice(event.attributes.get("decision"), names.DECISIONS)
-            tool.source = names.choice(event.attributes.get("source"), names.DECISION_SOURCES)
-
-    def _tool_result(self, turn: Turn, event: CodexEvent) -> None:
-        tool = self._tool(turn, event)
-        if tool is None:
-            return
-        attributes = event.attributes
-        if tool.finished is None or not event.on_span:
-            tool.finished = event.time
-        tool.duration = (names.count(attributes.get("duration_ms")) or 0) * MILLISECOND
-        success = attributes.get("success")
+    def _tool_result(self, tool: ToolEvent, found: dict[str, str | int | float | bool]) -> None:
+        tool.duration = (names.count(found.get("duration_ms")) or 0) * MILLISECOND
+        success = found.get("success")
         if success in {"true", "false", True, False}:
             tool.success = success in {"true", True}
-        server = attributes.get("mcp_server")
+        server, agent, output = found.get("mcp_server"), found.get("agent_name"), found.get("output")
         if isinstance(server, str) and server:
             tool.mcp_server = names.name(server)
-        arguments = self._text(
-            turn, attributes.get("arguments"), self._keep_all, attributes.get("arguments_length")
-        )
-        if arguments is not None and (tool.arguments is None or not event.on_span):
-            tool.arguments = arguments
-        output = attributes.get("output")
-        told = self._text(turn, output, self._keep_all, attributes.get("output_length"))
-        if told is not None and (tool.output is None or tool.output.text is None):
-            if tool.output is not None:
-                # The log's output is a preview; the span's length is of the whole.
-                told.length = max(told.length, tool.output.length)
-            tool.output = told
+        if isinstance(agent, str):
+            tool.agent = names.identifier(agent)
+        tool.arguments = self._text(found.get("arguments"), self._keep_all, found.get("arguments_length"))
+        tool.output = self._text(output, self._keep_all, found.get("output_length"))
         if isinstance(output, str):
             if not server:
                 tool.exit_code = failures.exit_code(output)
             if tool.success is False:
                 tool.phrase = failures.tool_phrase_of(output)
-            if tool.name.endswith("spawn_agent"):
-                match = _AGENT_ID.search(output)
-                if match:
-                    self._spawned(names.identifier(match[1]), turn.conversation)
+            if tool.name is not None and tool.name.endswith("spawn_agent"):
+                match, task = _AGENT_ID.search(output), _TASK_NAME.search(output)
+                tool.spawned = names.identifier(match[1]) if match else None
+                tool.task = names.identifier(task[1]) if task else None
 
-    def _sandbox_outcome(self, turn: Turn, event: CodexEvent) -> None:
-        attributes = event.attributes
-        call_id = names.identifier(str(attributes.get("call_id", "")))
-        outcome = names.choice(attributes.get("outcome"), names.SANDBOX_OUTCOMES)
-        if len(turn.sandbox) >= MOST_NOTICES or (call_id, outcome) in turn.sandbox:
-            return
-        tool_name = attributes.get("tool_name")
-        turn.sandbox[(call_id, outcome)] = SandboxOutcome(
-            event.time,
+    def _sandbox(self, event: CodexEvent, origin: _Origin) -> Sandbox:
+        found = event.attributes
+        tool_name = found.get("tool_name")
+        return Sandbox(
+            *origin,
+            names.identifier(str(found.get("call_id", ""))),
             names.name(tool_name) if isinstance(tool_name, str) else names.OTHER,
-            outcome,
-            names.count(attributes.get("initial_duration_ms")),
-            names.count(attributes.get("escalated_duration_ms")),
+            names.choice(found.get("outcome"), names.SANDBOX_OUTCOMES),
+            names.count(found.get("initial_duration_ms")),
+            names.count(found.get("escalated_duration_ms")),
         )
 
-    def _agent_response(self, turn: Turn, event: CodexEvent) -> None:
-        attributes = event.attributes
-        parent = attributes.get("parent.conversation.id")
-        if attributes.get("agent.type") == "subagent" and isinstance(parent, str):
-            self._spawned(turn.conversation, names.identifier(parent))
-        if turn.answered is None or event.time >= turn.answered:
-            turn.answered = event.time
-            turn.answer = self._text(
-                turn, attributes.get("response"), self._keep_prompts, attributes.get("response_length")
-            )
+    def _answer(self, event: CodexEvent, origin: _Origin) -> Answer:
+        found = event.attributes
+        parent, turn = found.get("parent.conversation.id"), found.get("parent.turn.id")
+        below = found.get("agent.type") == "subagent"
+        return Answer(
+            *origin,
+            self._text(found.get("response"), self._keep_prompts, found.get("response_length")),
+            names.identifier(parent) if below and isinstance(parent, str) else None,
+            names.identifier(turn) if below and isinstance(turn, str) else None,
+        )
+
+    def _assessment(self, event: CodexEvent, origin: _Origin) -> Assessment:
+        return Assessment(*origin, names.identifier(str(event.attributes.get("item.id", ""))))
+
+    def _cost(self, event: CodexEvent, origin: _Origin) -> Cost | None:
+        found = event.attributes
+        try:
+            usd = float(str(found.get("usage.estimated_usd")))
+        except ValueError:
+            return None
+        if origin[-1] is None or not 0 <= usd < 1e9:
+            return None
+        return Cost(*origin, usd, found.get("turn.interrupted") in {True, "true"})
 
 
-def prompt_in(turn: Turn, event: CodexEvent) -> Prompt | None:
-    """Return the prompt of `turn` that `event` tells: the same record again, or its twin on a span."""
-    length = names.count(event.attributes.get("prompt_length"))
-    for prompt in turn.prompts.values():
-        if prompt.on_span == event.on_span:
-            if prompt.time == event.time:
-                return prompt
-            continue
-        # Two short prompts can follow at once; the trace tells them apart where both have one.
-        elsewhere = prompt.trace_id and event.trace_id and prompt.trace_id != event.trace_id
-        near = abs(prompt.time - event.time) <= _SAME
-        if near and not elsewhere and length in {None, prompt.text.length}:
-            return prompt
-    return None
+def _model(value: object) -> str | None:
+    return names.model(value) if isinstance(value, str) else None
 
 
-def read_total(turn: Turn, span: CodexSpan) -> None:
-    """Add Codex's own end of a turn, the span `session_task.turn`, to `turn`."""
-    attributes = span.attributes
-    usage = None
-    if f"{_TOKENS}total_tokens" in attributes:
-        parts = ("input", "cached_input", "cache_write_input", "output", "reasoning_output")
-        usage = Usage(*(names.count(attributes.get(f"{_TOKENS}{part}_tokens")) or 0 for part in parts))
-    turn.total = Total(span.start, span.end, usage)
-    turn.from_spans = True
-    model, effort = attributes.get("model"), attributes.get("codex.turn.reasoning_effort")
-    if isinstance(model, str):
-        turn.model = names.model(model)
-    if isinstance(effort, str):
-        turn.effort = names.choice(effort, names.REASONING_EFFORTS)
-    turn.at(span.start)
-    turn.at(span.end)
-
-
-def read_completion(span: CodexSpan) -> Completion:
-    """Return what the span `handle_responses` tells of the end of a model call."""
-    attributes = span.attributes
-    effort = attributes.get("codex.request.reasoning_effort")
-    return Completion(
-        span.start,
-        Usage(
-            names.count(attributes.get("gen_ai.usage.input_tokens")) or 0,
-            names.count(attributes.get("gen_ai.usage.cache_read.input_tokens")) or 0,
-            names.count(attributes.get("gen_ai.usage.cache_write.input_tokens")) or 0,
-            names.count(attributes.get("gen_ai.usage.output_tokens")) or 0,
-            names.count(attributes.get("codex.usage.reasoning_output_tokens")) or 0,
-        ),
-        effort=names.choice(effort, names.REASONING_EFFORTS) if isinstance(effort, str) else None,
-        on_span=True,
-    )
+def _tool_name(found: dict[str, str | int | float | bool]) -> str | None:
+    tool_name, namespace = found.get("tool_name"), found.get("tool_namespace")
+    if not isinstance(tool_name, str):
+        return None
+    name = names.name(tool_name)
+    if isinstance(namespace, str) and namespace.startswith("mcp__"):
+        return f"{names.name(namespace)}.{name}"
+    return name

@@ -38,6 +38,7 @@ _PHRASES = (
     ("unauthorized", "unauthorized"),
     ("invalid_api_key", "unauthorized"),
 )
+_RETRY_LIMIT = re.compile(r"exceeded retry limit, last status: ([1-5][0-9]{2})\b")
 _TOOL_PHRASES = (
     ("rejected by user", "rejected by the user"),
     ("approval policy is never", "needs an approval that the approval policy never asks for"),
@@ -59,6 +60,9 @@ _JSON_END = re.compile(r'"metadata":\{"exit_code":(-?\d{1,10})[,}]')
 
 def phrase_of(message: str) -> str | None:
     """Return the phrase that tells the failure of a model request; None if the message is not known."""
+    given_up = _RETRY_LIMIT.match(message)
+    if given_up:
+        return f"exceeded retry limit, last status: {status_phrase(int(given_up[1]))}"
     return _first(message, _PHRASES)
 
 

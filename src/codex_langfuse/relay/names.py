@@ -28,6 +28,7 @@ REASONING_EFFORTS = frozenset(
     {"default", "none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra", "auto"}
 )
 REASONING_SUMMARIES = frozenset({"auto", "concise", "detailed", "none"})
+SERVICE_TIERS = frozenset({"auto", "batch", "default", "fast", "flex", "priority", "scale", "standard"})
 AUTH_MODES = frozenset({"apikey", "api_key", "chatgpt", "chatgptauthtokens", "agentidentity"})
 # `ReviewDecision` in lower case, and `ToolDecisionSource` (codex-rs/otel, 0.44 to 0.169).
 DECISIONS = frozenset(
@@ -55,6 +56,12 @@ def identifier(text: str) -> str:
 def name(text: str) -> str:
     """Return the name of a tool, a server, a client or a provider, or `other`."""
     return text if _NAME.fullmatch(text) and mask_secrets(text) == text else OTHER
+
+
+@lru_cache(1024)
+def label(text: str) -> str:
+    """Return a value that the person who starts Codex chose, with secrets covered, in one line of 200."""
+    return mask_secrets(" ".join(text.split()))[:200]
 
 
 @lru_cache(1024)

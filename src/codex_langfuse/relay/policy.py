@@ -53,6 +53,7 @@ class Policy:
     """Settings of one relay; the default lets nothing out that could be content."""
 
     content: Content = Content.NONE
+    name_by_prompt: bool = False  # the trace is named after the prompt, if prompts may leave
     user: User = User()
     environment: str | None = None  # None: what `[otel] environment` says
     tags: tuple[str, ...] = ()

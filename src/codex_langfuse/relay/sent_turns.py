@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import OrderedDict
 
-from codex_langfuse.codex.telemetry import CodexEvent
+from codex_langfuse.relay.facts import Fact
 from codex_langfuse.relay.turn import Sent
 
 MILLISECOND = 1_000_000
@@ -55,16 +55,18 @@ class SentTurns:
         """Whether the turn of that id has left."""
         return turn_id in self._by_turn
 
-    def came_late(self, conversation_id: str, event: CodexEvent) -> bool:
-        """Whether an event belongs to a turn that has left."""
+    def came_late(self, conversation_id: str, fact: Fact) -> bool:
+        """Whether a fact belongs to a turn that has left."""
         turns = self._of.get(conversation_id)
         if not turns:
             return False
-        last = turns[-1]
-        if event.time <= last.end:
-            return True
-        inside = event.trace_id and event.name != "codex.user_prompt" and last.final
-        return bool(inside) and event.trace_id.hex() in last.codex_traces
+        return fact.time <= turns[-1].end or (
+            bool(fact.span_id) and any(fact.span_id.hex() in each.awaited for each in turns)
+        )
+
+    def was_in(self, conversation_id: str, trace_id: bytes) -> bool:
+        """Whether a turn of the conversation that has left was in one of Codex's traces."""
+        return any(trace_id.hex() in each.codex_traces for each in self.of(conversation_id))
 
     def end_in(self, trace_id: bytes) -> int | None:
         """Return when the last turn in one of Codex's traces ended; None if none in it has left."""

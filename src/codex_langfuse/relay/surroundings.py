@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from codex_langfuse.codex.telemetry import CodexEvent
+import json
+
+from codex_langfuse.codex.telemetry import CodexEvent, Process
 from codex_langfuse.relay import names
 from codex_langfuse.relay.policy import Policy
 
@@ -23,13 +25,15 @@ class Surroundings:
             "email",
         ),
         *("environment", "mcp_server_count", "mcp_servers", "model", "originator", "provider"),
-        *("reasoning_effort", "reasoning_summary", "sandbox_policy", "service_name", "version"),
+        *("reasoning_effort", "reasoning_summary", "resource", "sandbox_policy", "service_name", "version"),
     )
 
-    def __init__(self, service_name: str, version: str, environment: str) -> None:
-        self.service_name = names.name(service_name) if service_name else None
-        self.version = names.version(version) if version else None
-        self.environment = names.environment(environment) if environment else None
+    def __init__(self, process: Process) -> None:
+        self.service_name = names.name(process.service_name) if process.service_name else None
+        self.version = names.version(process.version) if process.version else None
+        self.environment = names.environment(process.environment) if process.environment else None
+        #: What the caller gave Codex in `OTEL_RESOURCE_ATTRIBUTES`.
+        self.resource = {names.name(key): names.label(value) for key, value in process.extra}
         self.account_id: str | None = None
         self.email: str | None = None
         self.auth_mode: str | None = None
@@ -44,6 +48,29 @@ class Surroundings:
         self.sandbox_policy: str | None = None
         self.mcp_servers: list[str] | None = None
         self.mcp_server_count: int | None = None
+
+    def as_text(self, started: tuple[int, bytes] | None, first_prompt: tuple[int, int] | None) -> str:
+        """Return it, with when and where the conversation began, in one line, which `from_text` reads."""
+        known = {key: getattr(self, key) for key in self.__slots__}
+        found = {key: value for key, value in known.items() if value not in (None, {}, [])}
+        begun = None if started is None else (started[0], started[1].hex())
+        return json.dumps([found, begun, first_prompt], separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> tuple[Surroundings, tuple[int, bytes] | None, tuple[int, int] | None]:
+        """Read what `as_text` wrote."""
+        found, begun, first_prompt = json.loads(text)
+        about = cls(Process("", "", ""))
+        for key, value in found.items():
+            if key in cls.__slots__:
+                setattr(about, key, value)
+        started = None if begun is None else (int(begun[0]), bytes.fromhex(begun[1]))
+        return about, started, None if first_prompt is None else tuple(first_prompt)
+
+    def older_than(self, version: tuple[int, int]) -> bool:
+        """Whether the Codex is of an older version."""
+        parts = (self.version or "").split(".")[:2]
+        return len(parts) == 2 and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < version
 
     def who(self, event: CodexEvent) -> None:
         """Learn who and what wrote `event`."""
@@ -114,4 +141,5 @@ class Surroundings:
             "context_window": self.context_window,
             "auto_compact_token_limit": self.auto_compact_token_limit,
         }
-        return {key: value for key, value in known.items() if value is not None}
+        extra = {f"resource.{key}": value for key, value in self.resource.items()}
+        return {key: value for key, value in (known | extra).items() if value is not None}

@@ -1,113 +1,72 @@
-"""What is known of one turn: small facts taken out of Codex's records. Times in nanoseconds since 1970."""
+"""One turn, put together from what is known of it so far. Times in nanoseconds since 1970."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+
+from codex_langfuse.codex.telemetry import Process
+from codex_langfuse.relay.facts import (
+    Answer,
+    Completion,
+    Cost,
+    Fact,
+    FirstToken,
+    Prompt,
+    Request,
+    Sandbox,
+    StreamError,
+    Text,
+)
+from codex_langfuse.relay.traces import Above, SpanTurn
 
 # Bounds of what one turn may hold; what comes beyond is left out, and the turn says so.
 MOST_MODEL_CALLS = 5_000
 MOST_TOOLS = 5_000
 MOST_NOTICES = 1_000
-MOST_MARKS = 20_000
 MOST_CHILDREN = 200
-#: Characters kept of one prompt, answer, argument or output, where the content mode lets it out.
-LONGEST_TEXT = 65_536
-#: Characters of all texts of one turn together.
-MOST_TEXT = 4_000_000
 
 
 @dataclass(slots=True)
-class Text:
-    """A text by its length, and itself only where the policy may let it out."""
+class Attempt:
+    """One request to the model, and what the events after it tell of its answer.
 
-    length: int
-    text: str | None = None
+    span: the model call on spans that it belongs to. first: its place among all facts. warm: it only warmed
+    the connection.
+    """
 
+    request: Request | None = None
+    completion: Completion | None = None
+    error: StreamError | None = None
+    first_output: int | None = None
+    text: int | None = None
+    call: int | None = None
+    done: int | None = None
+    warm: bool = False
+    span: bytes | None = None
+    compaction: bool = False
+    facts: list[Fact] = field(default_factory=list)
 
-@dataclass(slots=True)
-class Prompt:
-    """What the user (or, for a sub-agent, the agent above) asked."""
+    @property
+    def time(self) -> int:
+        """When it began, as far as is known."""
+        if self.request is not None:
+            return self.request.time - self.request.duration
+        return self.facts[0].time if self.facts else 0
 
-    time: int
-    text: Text
-    on_span: bool
-    trace_id: bytes = b""
-
-
-@dataclass(slots=True)
-class Request:
-    """One attempt at a model request. status: of HTTP; None for a websocket or when no answer came."""
-
-    time: int
-    ok: bool
-    status: int | None
-    attempt: int | None
-    duration: int
-    phrase: str | None
-    message: str | None
-    model: str | None
-    on_span: bool
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens as Codex counts them: input holds cached and cache-write ones, output holds reasoning."""
-
-    input: int = 0
-    cached: int = 0
-    cache_write: int = 0
-    output: int = 0
-    reasoning: int = 0
-
-    def details(self) -> dict[str, int]:
-        """Return the parts, each token in one of them, under Langfuse's names; `total` is their sum."""
-        cached = min(self.cached, self.input)
-        written = min(self.cache_write, self.input - cached)
-        reasoning = min(self.reasoning, self.output)
-        parts = {
-            "input": self.input - cached - written,
-            "input_cached_tokens": cached,
-            "input_cache_creation": written,
-            "output": self.output - reasoning,
-            "output_reasoning_tokens": reasoning,
-        }
-        parts["total"] = sum(parts.values())
-        return parts
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input + other.input,
-            self.cached + other.cached,
-            self.cache_write + other.cache_write,
-            self.output + other.output,
-            self.reasoning + other.reasoning,
-        )
-
-
-@dataclass(slots=True)
-class Completion:
-    """A model's answer that came to its end, with what it used."""
-
-    time: int
-    usage: Usage
-    model: str | None = None
-    effort: str | None = None
-    on_span: bool = False
-
-
-@dataclass(slots=True)
-class StreamError:
-    """The answer of a model broke off."""
-
-    time: int
-    phrase: str | None
-    message: str | None
-    on_span: bool
+    @property
+    def ended(self) -> bool:
+        """Whether the answer came to an end, or broke off."""
+        return self.completion is not None or self.error is not None or self.done is not None
 
 
 @dataclass(slots=True)
 class Tool:
-    """One call of a tool."""
+    """One call of a tool.
+
+    script: the call id of the script of code mode that made it. asked_by: the span of the model call that
+    asked for it.
+    """
 
     call_id: str
     name: str = "tool"
@@ -126,49 +85,41 @@ class Tool:
     span_start: int | None = None
     span_end: int | None = None
     aborted: bool = False
+    cell: str | None = None
+    script: str | None = None
+    asked_by: bytes | None = None
 
     @property
     def pending(self) -> bool:
         """Whether it is still to end."""
         return self.finished is None and self.span_end is None
 
+    @property
+    def refused(self) -> bool:
+        """Whether it may not run."""
+        return self.decision in {"denied", "abort"}
 
-@dataclass(slots=True)
-class SandboxOutcome:
-    """What the sandbox did to a command."""
+    @property
+    def nested(self) -> bool:
+        """Whether a script of code mode made the call."""
+        return self.cell is not None or self.call_id.startswith("exec-")
 
-    time: int
-    tool: str
-    outcome: str
-    initial: int | None
-    escalated: int | None
-
-
-@dataclass(slots=True)
-class Cost:
-    """What the provider says a turn costs."""
-
-    time: int
-    usd: float
-    interrupted: bool
-
-
-@dataclass(slots=True)
-class Total:
-    """Codex's own end of a turn: the span `session_task.turn`."""
-
-    start: int
-    end: int
-    usage: Usage | None
+    @property
+    def begun(self) -> int:
+        """When it began, as far as is known."""
+        if self.finished is not None:
+            return self.finished - (self.duration or 0)
+        return self.span_start or self.announced or self.decided or 0
 
 
 @dataclass(slots=True, frozen=True)
 class Sent:
-    """A turn that has left: enough to drop what comes late, and to place a late cost in its trace.
+    """A turn that has left: enough to recognise what comes late, and to place what belongs under it.
 
-    conversation, turn_id: identifiers. end: time of its last record. final: whether Codex itself said that it
-    had ended. codex_traces: the trace ids of Codex it was in, in hexadecimal. trace_id, agent_id: where it is
-    in Langfuse. session: the conversation at the top.
+    start, end: time of its first and last record. final: whether Codex itself said that it had ended.
+    codex_traces: the trace ids of Codex it was in. awaited: the spans, in hexadecimal, whose log records had
+    not come. trace_id, agent_id: where it is in Langfuse. session: the conversation at the top. children: the
+    conversations of its sub-agents. about: what was known of the conversation when it left.
     """
 
     conversation: str
@@ -180,24 +131,31 @@ class Sent:
     trace_id: str
     agent_id: str
     session: str
+    awaited: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    about: str = ""
 
     def as_text(self) -> str:
-        """Return it in one word, which `from_text` reads."""
-        fields = (
-            *(
-                self.conversation,
-                self.turn_id or "",
-                str(self.start),
-                str(self.end),
-                "1" if self.final else "0",
-            ),
-            *(",".join(self.codex_traces), self.trace_id, self.agent_id, self.session),
-        )
-        return "|".join(fields)
+        """Return it in one line, which `from_text` reads."""
+        return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: str) -> Sent:
-        """Read what `as_text` wrote; raises `ValueError` for anything else."""
+        """Read what `as_text` wrote, in this version or in 0.1.0; raises `ValueError` for anything else."""
+        if not text.startswith("{"):
+            return cls._from_0_1_0(text)
+        found = json.loads(text)
+        for key in ("codex_traces", "awaited", "children"):
+            found[key] = tuple(found.get(key, ()))
+        try:
+            sent = cls(**found)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        bytes.fromhex(sent.trace_id), bytes.fromhex(sent.agent_id)
+        return sent
+
+    @classmethod
+    def _from_0_1_0(cls, text: str) -> Sent:
         conversation, turn_id, start, end, final, traces, trace_id, agent_id, session = text.split("|")
         codex_traces = tuple(trace for trace in traces.split(",") if trace)
         bytes.fromhex(trace_id), bytes.fromhex(agent_id), [bytes.fromhex(each) for each in codex_traces]
@@ -209,57 +167,75 @@ class Sent:
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A turn in progress.
+    """What is known of a turn; made anew whenever more is known.
 
-    last_heard: when (seconds) the relay last got something of it; the only clock deadlines go by.
+    heard: when (seconds) the relay last got something of it. next_prompt: a later turn of the conversation
+    has begun. ended: Codex is through with the conversation, or its process is gone.
     """
 
     conversation: str
-    number: int
-    last_heard: float
-    last_batch: int | None = None
     turn_id: str | None = None
+    spans: SpanTurn | None = None
     start: int = 0
     end: int = 0
-    from_logs: bool = False
-    from_spans: bool = False
-    prompts: dict[int, Prompt] = field(default_factory=dict)
-    requests: dict[tuple[int, bool], Request] = field(default_factory=dict)
-    completions: dict[int, Completion] = field(default_factory=dict)
-    stream_errors: dict[tuple[int, bool], StreamError] = field(default_factory=dict)
-    first_outputs: list[int] = field(default_factory=list)
-    streaming: bool = False
-    saying: bool = False
-    dones: list[int] = field(default_factory=list)
-    said: list[int] = field(default_factory=list)
-    calls_announced: list[int] = field(default_factory=list)
-    tools: dict[str, Tool] = field(default_factory=dict)
-    sandbox: dict[tuple[str, str], SandboxOutcome] = field(default_factory=dict)
-    cost: Cost | None = None
-    answer: Text | None = None
-    answered: int | None = None
-    first_token_after: int | None = None
-    total: Total | None = None
-    model: str | None = None
-    effort: str | None = None
-    traces: set[bytes] = field(default_factory=set)
+    heard: float = 0.0
     batches: set[int] = field(default_factory=set)
-    conversation_ended: bool = False
-    successor: Turn | None = None
+    traces: set[bytes] = field(default_factory=set)
+    facts: list[Fact] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    sandbox: list[Sandbox] = field(default_factory=list)
+    answer: Answer | None = None
+    cost: Cost | None = None
+    first_tokens: list[FirstToken] = field(default_factory=list)
+    above: Above | None = None
+    process: Process | None = None
+    next_prompt: bool = False
+    goes_on: bool = False
+    ended: str | None = None
     continues: Sent | None = None
     is_title: bool = False
-    relay_stopped: bool = False
-    children: list[Turn] = field(default_factory=list)
-    texts: int = 0
     left_out: int = 0
 
-    def at(self, time: int) -> None:
-        """Stretch the turn so that `time` lies within it."""
-        if time:
-            if not self.start or time < self.start:
-                self.start = time
-            if time > self.end:
-                self.end = time
+    @property
+    def key(self) -> str:
+        """What tells the turn from the others of its conversation: Codex's id of it, else its beginning."""
+        return self.turn_id or f"at-{self.start}"
+
+    @property
+    def kind(self) -> str:
+        """`turn`, `review` or `compact`: the task that Codex ran."""
+        task = self.spans.task if self.spans is not None else None
+        return task.kind.removeprefix("session_task.") if task is not None else "turn"
+
+    @property
+    def closed(self) -> bool:
+        """Whether Codex itself said that the turn had ended."""
+        return self.spans is not None and self.spans.task is not None
+
+    @property
+    def from_logs(self) -> bool:
+        """Whether any log record told of it."""
+        return any(not fact.on_span for fact in self.facts)
+
+    @property
+    def from_spans(self) -> bool:
+        """Whether any span told of it."""
+        return self.spans is not None or any(fact.on_span or fact.twin is not None for fact in self.facts)
+
+    def add(self, fact: Fact) -> None:
+        """Note a fact, and stretch the turn so that it lies within."""
+        self.facts.append(fact)
+        for each in (fact, fact.twin):
+            if each is not None:
+                self.batches.add(each.batch)
+                self.heard = max(self.heard, each.heard)
+        if fact.trace_id:
+            self.traces.add(fact.trace_id)
+        if not self.start or fact.time < self.start:
+            self.start = fact.time
+        self.end = max(self.end, fact.time)
 
     def tool(self, call_id: str) -> Tool | None:
         """Return the tool call of that id, new if need be; None when there are too many."""
