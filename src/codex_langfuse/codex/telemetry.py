@@ -35,6 +35,12 @@ class Process:
     environment: str
     extra: tuple[tuple[str, str], ...] = ()
 
+    def older_than(self, major: int, minor: int) -> bool:
+        """Whether its version is known, and older."""
+        parts = self.version.split(".")[:2]
+        known = len(parts) == 2 and all(part.isdigit() for part in parts)
+        return known and (int(parts[0]), int(parts[1])) < (major, minor)
+
 
 @dataclass(slots=True)
 class CodexEvent:
@@ -148,7 +154,6 @@ SPANS: Mapping[str, frozenset[str]] = {
     "session_task.compact": _TASK,
     "run_turn": _OF_TURN,
     "codex.turn_input": _OF_TURN,
-    "codex.compaction": _OF_TURN,
     "run_auto_compact": frozenset(),
     "code_mode.handler.execute": _OF_CELL,
     "code_mode.handler.wait": _OF_CELL,

@@ -109,6 +109,7 @@ class Assembly:
         self.foreign = 0
         self._policy = policy
         self._conversations: OrderedDict[str, Conversation] = OrderedDict()
+        self._idle = _Idle(self._conversations)
         self._traces = Traces()
         self._sent = SentTurns()
         self._family = Family()
@@ -175,7 +176,7 @@ class Assembly:
         conversation = self._conversations.get(conversation_id)
         if conversation is None:
             about = Surroundings(process)
-            conversation = Conversation(conversation_id, self._now, about, about.older_than((0, 131)))
+            conversation = Conversation(conversation_id, self._now, about, about.older_than(0, 131))
             self._conversations[conversation_id] = conversation
         elif conversation.heard != self._now:
             self._conversations.move_to_end(conversation_id)
@@ -430,15 +431,7 @@ class Assembly:
                     conversation.resolved.waiting = []
             self._dirty[conversation_id] = None
             self._plan(time)
-        self._traces.forget_older(now - FORGET_TRACE, MOST_TRACES, self._traces_in_use())
-
-    def _traces_in_use(self) -> set[bytes]:
-        return {
-            trace_id
-            for conversation in self._conversations.values()
-            for turn in conversation.resolved.turns
-            for trace_id in turn.traces
-        }
+        self._traces.forget_older(now - FORGET_TRACE, MOST_TRACES, self._idle)
 
     def close(self, now: float) -> list[FinishedTurn]:
         """All turns in progress as they stand: nothing more is to come."""
@@ -498,7 +491,7 @@ class Assembly:
         if not sent.about:
             return
         about, started, first_prompt = Surroundings.from_text(sent.about)
-        conversation = Conversation(sent.conversation, self._now, about, about.older_than((0, 131)))
+        conversation = Conversation(sent.conversation, self._now, about, about.older_than(0, 131))
         conversation.started, conversation.first_prompt = started, first_prompt
         self._conversations[sent.conversation] = conversation
 
@@ -533,10 +526,10 @@ class Assembly:
 
         Otherwise, from 0.113 on, each turn has a trace of its own.
         """
-        if turn.spans is not None or conversation.started is None or conversation.about.older_than((0, 113)):
+        if turn.spans is not None or conversation.started is None or conversation.about.older_than(0, 113):
             return b""
         begun = conversation.started[1]
-        return begun if any(begun) and turn.traces == {begun} else b""
+        return begun if any(begun) and turn.prompts and turn.prompts[0].trace_id == begun else b""
 
     def _with_more(self, sent: Sent, turn: Turn) -> Sent:
         conversation = self._conversations[turn.conversation]
@@ -580,9 +573,8 @@ class Assembly:
             self._consume(conversation, [fact for fact in aside if fact.time <= turn.end])
             conversation.batches.clear()
             conversation.over_by = 0
-        idle = _Idle(self._conversations)
         traces = turn.traces | {trace.id for trace in self._traces.of(conversation.id)}
-        self._traces.forget_turn(turn.turn_id, traces, turn.end, idle)
+        self._traces.forget_turn(turn.turn_id, traces, turn.end, self._idle)
         self._dirty[conversation.id] = None
 
     @staticmethod

@@ -517,10 +517,7 @@ def outcome_of(turn: Turn, course: Course, about: Surroundings) -> tuple[str, st
         return "WARNING", f"interrupted: {cut_off[-1].name} was cut off"
     if turn.cost is not None and turn.cost.interrupted:
         return "WARNING", "interrupted"
-    last = course.calls[-1] if course.calls else None
-    if standing is Standing.PERHAPS and last is not None and not last.done and turn.kind == "turn":
-        standing = Standing.SAMPLING
-    if turn.closed and usage is None and turn.kind == "turn" and not about.older_than((0, 128)):
+    if turn.closed and usage is None and turn.kind == "turn" and not about.older_than(0, 128):
         # From 0.128 on Codex leaves its sum out only when a turn was interrupted.
         return "WARNING", f"interrupted {_WHERE.get(standing, 'after the model answered')}"
     if standing in {Standing.ANSWERED, Standing.PERHAPS}:
@@ -598,7 +595,9 @@ def _name_of(turn: Turn, is_child: bool) -> str:
         return "compaction"
     if turn.kind == "review":
         return "review"
-    return "sub-agent" if is_child else "codex turn"
+    if not is_child:
+        return "codex turn"
+    return turn.above.kind if turn.above is not None else "sub-agent"
 
 
 def _tool_id(turn: Turn, tool: Tool) -> str:

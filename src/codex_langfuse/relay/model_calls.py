@@ -74,6 +74,7 @@ def course_of(turn: Turn) -> Course:
     failures: list[Request | StreamError] = []
     failed = 0
     last: object = None
+    silent = turn.process is not None and turn.process.older_than(0, 128)
     for unit in _units(turn):
         begun: ModelCall | None = None
         attempts = unit.attempts or [Attempt()]
@@ -97,6 +98,8 @@ def course_of(turn: Turn) -> Course:
                 last = attempt.error
         if unit.call is not None and begun is not None:
             _read_span(begun, unit.call)
+            # Spans of 0.127 and older tell no usage: there an answer that was read is one that ended.
+            begun.done = begun.done or (unit.call.streamed is not None and silent)
     _first_tokens(turn, calls)
     _share_compaction(turn, calls)
     _who_asked(turn, calls)
@@ -213,7 +216,7 @@ def _standing(turn: Turn, calls: list[ModelCall], last: object) -> Standing:
     call = calls[-1] if calls else None
     if call is None:
         return Standing.BETWEEN if turn.tools else Standing.STARTED
-    if not call.done and call.end is None:
+    if not call.done:
         return Standing.SAMPLING
     begun = call.start
     if any(tool.finished and tool.finished > begun for tool in turn.tools.values()):

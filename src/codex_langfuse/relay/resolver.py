@@ -77,19 +77,24 @@ class Resolver:
         self._in_trace: dict[bytes, list[Turn]] = defaultdict(list)
         self._call_ids: dict[str, Turn] = {}
         self._placed: dict[int, Turn] = {}
+        #: Turns of which only the calls that a script made have come, on spans in traces of their own.
+        self._pieces: dict[str, SpanTurn] = {}
+        self._loose: dict[str, CodexSpan] = {}
 
     def resolve(self) -> Resolved:
         """Return the turns."""
-        spans, loose = self._traces.turns(self._conversation)
+        spans, self._loose = self._traces.turns(self._conversation)
         self._begin_turns(spans)
         attempts = self._read_attempts()
         rest = self._place_all(attempts)
         self._group(rest)
+        for piece in self._pieces.values():
+            self._begin(piece)
         for turn in self._by_id.values():
             self._resolved.turns.append(turn)
         self._resolved.turns.sort(key=lambda turn: (turn.start, turn.key))
         for turn in self._resolved.turns:
-            self._finish(turn, loose)
+            self._finish(turn)
         self._resolved.turns = [turn for turn in self._resolved.turns if self._is_one(turn)]
         for turn, later in zip(self._resolved.turns, self._resolved.turns[1:], strict=False):
             turn.next_prompt = True
@@ -102,19 +107,26 @@ class Resolver:
         for each in spans:
             if self._sent.holds(each.turn_id) or not (each.conversation or self._belongs_here(each)):
                 continue
-            turn = Turn(self._conversation, each.turn_id, each, process=each.process, above=each.above)
-            turn.start, turn.end, turn.heard = each.first, each.last, each.heard
-            turn.batches |= each.batches
-            turn.traces |= each.traces
-            turn.is_title = each.is_title
-            self._by_id[each.turn_id] = turn
-            for trace_id in each.traces:
-                self._in_trace[trace_id].append(turn)
-            for call_id in each.tools:
-                self._call_ids[call_id] = turn
+            if not each.whole:
+                self._pieces[each.turn_id] = each
+                continue
+            self._begin(each)
         for fact in self._facts:
             if isinstance(fact, ToolEvent) and fact.turn_id in self._by_id:
                 self._call_ids[fact.call_id] = self._by_id[fact.turn_id or ""]
+
+    def _begin(self, spans: SpanTurn) -> Turn:
+        turn = Turn(self._conversation, spans.turn_id, spans, process=spans.process, above=spans.above)
+        turn.start, turn.end, turn.heard = spans.first, spans.last, spans.heard
+        turn.batches |= spans.batches
+        turn.traces |= spans.traces
+        turn.is_title = spans.is_title
+        self._by_id[spans.turn_id] = turn
+        for trace_id in spans.traces:
+            self._in_trace[trace_id].append(turn)
+        for call_id in spans.tools:
+            self._call_ids[call_id] = turn
+        return turn
 
     def _belongs_here(self, turn: SpanTurn) -> bool:
         """Whether a turn whose spans name no conversation yet is of this one: it names it, or spoke first."""
@@ -289,6 +301,11 @@ class Resolver:
         else:
             turn.add(item)
             self._placed[id(item)] = turn
+            piece = self._pieces.pop(item.turn_id, None) if turn.turn_id is None and item.turn_id else None
+            if piece is not None:
+                turn.turn_id = piece.turn_id
+                turn.batches |= piece.batches
+                self._loose.update(piece.tools)
             if isinstance(item, ToolEvent):
                 self._call_ids.setdefault(item.call_id, turn)
 
@@ -461,7 +478,7 @@ class Resolver:
 
     # --- what the facts of a turn come to -------------------------------------------------------------------
 
-    def _finish(self, turn: Turn, loose: Mapping[str, CodexSpan]) -> None:
+    def _finish(self, turn: Turn) -> None:
         for fact in sorted(turn.facts, key=lambda each: (each.time, each.order)):
             if isinstance(fact, Prompt):
                 if len(turn.prompts) < MOST_NOTICES:
@@ -482,7 +499,7 @@ class Resolver:
                 turn.turn_id = turn.turn_id or fact.turn_id
             elif isinstance(fact, FirstToken):
                 turn.first_tokens.append(fact)
-        _read_tool_spans(turn, loose)
+        _read_tool_spans(turn, self._loose)
         turn.attempts.sort(key=lambda attempt: (attempt.facts[0].time, attempt.facts[0].order))
         if turn.spans is not None and turn.spans.first:
             # The clock of spans is Codex's own; a proxy may have given log records another time.

@@ -67,10 +67,9 @@ class Surroundings:
         started = None if begun is None else (int(begun[0]), bytes.fromhex(begun[1]))
         return about, started, None if first_prompt is None else tuple(first_prompt)
 
-    def older_than(self, version: tuple[int, int]) -> bool:
+    def older_than(self, major: int, minor: int) -> bool:
         """Whether the Codex is of an older version."""
-        parts = (self.version or "").split(".")[:2]
-        return len(parts) == 2 and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < version
+        return Process("", self.version or "", "").older_than(major, minor)
 
     def who(self, event: CodexEvent) -> None:
         """Learn who and what wrote `event`."""

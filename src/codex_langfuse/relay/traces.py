@@ -16,9 +16,12 @@ from codex_langfuse.relay import names
 from codex_langfuse.relay.usage import Usage
 
 TASKS = frozenset({"session_task.turn", "session_task.review", "session_task.compact"})
+#: Spans under which a conversation is made shorter, by a model call that has no span of its own.
+_COMPACTIONS = frozenset({"run_auto_compact", "session_task.compact"})
+_CALLS = _COMPACTIONS | {"try_run_sampling_request"}
 #: Spans that say in which turn, and in which part of it, the spans and events below them are.
 _PLACES = TASKS | {
-    *("try_run_sampling_request", "codex.compaction", "run_turn", "codex.turn_input", "turn/start"),
+    *("try_run_sampling_request", "run_auto_compact", "run_turn", "codex.turn_input", "turn/start"),
     *("model_client.stream_responses_websocket", "startup_prewarm", "code_mode.broker.invoke_tool", "tool"),
 }
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
@@ -78,11 +81,12 @@ class Call:
 
 @dataclass(slots=True)
 class Above:
-    """The turn under which another one runs. call_id: the tool call that started it."""
+    """The turn under which another one runs. call_id: the tool call that started it. kind: what runs below."""
 
     turn_id: str | None
     conversation: str | None
     call_id: str | None = None
+    kind: str = "sub-agent"
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +108,8 @@ class SpanTurn:
     above: Above | None = None
     caller: bytes = b""
     is_title: bool = False
+    #: Whether any span of the turn itself has come, and not only of calls that a script made, in traces of their own.
+    whole: bool = False
     traces: set[bytes] = field(default_factory=set)
     batches: set[int] = field(default_factory=set)
     heard: float = 0.0
@@ -254,12 +260,15 @@ class Traces:
         found = (each.batches for each in self._traces.values() if each.spans or each.id in in_use)
         return set().union(*found)
 
-    def forget_older(self, heard: float, most: int, in_use: set[bytes]) -> None:
-        """Forget traces that were last heard of before `heard` (seconds), or beyond `most`; not those in use."""
+    def forget_older(self, heard: float, most: int, idle: Container[str]) -> None:
+        """Forget traces that were last heard of before `heard` (seconds), or beyond `most`.
+
+        Not those with a turn in progress: of a conversation that is not `idle`.
+        """
         for trace_id, trace in list(self._traces.items()):
             if trace.heard >= heard and len(self._traces) <= most:
                 return
-            if trace_id in in_use and len(self._traces) <= most:
+            if not all(each in idle for each in trace.conversations) and len(self._traces) <= most:
                 self._traces.move_to_end(trace_id)
                 trace.heard = heard
                 continue
@@ -315,6 +324,10 @@ class Traces:
         if kind not in {"turn/start", "codex.exec", "guardian_review"}:
             turn.first = min(turn.first or span.start, span.start)
             turn.last = max(turn.last, span.end)
+        if kind != "tool" and not kind.startswith("code_mode."):
+            turn.whole = True
+        if kind in _CALLS:
+            turn.calls.setdefault(span.span_id, Call(span, kind in _COMPACTIONS))
         if kind in TASKS:
             turn.task = span
             self._look_above(turn, trace, span.span_id)
@@ -328,9 +341,6 @@ class Traces:
             turn.is_title = str(span.attributes.get("rpc.request_id", "")).startswith(_TITLE_REQUEST)
             if span.parent_id and any(span.parent_id) and span.parent_id not in trace.spans:
                 turn.caller = span.parent_id
-        elif kind in {"try_run_sampling_request", "codex.compaction"}:
-            call = turn.calls.setdefault(span.span_id, Call(span, kind == "codex.compaction"))
-            call.span, call.compaction = span, kind == "codex.compaction"
         elif kind in {"receiving_stream", "handle_responses"}:
             self._stream(turn, trace, span)
         elif kind == "tool":
@@ -343,9 +353,9 @@ class Traces:
 
     def _call_above(self, turn: SpanTurn, trace: Trace, span_id: bytes) -> Call | None:
         for kept in trace.upward(span_id):
-            if kept.span.kind in {"try_run_sampling_request", "codex.compaction"}:
+            if kept.span.kind in _CALLS:
                 return turn.calls.setdefault(
-                    kept.span.span_id, Call(kept.span, kept.span.kind == "codex.compaction")
+                    kept.span.span_id, Call(kept.span, kept.span.kind in _COMPACTIONS)
                 )
         return None
 
@@ -387,9 +397,12 @@ class Traces:
             if kind == "tool" and turn_id is None:
                 turn_id = self._owner(trace, kept)
             if kind == "guardian_review":
-                turn.above = Above(None, kept.text("thread_id"), kept.text("tool_call_id"))
+                turn.above = Above(None, kept.text("thread_id"), kept.text("tool_call_id"), "guardian")
                 return
             if turn_id is not None and turn_id != turn.turn_id and kind in TASKS | {"tool"}:
                 call_id = kept.text("call_id") if kind == "tool" else None
-                turn.above = Above(turn_id, kept.conversation, call_id)
+                reviewed = kind == "session_task.review"
+                turn.above = Above(
+                    turn_id, kept.conversation, call_id, "reviewer" if reviewed else "sub-agent"
+                )
                 return
