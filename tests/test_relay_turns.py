@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from codex_langfuse.codex.telemetry import SpanBatch, read_spans
 from codex_langfuse.relay import assembly as assembly_module
+from codex_langfuse.relay import deadlines
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn
 from codex_langfuse.relay.policy import Content, Policy, Price, User
 from relayed_recordings import (
@@ -378,11 +379,11 @@ def test_batches_can_be_cut_anywhere(name: str, signals: tuple[str, ...]):
 @pytest.mark.parametrize(
     ("name", "signals", "seconds"),
     [
-        ("0.163.0-simple", BOTH, assembly_module.SETTLE),  # Codex said so
-        ("0.44.0-simple", LOGS, assembly_module.UNSURE),  # the answer may have held a call of a tool
-        ("relay/0.163.0-long-stream-logs", LOGS, assembly_module.SETTLE),  # it was streamed as text
-        ("relay/0.163.0-interrupt-logs", LOGS, assembly_module.NO_RESULT),  # a tool runs
-        ("relay/0.163.0-500-for-good", LOGS, assembly_module.AFTER_ERROR),
+        ("0.163.0-simple", BOTH, deadlines.SETTLE),  # Codex said so
+        ("0.44.0-simple", LOGS, deadlines.UNSURE),  # the answer may have held a call of a tool
+        ("relay/0.163.0-long-stream-logs", LOGS, deadlines.SETTLE),  # it was streamed as text
+        ("relay/0.163.0-interrupt-logs", LOGS, deadlines.NO_RESULT),  # a tool runs
+        ("relay/0.163.0-500-for-good", LOGS, deadlines.AFTER_ERROR),
     ],
 )
 def test_a_turn_leaves_when_it_is_over(name: str, signals: tuple[str, ...], seconds: float):
@@ -434,7 +435,7 @@ def test_a_sub_agent_that_outlives_its_parent_joins_the_trace():
     for number, batch in enumerate(records):
         if number not in late:
             assembly.take(number, batch, 1_000.0)
-    (parent,) = assembly.finished(1_000.0 + assembly_module.SETTLE)
+    (parent,) = assembly.finished(1_000.0 + deadlines.SETTLE)
     assert [each["name"] for each in observed([parent]) if each["type"] == "AGENT"] == ["codex turn"]
     for number in sorted(late):
         assembly.take(number, records[number], 1_006.0)
@@ -454,7 +455,7 @@ def test_a_turn_that_goes_on_after_it_left_continues_in_its_trace():
     assembly = Assembly(Policy())
     for number, batch in enumerate(records[:tool_result]):
         assembly.take(number, batch, 1_000.0)
-    first = observed(assembly.finished(1_000.0 + assembly_module.NO_RESULT))
+    first = observed(assembly.finished(1_000.0 + deadlines.NO_RESULT))
     for number, batch in enumerate(records[tool_result:], start=100):
         assembly.take(number, batch, 9_000.0)
     later = observed(settle(assembly))

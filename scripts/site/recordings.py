@@ -28,10 +28,14 @@ Message = ExportLogsServiceRequest | ExportTraceServiceRequest | ExportMetricsSe
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request that Codex sent: its signal, and its body as a message that nobody changes."""
+    """One request that Codex sent: its signal, its body as a message that nobody changes, and when.
+
+    seconds: since the run began.
+    """
 
     signal: str
     message: Message
+    seconds: float = 0.0
 
     @property
     def body(self) -> bytes:
@@ -60,7 +64,7 @@ def read(name: str) -> tuple[RecordedRequest, ...]:
     with gzip.open(FOLDER / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         requests = [json.loads(line) for line in lines]
     return tuple(
-        RecordedRequest(each["signal"], ParseDict(each["body"], MESSAGES[each["signal"]]()))
+        RecordedRequest(each["signal"], ParseDict(each["body"], MESSAGES[each["signal"]]()), each["seconds"])
         for each in requests
     )
 

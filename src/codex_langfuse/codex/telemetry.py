@@ -46,8 +46,8 @@ class Process:
 class CodexEvent:
     """One `codex.*` event, from a log record or from an event on a span.
 
-    time: nanoseconds since 1970; 0 when nothing gives it. trace_id, span_id: the span that the event is on, or
-    that a log record names; none when Codex exports no traces or wrote the event outside any span
+    time: nanoseconds since 1970; 0 when nothing gives it. trace_id, span_id: the span that the event is on,
+    or that a log record names; none when Codex exports no traces or wrote the event outside any span
     (`codex.sse_event`). attributes: those of `WANTED[name]` that were there.
     """
 

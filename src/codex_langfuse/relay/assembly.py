@@ -1,8 +1,8 @@
 """Codex's batches in, finished turns out. Pure: no clock, no files, no threads; time is passed in.
 
-`facts` and `traces` keep what Codex says; `resolver` makes turns of it, whenever asked and whatever came first;
-`model_calls` puts the calls of a turn in order; `deadlines` says when it is over; `clean_trace` writes it.
-This module holds them together.
+`facts` and `traces` keep what Codex says; `resolver` makes turns of it, whenever asked and whatever came
+first; `model_calls` puts the calls of a turn in order; `deadlines` says when it is over; `clean_trace` writes
+it. This module holds them together.
 
 What leaves depends on the batches and on when they came, and on nothing else: before a batch is taken, every
 turn leaves whose time was up before the batch came.
@@ -28,7 +28,7 @@ from codex_langfuse.codex.telemetry import (
 )
 from codex_langfuse.relay import clean_trace, names
 from codex_langfuse.relay.deadlines import NO_RESULT, deadline, is_over
-from codex_langfuse.relay.facts import Assessment, Cost, Fact, FactReader, Mark, Phase, Prompt, ToolEvent
+from codex_langfuse.relay.facts import Assessment, Cost, Fact, FactReader, Mark, Prompt, ToolEvent
 from codex_langfuse.relay.family import Family
 from codex_langfuse.relay.model_calls import Course, course_of
 from codex_langfuse.relay.policy import Policy
@@ -52,8 +52,6 @@ FORGET_TRACE = 600.0
 PATIENCE = 60.0
 #: Seconds after a connection of `codex exec` has closed until its turns are taken to be over.
 GONE = 5.0
-#: `codex exec` closes a connection itself when it has not been used for so long (seconds).
-_IDLE = 90.0
 
 #: By how many characters the TUI's prompt for naming a conversation is longer than the user's.
 _TITLE_OVERHEAD = frozenset({413})
@@ -117,7 +115,6 @@ class Assembly:
         self._tasks: OrderedDict[str, str] = OrderedDict()
         self._assessed: OrderedDict[bytes, tuple[str, str | None]] = OrderedDict()
         self._of_connection: dict[str, set[str]] = {}
-        self._last_used: dict[str, float] = {}
         self._senders_of_logs: set[Process] = set()
         self._ready: list[FinishedTurn] = []
         self._ready_batches: set[int] = set()
@@ -134,17 +131,17 @@ class Assembly:
         batch_id: int,
         request: ExportLogsServiceRequest | ExportTraceServiceRequest | SpanBatch,
         now: float,
-        connection: str | None = None,
+        connection: str = "",
     ) -> None:
         """Feed one accepted batch. Never raises on strange content.
 
-        now: when it came (seconds since 1970). connection: what tells the connection that it came by from
-        others. A `SpanBatch` is a traces request by another, quicker way.
+        now: when it was accepted, in seconds on the relay's clock: it never goes back and does not run while
+        the relay does not, so only differences between such times mean something. connection: names the TCP
+        connection that the batch came by, unlike any other's also after a restart; empty if not known.
+
+        A `SpanBatch` is a traces request by another, quicker way.
         """
-        self._advance(now)
-        self._batch, self._now = batch_id, max(self._now, now)
-        if connection is not None:
-            self._last_used[connection] = self._now
+        self._begin(batch_id, now)
         if isinstance(request, ExportLogsServiceRequest):
             for event in read_logs(request):
                 self._event(event, connection)
@@ -158,19 +155,29 @@ class Assembly:
                     self._span(record)
         self._keep_bounds()
 
-    def connection_closed(self, connection: str, now: float) -> None:
-        """Note that a connection was closed by its sender: the process behind a `codex exec` is gone."""
-        self._advance(now)
-        self._now = max(self._now, now)
-        used = self._last_used.pop(connection, None)
-        for conversation_id in self._of_connection.pop(connection, set()):
+    def connection_closed(self, batch_id: int, connection: str, now: float) -> None:
+        """Learn that the sender closed a connection, less than 90 s after its last batch.
+
+        90 s is when reqwest, and so Codex, closes an idle connection. So the process behind a `codex exec`
+        has ended (seen with SIGINT and kill -9, Codex 0.171), and its turns are over. This is an entry of
+        the relay's store as a batch is: it comes after all batches of its connection, is fed again after a
+        restart, and stays in the store while `needed_batches` names its `batch_id`. There is none for
+        connections that the relay itself closed or that ended with the relay.
+        """
+        self._begin(batch_id, now)
+        for conversation_id in sorted(self._of_connection.pop(connection, ())):
             conversation = self._conversations.get(conversation_id)
             if conversation is None:
                 continue
             conversation.connections.discard(connection)
-            if used is not None and now - used < _IDLE and conversation.about.service_name == "codex_exec":
-                conversation.gone = now
+            if conversation.about.service_name == "codex_exec":
+                conversation.gone = self._now
+                conversation.batches.add(batch_id)
                 self._dirty[conversation_id] = None
+
+    def _begin(self, batch_id: int, now: float) -> None:
+        self._advance(now)
+        self._batch, self._now = batch_id, max(self._now, now)
 
     def _conversation(self, conversation_id: str, process: Process) -> Conversation:
         conversation = self._conversations.get(conversation_id)
@@ -183,14 +190,15 @@ class Assembly:
             conversation.heard = self._now
         return conversation
 
-    def _event(self, event: CodexEvent, connection: str | None) -> None:
+    def _event(self, event: CodexEvent, connection: str) -> None:
         raw = event.attributes.get("conversation.id")
         if not isinstance(raw, str):
             return
         conversation = self._conversation(names.identifier(raw), event.process)
-        if connection is not None:
-            conversation.connections.add(connection)
-            self._of_connection.setdefault(connection, set()).add(conversation.id)
+        if connection:
+            if connection not in conversation.connections:
+                conversation.connections.add(connection)
+                self._of_connection.setdefault(connection, set()).add(conversation.id)
             conversation.gone = None
         if not event.on_span:
             self._senders_of_logs.add(event.process)
@@ -216,6 +224,7 @@ class Assembly:
         key = (type(fact), event.time, fact.trace_id, fact.span_id, fact.on_span, *fact.same_as())
         if key in conversation.facts or len(conversation.facts) >= MOST_FACTS:
             return
+        fact.written = fact.time
         conversation.facts[key] = fact
         self._dirty[conversation.id] = None
         if isinstance(fact, Prompt):
@@ -281,9 +290,17 @@ class Assembly:
         )
         conversation.resolved = resolved = resolver.resolve()
         if resolved.late:
-            self.dropped += sum(not isinstance(fact, Mark) for fact in resolved.late)
+            for fact in resolved.late:
+                if isinstance(fact, Cost):
+                    self._late_cost(conversation, fact)
+                elif not isinstance(fact, Mark):
+                    self.dropped += 1
             self._consume(conversation, resolved.late)
             resolved.late = []
+        if unclaimed := [fact for fact in resolved.waiting if fact.heard <= time - PATIENCE]:
+            self.dropped += len(unclaimed)
+            self._consume(conversation, unclaimed)
+            resolved.waiting = [fact for fact in resolved.waiting if fact.heard > time - PATIENCE]
         conversation.courses = {}
         for turn in resolved.turns:
             if turn.turn_id is not None:
@@ -295,6 +312,17 @@ class Assembly:
                 turn.ended = "the end of the conversation"
             conversation.courses[turn] = course_of(turn)
             self._relate(conversation, turn)
+
+    def _late_cost(self, conversation: Conversation, cost: Cost) -> None:
+        """Send what a turn cost after it: Codex 0.149 and newer learn it up to 150 seconds later."""
+        sent = self._sent.of_turn(conversation.id, cost.turn_id or "")
+        key = f"cost|{conversation.id}|{cost.turn_id}"
+        if sent is None or not self._sent.add_cost(key):
+            self.dropped += 1
+            return
+        trace = clean_trace.late_cost(sent, cost, conversation.about, self._policy)
+        self._ready.append(FinishedTurn(key, trace, f"cost of a turn sent before, ${cost.usd:.4f}"))
+        self._ready_batches.add(cost.batch)
 
     def _relate(self, conversation: Conversation, turn: Turn) -> None:
         """Learn under which conversation this one runs."""
@@ -358,7 +386,7 @@ class Assembly:
         return gone[-1] if gone else None
 
     def _plan(self, time: float) -> None:
-        """Resolve what changed, and see when it is due; entries of the heap that are too early are harmless."""
+        """Resolve what changed, and see when it is due; too early an entry of the heap is harmless."""
         dirty, self._dirty = list(self._dirty), {}
         known = [self._conversations[each] for each in dirty if each in self._conversations]
         for conversation in known:
@@ -376,7 +404,7 @@ class Assembly:
             for turn in conversation.resolved.turns
             if not isinstance(self._above(turn), Turn)
         ]
-        times += [fact.heard + PATIENCE for fact in conversation.resolved.waiting[:1]]
+        times += [fact.heard + PATIENCE for fact in conversation.resolved.waiting]
         conversation.due = min(times, default=None)
         if conversation.due is not None:
             heapq.heappush(self._heap, (conversation.due, conversation.id))
@@ -385,7 +413,8 @@ class Assembly:
         if turn.ended == "the process ended":
             return turn.heard + GONE
         sends_logs = turn.process in self._senders_of_logs if turn.process is not None else False
-        return deadline(turn, conversation.courses[turn], sends_logs)
+        sampled = not self._caller_trace(conversation, turn)
+        return deadline(turn, conversation.courses[turn], sends_logs, sampled)
 
     def next_deadline(self) -> float | None:
         """When `finished` should be asked again at the latest."""
@@ -421,14 +450,6 @@ class Assembly:
                 if not isinstance(self._above(turn), Turn) and self._deadline(conversation, turn) <= time:
                     self._leave(turn)
                     break
-            else:
-                if conversation.resolved.waiting:
-                    # Nobody claimed them: they make a turn of their own, or are dropped.
-                    self._resolve(conversation, time + PATIENCE + 1)
-                    waiting = conversation.resolved.waiting
-                    self.dropped += len(waiting)
-                    self._consume(conversation, waiting)
-                    conversation.resolved.waiting = []
             self._dirty[conversation_id] = None
             self._plan(time)
         self._traces.forget_older(now - FORGET_TRACE, MOST_TRACES, self._idle)
@@ -542,7 +563,7 @@ class Assembly:
             sent,
             awaited=awaited[:200],
             children=self._family.children(turn.conversation),
-            about=conversation.about.as_text(conversation.started, conversation.first_prompt),
+            about=conversation.about.as_text(conversation.started, conversation.first_prompt, self._policy),
         )
 
     def _add_children(self, scene: clean_trace.Scene, turn: Turn, sent: list[Sent], left: list[Turn]) -> None:
@@ -589,7 +610,7 @@ class Assembly:
         about, prompt = conversation.about, turn.prompts[0]
         if about.originator not in {"codex-tui", "codex_cli_rs"} or about.sandbox_policy != "read-only":
             return
-        # Just after, and longer than, the first prompt of another; only the newest conversations are looked at.
+        # Just after, and longer than, the first prompt of another; only the newest are looked at.
         for other, _ in zip(reversed(self._conversations.values()), range(8), strict=False):
             if other is not conversation and other.first_prompt is not None:
                 began, length = other.first_prompt

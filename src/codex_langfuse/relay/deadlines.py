@@ -7,7 +7,7 @@ from codex_langfuse.relay.turn import Turn
 
 # How long after the last batch. Codex sends logs every second and spans every five.
 SETTLE = 5.0  # Codex said that it is over; or, by logs alone, it surely is
-SETTLE_FOR_SPANS = 12.0  # it surely is, and Codex also sends spans, which are still to come
+SETTLE_FOR_SPANS = 35.0  # it surely is, and Codex also sends spans, which a Collector may hold back for 30 s
 LATE_LOGS = 35.0  # it is over, and the logs, which Codex also sends, are still to come
 UNSURE = 30.0  # the model has answered, and nothing tells whether it called a tool
 UNSURE_FOR_SPANS = 60.0
@@ -16,16 +16,18 @@ NO_ANSWER = 600.0  # the model was asked and nothing came (Codex itself gives up
 NO_RESULT = 3_600.0  # a tool runs, or a person has not yet decided whether it may
 
 
-def deadline(turn: Turn, course: Course, sends_logs: bool) -> float:
-    """Return when (seconds since 1970) the turn leaves if nothing more comes.
+def deadline(turn: Turn, course: Course, sends_logs: bool, sampled: bool) -> float:
+    """Return when (seconds) the turn leaves if nothing more comes.
 
-    sends_logs: the Codex that runs it is known to send logs, too.
+    sends_logs: the Codex that runs it is known to send logs, too. sampled: its spans are sent.
     """
-    if turn.closed and sends_logs and not turn.from_logs:
-        return turn.heard + LATE_LOGS
+    if not turn.from_logs and turn.spans is not None:
+        silent = any(call.compaction and call.usage is None for call in course.calls) or not turn.spans.whole
+        if (turn.closed or turn.ended is not None) and (sends_logs or silent):
+            return turn.heard + LATE_LOGS
     if turn.closed or turn.ended is not None:
         return turn.heard + SETTLE
-    spans_to_come = turn.from_spans or bool(turn.traces)
+    spans_to_come = sampled and (turn.from_spans or bool(turn.traces))
     settle = SETTLE_FOR_SPANS if spans_to_come else SETTLE
     if turn.spans is not None and turn.spans.ran is not None:
         return turn.heard + settle

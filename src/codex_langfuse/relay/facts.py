@@ -60,11 +60,13 @@ class Fact:
     span_id: bytes
     on_span: bool
     turn_id: str | None
+    #: When it was by the clock that wrote it: of a log record, a proxy's or a Collector's may be another.
+    written: int = field(init=False, default=0, compare=False)
     #: The same event as the span has it.
     twin: Fact | None = field(init=False, default=None, repr=False, compare=False)
 
     def adopt(self, twin: Fact) -> None:
-        """Take from the event on the span what the log record does not tell: when it was, by Codex's clock."""
+        """Take from the event on the span what the log record does not say: the time by Codex's clock."""
         self.twin = twin
         self.time = twin.time
 

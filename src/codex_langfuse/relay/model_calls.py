@@ -89,7 +89,6 @@ def course_of(turn: Turn) -> Course:
                 begun = ModelCall(unit.start, failed_before=failed, request=request, span=attempt.span)
                 begun.compaction = attempt.compaction
                 calls.append(begun)
-                failed = 0
                 last = begun
             _answer(begun, attempt, exact=unit.call is None)
             if attempt.error is not None:
@@ -100,6 +99,8 @@ def course_of(turn: Turn) -> Course:
             _read_span(begun, unit.call)
             # Spans of 0.127 and older tell no usage: there an answer that was read is one that ended.
             begun.done = begun.done or (unit.call.streamed is not None and silent)
+        if begun is not None and begun.done:
+            failed = 0
     _first_tokens(turn, calls)
     _share_compaction(turn, calls)
     _who_asked(turn, calls)
@@ -181,7 +182,10 @@ def _first_tokens(turn: Turn, calls: list[ModelCall]) -> None:
 
 
 def _share_compaction(turn: Turn, calls: list[ModelCall]) -> None:
-    """Give a compaction that no log told the rest of Codex's own sum, which holds it where Codex asks itself."""
+    """Give a compaction that no log record shows the rest of Codex's own sum.
+
+    The sum holds it where Codex compacts by itself, and not where the provider does.
+    """
     silent = [call for call in calls if call.usage is None and call.compaction]
     own = turn.spans.usage() if turn.spans is not None else None
     if own is None or len(silent) != 1:

@@ -64,7 +64,7 @@ class Resolver:
     ) -> None:
         """old: the Codex is older than 0.131, which does not say when it warms the connection.
 
-        patience: what came before then (seconds since 1970) no longer waits for the spans that would place it.
+        patience: what came before then (seconds) no longer waits for the spans that would place it.
         """
         self._conversation = conversation
         self._traces = traces
@@ -105,7 +105,9 @@ class Resolver:
 
     def _begin_turns(self, spans: list[SpanTurn]) -> None:
         for each in spans:
-            if self._sent.holds(each.turn_id) or not (each.conversation or self._belongs_here(each)):
+            if self._sent.holds(each.turn_id) or self._sent.left_by_logs(self._conversation, each):
+                continue
+            if not (each.conversation or self._belongs_here(each)):
                 continue
             if not each.whole:
                 self._pieces[each.turn_id] = each
@@ -356,7 +358,7 @@ class Resolver:
             return here[-1] if here else None
         # Asked after the turns of the trace had ended: of one whose spans are still to come, as of a goal.
         known = here or self._sent.was_in(self._conversation, fact.trace_id)
-        return "waiting" if known and fact.heard >= self._patience else None
+        return "waiting" if known and fact.heard > self._patience else None
 
     def _begun_at(self, cost: Cost) -> Turn | str | None:
         """Return the turn, of those whose id is unknown, that began when the id was made."""
@@ -364,7 +366,7 @@ class Resolver:
         for turn in self._by_id.values():
             if turn.turn_id is None and made_within(cost.turn_id, turn.start, turn.end):
                 return turn
-        return "waiting"
+        return "late" if self._sent.of_turn(self._conversation, cost.turn_id) is not None else "waiting"
 
     # --- turns that no span tells ---------------------------------------------------------------------------
 
@@ -436,7 +438,7 @@ class Resolver:
 
     def _following(self, current: Turn | None, item: Fact | Attempt) -> Turn | None:
         fact = item.facts[0] if isinstance(item, Attempt) else item
-        asks = isinstance(item, Attempt) or isinstance(item, ToolEvent)
+        asks = isinstance(item, Attempt | ToolEvent)
         if current is not None and self._fits(current, fact):
             return current
         if fact.trace_id:
@@ -542,7 +544,30 @@ def _without_twins(facts: Iterable[Fact]) -> list[Fact]:
         single += twins[len(group) :]
     for group in spanned.values():
         single += group
+    _set_clock([fact for fact in single if not fact.on_span])
     return single
+
+
+#: Log records and spans agree to the millisecond, unless something on the way gave the records other times.
+_SAME_CLOCK = 20_000_000
+
+
+def _set_clock(logged: list[Fact]) -> None:
+    """Give log records that no span tells the time they have by the clock of spans.
+
+    They follow the record before them, of which a span tells when it was, as they do by their own times.
+    """
+    if all(abs(fact.written - fact.time) < _SAME_CLOCK for fact in logged if fact.twin is not None):
+        return
+    logged.sort(key=lambda fact: (fact.written, fact.order))
+    anchor = next(fact for fact in logged if fact.twin is not None)
+    before = (anchor.written, anchor.time - 1_000)
+    for fact in logged:
+        if fact.twin is None:
+            after = fact.written - before[0]
+            fact.time = before[1] + (after if after < 0 else max(after, 1_000))
+        if fact.twin is not None or fact.written >= before[0]:
+            before = (fact.written, fact.time)
 
 
 def _is_nested(event: ToolEvent) -> bool:
@@ -599,7 +624,7 @@ _AT_ONCE = 5_000_000
 
 
 def _script_of(turn: Turn, tool: Tool) -> str | None:
-    """Return the call id of the script that made a nested call: by its cell, else the last one begun before."""
+    """Return the script (a call id) that made a nested call: by its cell, else the last begun before."""
     if turn.spans is not None and tool.cell is not None:
         script = turn.spans.script_of(tool.cell, tool.begun)
         if script is not None:

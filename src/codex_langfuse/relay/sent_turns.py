@@ -6,6 +6,7 @@ import uuid
 from collections import OrderedDict
 
 from codex_langfuse.relay.facts import Fact
+from codex_langfuse.relay.traces import SpanTurn
 from codex_langfuse.relay.turn import Sent
 
 MILLISECOND = 1_000_000
@@ -62,6 +63,15 @@ class SentTurns:
             return False
         return fact.time <= turns[-1].end or (
             bool(fact.span_id) and any(fact.span_id.hex() in each.awaited for each in turns)
+        )
+
+    def left_by_logs(self, conversation_id: str, turn: SpanTurn) -> bool:
+        """Whether a turn whose spans have come left before, under no id, as its log records told it."""
+        traces = {trace.hex() for trace in turn.traces}
+        return any(
+            turn.first <= sent.end and not traces.isdisjoint(sent.codex_traces)
+            for sent in self.of(conversation_id)
+            if sent.turn_id != turn.turn_id and not sent.final
         )
 
     def was_in(self, conversation_id: str, trace_id: bytes) -> bool:

@@ -49,9 +49,17 @@ class Surroundings:
         self.mcp_servers: list[str] | None = None
         self.mcp_server_count: int | None = None
 
-    def as_text(self, started: tuple[int, bytes] | None, first_prompt: tuple[int, int] | None) -> str:
-        """Return it, with when and where the conversation began, in one line, which `from_text` reads."""
+    def as_text(
+        self, started: tuple[int, bytes] | None, first_prompt: tuple[int, int] | None, policy: Policy
+    ) -> str:
+        """Return it, with when and where the conversation began, in one line, which `from_text` reads.
+
+        Who the turns are of is in it only if `policy` lets that out.
+        """
         known = {key: getattr(self, key) for key in self.__slots__}
+        for key, source in (("account_id", "account-id"), ("email", "email")):
+            if policy.user.source != source:
+                del known[key]
         found = {key: value for key, value in known.items() if value not in (None, {}, [])}
         begun = None if started is None else (started[0], started[1].hex())
         return json.dumps([found, begun, first_prompt], separators=(",", ":"))

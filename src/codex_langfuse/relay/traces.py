@@ -1,4 +1,4 @@
-"""What Codex's spans say of turns: which spans belong to which turn, by the parents of spans and by Codex's ids.
+"""What Codex's spans say of turns: which span belongs to which turn, by its parents and by Codex's ids.
 
 Spans leave when they end, so a parent comes after its children, and sometimes in a later batch. Nothing is
 decided as spans arrive: `Traces` keeps them, and reads turns out of them when it is asked.
@@ -81,7 +81,10 @@ class Call:
 
 @dataclass(slots=True)
 class Above:
-    """The turn under which another one runs. call_id: the tool call that started it. kind: what runs below."""
+    """The turn under which another one runs.
+
+    call_id: the tool call that started it. kind: the name of what runs below.
+    """
 
     turn_id: str | None
     conversation: str | None
@@ -108,7 +111,7 @@ class SpanTurn:
     above: Above | None = None
     caller: bytes = b""
     is_title: bool = False
-    #: Whether any span of the turn itself has come, and not only of calls that a script made, in traces of their own.
+    #: Whether any span of the turn itself has come: calls that a script made are in traces of their own.
     whole: bool = False
     traces: set[bytes] = field(default_factory=set)
     batches: set[int] = field(default_factory=set)
@@ -225,7 +228,7 @@ class Traces:
             self._of_conversation.setdefault(conversation, set()).add(trace_id)
 
     def prompted(self, trace_id: bytes, conversation: str, time: int) -> None:
-        """Note that a prompt was written in the trace: the first one is of the turn that the trace began with."""
+        """Note a prompt in the trace: the first one is of the turn that the trace began with."""
         trace = self._traces.get(trace_id)
         if trace is not None and (trace.spoke is None or (time, conversation) < trace.spoke):
             trace.spoke = (time, conversation)
@@ -256,7 +259,7 @@ class Traces:
                     del trace.spans[span_id]
 
     def batches(self, in_use: Container[bytes]) -> set[int]:
-        """Return the batches of the traces that hold spans of turns in progress, or facts of them (`in_use`)."""
+        """Return the batches of traces that hold spans of turns in progress, or facts (`in_use`)."""
         found = (each.batches for each in self._traces.values() if each.spans or each.id in in_use)
         return set().union(*found)
 
