@@ -42,12 +42,18 @@ def tokens(usage: Mapping[str, Any]) -> Tokens:
     cached = min(inputs.get("cached_tokens", 0), usage["input_tokens"])
     written = min(inputs.get("cache_write_tokens", 0), usage["input_tokens"] - cached)
     reasoning = min(outputs.get("reasoning_tokens", 0), usage["output_tokens"])
-    return (usage["input_tokens"] - cached - written, cached, written, usage["output_tokens"] - reasoning, reasoning)
+    return (
+        usage["input_tokens"] - cached - written,
+        cached,
+        written,
+        usage["output_tokens"] - reasoning,
+        reasoning,
+    )
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the model charged: each answer, and where it is known, by Codex's turn. roots: traces, if known."""
+    """What the model charged: each answer, and by Codex's turn if that is known. roots: traces, if known."""
 
     answers: Counter[Tokens]
     by_turn: Mapping[str, Counter[Tokens]] | None

@@ -1,7 +1,7 @@
 """The relay's law, for Codex as people run it: default models, code mode, WebSocket, the TUI, editors.
 
-Under each turn's AGENT are exactly the tokens that the model charged for that turn, by kind; one trace a turn;
-nothing invented, nothing missing.
+Under each turn's AGENT are exactly the tokens that the model charged for that turn, by kind; one trace a
+turn; nothing invented, nothing missing.
 """
 
 import random
@@ -19,8 +19,8 @@ from relayed_recordings import tree
 
 #: Nothing but logs came: Codex left before it sent its spans.
 NO_SPANS = {"real-use/0.171.0-err-tool-then-500", "real-use/0.171.0-exec-interrupted-tool"}
-#: What the spans alone cannot say, and the turn says so: what a compaction used, when the provider compacts or
-#: there are two of them; a turn whose caller does not sample.
+#: What the spans alone cannot say, and the turn says so: what a compaction used, when there are two of them;
+#: a turn whose caller does not sample.
 NOT_ON_SPANS = NO_SPANS | {
     *("real-use/r-0.163.0-autocompact-custom", "real-use/r-0.171.0-caller-unsampled"),
 }
@@ -55,7 +55,9 @@ def test_by_logs_alone(name: str) -> None:
     hold_the_law(name, logs, by_turn=False)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in NOT_ON_SPANS and "logsonly" not in name])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in NOT_ON_SPANS and "logsonly" not in name]
+)
 def test_by_traces_alone(name: str) -> None:
     hold_the_law(name, [each for each in sent(name) if each.signal == "traces"])
 
@@ -245,7 +247,9 @@ def test_traces_alone_tell_the_first_token_of_each_call() -> None:
         assert call["startTime"] <= call["completionStartTime"] <= call["endTime"]
 
 
-@pytest.mark.parametrize("name", ["0.171.0-exec-approve-for-me", "0.171.0-review", "0.171.0-subagents-nested"])
+@pytest.mark.parametrize(
+    "name", ["0.171.0-exec-approve-for-me", "0.171.0-review", "0.171.0-subagents-nested"]
+)
 def test_what_runs_under_a_conversation_is_in_its_session(name: str) -> None:
     result = relayed(sent(f"real-use/{name}"))
     (root,) = (each for each in result.observations if each["parentObservationId"] is None)

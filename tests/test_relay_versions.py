@@ -37,7 +37,7 @@ def test_logs_give_the_same_turn_in_every_version(name: str, signals: tuple[str,
     assert tree(relayed.observations) == [
         "AGENT codex turn",
         "  GENERATION model call",
-        f"  TOOL {tool}",
+        f"    TOOL {tool}",
         "  GENERATION model call",
     ]
     assert [each["usageDetails"] for each in relayed.of("GENERATION")] == [CALL, CALL]
@@ -62,7 +62,7 @@ def test_traces_alone_give_the_turn_and_from_0_128_its_tokens(name: str):
     assert tree(relayed.observations) == [
         "AGENT codex turn",
         "  GENERATION model call",
-        "  TOOL exec_command",
+        "    TOOL exec_command",
         "  GENERATION model call",
     ]
     expected = [CALL, CALL] if _version(name) >= (0, 128) else [{}, {}]

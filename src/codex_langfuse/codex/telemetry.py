@@ -390,6 +390,8 @@ def read_spans(request: ExportTraceServiceRequest | SpanBatch) -> list[CodexEven
 
 def _read_span(span: Span, process: Process, records: list[CodexEvent | CodexSpan | SpanLink]) -> None:
     name = span.name
+    if name == "handle_responses" and not _is_told(span):
+        return
     if span.parent_span_id and name not in _NOISE:
         records.append(SpanLink(span.trace_id, span.span_id, span.parent_span_id))
     for event in span.events:
@@ -408,10 +410,6 @@ def _read_span(span: Span, process: Process, records: list[CodexEvent | CodexSpa
         name = "tool"
     else:
         attributes = _span_attributes(span.attributes, wanted)
-        if name == "handle_responses" and not (
-            "gen_ai.usage.input_tokens" in attributes or "from" in attributes
-        ):
-            return
     records.append(
         CodexSpan(
             name,
@@ -424,6 +422,11 @@ def _read_span(span: Span, process: Process, records: list[CodexEvent | CodexSpa
             process,
         )
     )
+
+
+def _is_told(span: Span) -> bool:
+    """Whether `handle_responses`, of which there is one for each event of a stream, says something."""
+    return any(item.key in {"gen_ai.usage.input_tokens", "from"} for item in span.attributes)
 
 
 def _process(resource: Any) -> Process:

@@ -120,6 +120,7 @@ class Assembly:
         self._ready_batches: set[int] = set()
         self._heap: list[tuple[float, str]] = []
         self._dirty: dict[str, None] = {}
+        self._turn_count = 0
         self._batch = 0
         self._now = 0.0
         self._facts = FactReader(policy)
@@ -288,7 +289,9 @@ class Assembly:
         resolver = Resolver(
             conversation.id, facts.values(), self._traces, self._sent, conversation.old, time - PATIENCE
         )
+        self._turn_count -= len(conversation.resolved.turns)
         conversation.resolved = resolved = resolver.resolve()
+        self._turn_count += len(resolved.turns)
         if resolved.late:
             for fact in resolved.late:
                 if isinstance(fact, Cost):
@@ -587,6 +590,7 @@ class Assembly:
     def _forget(self, turn: Turn) -> None:
         conversation = self._conversations[turn.conversation]
         conversation.resolved.turns.remove(turn)
+        self._turn_count -= 1
         conversation.courses.pop(turn)
         self._consume(conversation, turn.facts)
         if not conversation.resolved.turns:
@@ -622,16 +626,21 @@ class Assembly:
 
     def _keep_bounds(self) -> None:
         """Let the longest-silent turns go, as they stand, when there are too many."""
-        if len(self._conversations) <= MOST_CONVERSATIONS:
+        if (
+            self._turn_count + len(self._dirty) <= MOST_TURNS
+            and len(self._conversations) <= MOST_CONVERSATIONS
+        ):
             return
         self._plan(self._now)
         for conversation in list(self._conversations.values()):
-            if len(self._conversations) <= MOST_CONVERSATIONS:
+            too_many = len(self._conversations) > MOST_CONVERSATIONS
+            if self._turn_count <= MOST_TURNS and not too_many:
                 return
             for turn in list(conversation.resolved.turns):
                 if turn in conversation.courses:
                     self._leave(turn)
-            del self._conversations[conversation.id]
+            if too_many:
+                del self._conversations[conversation.id]
 
 
 class _Idle:

@@ -59,12 +59,6 @@ def name(text: str) -> str:
 
 
 @lru_cache(1024)
-def label(text: str) -> str:
-    """Return a value that the person who starts Codex chose, with secrets covered, in one line of 200."""
-    return mask_secrets(" ".join(text.split()))[:200]
-
-
-@lru_cache(1024)
 def model(text: str) -> str:
     """Return the name of a model, or `other`."""
     drive = text[1:2] == ":" and text[2:3] in {"/", "\\"}

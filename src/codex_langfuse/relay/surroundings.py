@@ -32,8 +32,9 @@ class Surroundings:
         self.service_name = names.name(process.service_name) if process.service_name else None
         self.version = names.version(process.version) if process.version else None
         self.environment = names.environment(process.environment) if process.environment else None
-        #: What the caller gave Codex in `OTEL_RESOURCE_ATTRIBUTES`.
-        self.resource = {names.name(key): names.label(value) for key, value in process.extra}
+        #: What the caller gave Codex in `OTEL_RESOURCE_ATTRIBUTES`, as far as it has the form of a name.
+        labels = {names.name(key): names.name(value) for key, value in process.extra}
+        self.resource = {key: value for key, value in labels.items() if names.OTHER not in {key, value}}
         self.account_id: str | None = None
         self.email: str | None = None
         self.auth_mode: str | None = None
