@@ -19,10 +19,10 @@ from relayed_recordings import tree
 
 #: Nothing but logs came: Codex left before it sent its spans.
 NO_SPANS = {"real-use/0.171.0-err-tool-then-500", "real-use/0.171.0-exec-interrupted-tool"}
-#: What the spans alone cannot say, and the turn says so: what a compaction used, when there are two of them;
-#: a turn whose caller does not sample.
+#: What spans cannot say by themselves, and the turn says so: what compactions used, when there are two of
+#: them; a turn whose caller does not sample.
 NOT_ON_SPANS = NO_SPANS | {
-    *("real-use/r-0.163.0-autocompact-custom", "real-use/r-0.171.0-caller-unsampled"),
+    *("real-use/0.163.0-autocompact-custom", "real-use/0.171.0-caller-unsampled"),
 }
 
 
@@ -129,8 +129,8 @@ CHANGES = {
 }
 CHANGED = [
     *("0.171.0-openai-provider-websocket-code-mode", "0.171.0-appserver-goal", "0.171.0-subagents-nested"),
-    *("0.171.0-tui-plain", "0.171.0-websocket-cut-then-ok", "r-0.163.0-ws-two-turns"),
-    *("r-0.163.0-autocompact-custom", "r-0.163.0-tui-interrupt", "r-0.163.0-ws-refused-401"),
+    *("0.171.0-tui-plain", "0.171.0-websocket-cut-then-ok", "0.163.0-ws-two-turns"),
+    *("0.163.0-autocompact-custom", "0.163.0-tui-interrupt", "0.163.0-ws-refused-401"),
 ]
 
 
@@ -170,7 +170,7 @@ TREES = {
           GENERATION model call
             TOOL exec WARNING cut off
               TOOL exec_command WARNING cut off""",
-    "r-0.169.0-ws-code-wait": """
+    "0.169.0-ws-code-wait": """
         AGENT codex turn
           GENERATION model call
             TOOL exec
@@ -204,10 +204,10 @@ TREES = {
         AGENT codex turn ERROR exceeded retry limit, last status: 429 Too Many Requests
           GENERATION model call ERROR exceeded retry limit, last status: 429 Too Many Requests
           EVENT stream error ERROR exceeded retry limit, last status: 429 Too Many Requests""",
-    "r-0.163.0-ws-refused-426": """
+    "0.163.0-ws-refused-426": """
         AGENT codex turn
           GENERATION model call""",
-    "r-0.171.0-caller-unsampled": """
+    "0.171.0-caller-unsampled": """
         AGENT codex turn
           GENERATION model call
             TOOL exec
@@ -224,17 +224,17 @@ def test_what_happened_is_seen(name: str) -> None:
 
 def test_the_warm_up_is_no_attempt() -> None:
     """The handshake that was refused was the warm-up's."""
-    for name in ("r-0.163.0-ws-refused-426", "r-0.163.0-ws-cut-then-http"):
+    for name in ("0.163.0-ws-refused-426", "0.163.0-ws-cut-then-http"):
         calls = relayed(sent(f"real-use/{name}")).of("GENERATION")
         assert calls[-1]["metadata"]["attempts"] == len(calls)
 
 
 def test_a_conversation_in_which_nothing_was_asked_is_no_turn() -> None:
-    assert relayed(sent("real-use/r-0.163.0-tui-never-typed")).turns == []
+    assert relayed(sent("real-use/0.163.0-tui-never-typed")).turns == []
 
 
 def test_the_service_tier_is_a_model_parameter_and_each_call_has_its_first_token() -> None:
-    calls = relayed(sent("real-use/r-0.163.0-service-tier")).of("GENERATION")
+    calls = relayed(sent("real-use/0.163.0-service-tier")).of("GENERATION")
     assert [each["modelParameters"]["service_tier"] for each in calls] == ["priority", "priority"]
     assert all(each["completionStartTime"] for each in calls)
 
@@ -258,12 +258,15 @@ def test_what_runs_under_a_conversation_is_in_its_session(name: str) -> None:
 
 def test_a_turn_is_in_the_trace_of_its_caller_and_keeps_what_the_caller_says() -> None:
     caller = "4bf92f3577b34da6a3ce929d0e0e4736"
-    for name, parent in (("r-0.171.0-caller", "00f067aa0ba902b7"), ("r-0.171.0-caller-unsampled", None)):
+    for name, parent in (
+        ("0.171.0-caller", bytes.fromhex("00f067aa0ba902b7").hex()),
+        ("0.171.0-caller-unsampled", None),
+    ):
         result = relayed(sent(f"real-use/{name}"))
         assert {each["traceId"] for each in result.observations} == {caller}
         (agent,) = result.of("AGENT")
         assert agent["parentObservationId"] == parent
-    (agent,) = relayed(sent("real-use/r-0.171.0-caller")).of("AGENT")
+    (agent,) = relayed(sent("real-use/0.171.0-caller")).of("AGENT")
     assert (agent["metadata"]["resource.team"], agent["metadata"]["resource.ci.job"]) == ("payments", "42")
 
 

@@ -23,7 +23,7 @@ from test_mock_http import JSON, TRACES, client
 
 PROGRAMS = ROOT / "examples/python"
 PAGES = [DOCS / "guide/using.md", CHINESE / "guide/using.md"]
-WITHHELD = '{"prompt_length":22}'
+WITHHELD = "(prompt not sent, 22 characters)"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -114,7 +114,7 @@ def test_the_same_score_is_written_once(mock: RunningMock, run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("input_", "kept"),
-    [(WITHHELD, 0), ('{"prompts":0}', 0), ("Say hello.", 1), ("[1]", 1), ('{"prompt_length":1,"x":2}', 1)],
+    [(WITHHELD, 0), ("(no prompt)", 0), ("Say hello.", 1), ("[1]", 1), ("(prompt not sent) and more", 1)],
 )
 def test_a_turn_without_its_prompt_is_no_item(mock: RunningMock, run: Run, input_: str, kept: int) -> None:
     send(mock, 1, observation_type="agent", observation_input=input_)

@@ -44,9 +44,13 @@ class RecordedRequest:
 
 
 def names(pattern: str = "**/*") -> list[str]:
-    """Return the recordings that match, such as ``*-simple``, by the names that ``read`` takes, sorted."""
-    files = FOLDER.glob(f"{pattern}.jsonl.gz")
-    return sorted(file.relative_to(FOLDER).as_posix().removesuffix(".jsonl.gz") for file in files)
+    """Return the recordings that match, such as ``*-simple``, by the names that ``read`` takes, sorted.
+
+    Those of real use, which prove the relay, are only among them when asked for: ``real-use/*``.
+    """
+    found = (file.relative_to(FOLDER).as_posix() for file in FOLDER.glob(f"{pattern}.jsonl.gz"))
+    wanted = (name for name in found if not name.startswith("real-use/") or pattern.startswith("real-use/"))
+    return sorted(name.removesuffix(".jsonl.gz") for name in wanted)
 
 
 def simple_turns() -> dict[str, str]:

@@ -17,7 +17,7 @@ from codex_langfuse.relay.policy import Policy
 
 #: What Codex recorded for the pages, and what it recorded for the relay (0.163 behind a scripted model).
 SIMPLE = recordings.names("*-simple")
-EVERY = [*recordings.names("*"), *recordings.names("relay/*")]
+EVERY = recordings.names()
 
 Batch = ExportLogsServiceRequest | ExportTraceServiceRequest
 LOGS, TRACES, BOTH = ("logs",), ("traces",), ("logs", "traces")

@@ -433,7 +433,7 @@ def _process(resource: Any) -> Process:
     found = {item.key: item.value.string_value for item in resource.attributes}
     texts = [found.pop(name, "") for name in ("service.name", "service.version", "env")]
     extra = ((key, value) for key, value in found.items() if value and not key.startswith(_OF_THE_SDK))
-    return Process(*texts, tuple(extra))
+    return Process(texts[0], texts[1], texts[2], tuple(extra))
 
 
 #: Resource attributes that the SDK and Codex write; a Collector adds more of the same kinds.

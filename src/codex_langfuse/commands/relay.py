@@ -15,7 +15,7 @@ import typer
 
 from codex_langfuse.commands.messages import error, note, refuse, tell, wrong_usage
 from codex_langfuse.pages import page_url
-from codex_langfuse.relay.policy import Content
+from codex_langfuse.relay.policy import Content, TraceName
 
 if TYPE_CHECKING:
     from codex_langfuse.relay.assembly import Assembly
@@ -39,6 +39,9 @@ def relay(
             help="What of the words may leave: nothing, prompts and answers, or tool input and output too.",
         ),
     ] = Content.NONE,
+    trace_name: Annotated[
+        TraceName, typer.Option(help="Name traces `codex turn`, or after their prompt if prompts may leave.")
+    ] = TraceName.TURN,
     user: Annotated[
         str,
         typer.Option(
@@ -172,6 +175,7 @@ def relay(
         options = _Options(
             listen=listen,
             content=content,
+            trace_name=trace_name,
             user=user,
             environment=environment,
             tags=tuple(tag or ()),
@@ -204,6 +208,7 @@ class _Options:
 
     listen: str
     content: Content
+    trace_name: TraceName
     user: str
     environment: str | None
     tags: tuple[str, ...]
@@ -310,6 +315,7 @@ class _Options:
             wrong_usage(f"--price-file: {wrong}", f"See {page_url('guide/relay')}")
         policy = Policy(
             content=self.content,
+            name_by_prompt=self.trace_name is TraceName.PROMPT,
             user=User.parse(self.user),
             environment=self.environment,
             tags=self.tags,
@@ -332,7 +338,7 @@ class _Options:
     def arguments(self, credentials: Path | None) -> list[str]:
         """Return the options as words for a service, with absolute paths."""
         words = ["--listen", self.listen, "--state", str(self.state), "--max-disk", str(self.max_disk)]
-        words += ["--content", self.content, "--user", self.user]
+        words += ["--content", self.content, "--trace-name", self.trace_name, "--user", self.user]
         words += ["--finish-on-stop"] if self.finish_on_stop else []
         texts: Mapping[str, str | None] = {"--environment": self.environment, "--forward": self.forward}
         for option, text in texts.items():

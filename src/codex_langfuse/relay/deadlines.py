@@ -6,10 +6,10 @@ from codex_langfuse.relay.model_calls import Course, Standing
 from codex_langfuse.relay.turn import Turn
 
 # How long after the last batch. Codex sends logs every second and spans every five.
-SETTLE = 5.0  # Codex said that it is over; or, by logs alone, it surely is
+SETTLE = 5.0  # Codex said that it is over; or, with only logs, it surely is
 SETTLE_FOR_SPANS = 35.0  # it surely is, and Codex also sends spans, which a Collector may hold back for 30 s
 LATE_LOGS = 35.0  # it is over, and the logs, which Codex also sends, are still to come
-UNSURE = 30.0  # the model has answered, and nothing tells whether it called a tool
+UNSURE = 30.0  # the model has answered, and it is not known whether it called a tool
 UNSURE_FOR_SPANS = 60.0
 AFTER_ERROR = 60.0  # the last thing heard is an error; Codex may try again
 NO_ANSWER = 600.0  # the model was asked and nothing came (Codex itself gives up after 300 s)

@@ -61,7 +61,7 @@ class Course:
 
 @dataclass(slots=True)
 class _Unit:
-    """A model call on spans with the attempts at it, or attempts that no span tells."""
+    """A model call on spans with the attempts at it, or attempts that are on no span."""
 
     start: int
     call: Call | None

@@ -16,6 +16,13 @@ class Content(StrEnum):
     FULL = "full"
 
 
+class TraceName(StrEnum):
+    """What traces are named after."""
+
+    TURN = "turn"
+    PROMPT = "prompt"
+
+
 @dataclass(frozen=True)
 class User:
     """Who a turn is said to belong to.

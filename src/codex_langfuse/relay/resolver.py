@@ -322,7 +322,7 @@ class Resolver:
         return True
 
     def _turn_of(self, fact: Fact) -> Turn | str | None:
-        """Return the turn of a fact by the ids it has; `late`, `waiting`, or None if nothing tells."""
+        """Return the turn of a fact by the ids it has; `late`, `waiting`, or None if it has none."""
         if fact.turn_id is not None:
             turn = self._by_id.get(fact.turn_id)
             if turn is not None:
@@ -368,7 +368,7 @@ class Resolver:
                 return turn
         return "late" if self._sent.of_turn(self._conversation, cost.turn_id) is not None else "waiting"
 
-    # --- turns that no span tells ---------------------------------------------------------------------------
+    # --- turns without spans -------------------------------------------------------------------------------
 
     def _group(self, rest: list[Fact | Attempt]) -> None:
         """Make turns of what is left, prompt by prompt."""
@@ -542,10 +542,23 @@ def _without_twins(facts: Iterable[Fact]) -> list[Fact]:
             fact.adopt(twin)
         single += group
         single += twins[len(group) :]
-    for group in spanned.values():
-        single += group
+    left = [fact for group in spanned.values() for fact in group]
+    _pair_nameless(single, left)
+    single += left
     _set_clock([fact for fact in single if not fact.on_span])
     return single
+
+
+def _pair_nameless(logged: list[Fact], spanned: list[Fact]) -> None:
+    """Find the twins of log records that name no span (Codex 0.97 and older); take them from `spanned`."""
+    for fact in logged:
+        if not spanned or fact.on_span or fact.span_id or not fact.TWICE:
+            continue
+        same = [each for each in spanned if type(each) is type(fact) and each.same_as() == fact.same_as()]
+        nearest = min(same, key=lambda each: abs(each.time - fact.time), default=None)
+        if nearest is not None:
+            fact.adopt(nearest)
+            spanned.remove(nearest)
 
 
 #: Log records and spans agree to the millisecond, unless something on the way gave the records other times.
@@ -553,9 +566,9 @@ _SAME_CLOCK = 20_000_000
 
 
 def _set_clock(logged: list[Fact]) -> None:
-    """Give log records that no span tells the time they have by the clock of spans.
+    """Give log records without a twin the time that they have by the clock of spans.
 
-    They follow the record before them, of which a span tells when it was, as they do by their own times.
+    They follow the record before them that has a twin, as they do by their own times.
     """
     if all(abs(fact.written - fact.time) < _SAME_CLOCK for fact in logged if fact.twin is not None):
         return

@@ -252,10 +252,10 @@ class Traces:
             trace = self._traces.get(trace_id)
             if trace is None:
                 continue
-            alone = all(each in idle for each in trace.conversations)
+            none_else = all(each in idle for each in trace.conversations)
             for span_id, kept in list(trace.spans.items()):
                 owner = self._owner(trace, kept)
-                if owner == turn_id if owner is not None else alone and kept.span.start <= end:
+                if owner == turn_id if owner is not None else none_else and kept.span.start <= end:
                     del trace.spans[span_id]
 
     def batches(self, in_use: Container[bytes]) -> set[int]:

@@ -200,7 +200,7 @@ class Turn:
 
     @property
     def key(self) -> str:
-        """What tells the turn from the others of its conversation: Codex's id of it, else its beginning."""
+        """The name of the turn in its conversation: Codex's id of it, else its beginning."""
         return self.turn_id or f"at-{self.start}"
 
     @property
