@@ -343,8 +343,9 @@ def test_what_commands_see_of_the_environment(
     assert {name for name in VARIABLES if f"{name}=" in printed} == set(seen)
 
 
-def test_the_relay_reads_no_guardian_assessment() -> None:
-    assert not any("guardian" in name for name in telemetry.WANTED)
+def test_the_relay_reads_of_a_guardian_assessment_only_which_call_it_is_about() -> None:
+    read = telemetry.WANTED["codex.guardian_assessment"]
+    assert read == {"conversation.id", "event.timestamp", "turn.id", "item.id"}
 
 
 def test_deltas_change_nothing_in_what_the_relay_sends() -> None:

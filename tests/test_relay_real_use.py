@@ -259,7 +259,7 @@ def test_what_runs_under_a_conversation_is_in_its_session(name: str) -> None:
 def test_a_turn_is_in_the_trace_of_its_caller_and_keeps_what_the_caller_says() -> None:
     caller = "4bf92f3577b34da6a3ce929d0e0e4736"
     for name, parent in (
-        ("0.171.0-caller", bytes.fromhex("00f067aa0ba902b7").hex()),
+        ("0.171.0-caller", "00f067aa0ba902b7"),
         ("0.171.0-caller-unsampled", None),
     ):
         result = relayed(sent(f"real-use/{name}"))

@@ -128,7 +128,7 @@ WANTED: Mapping[str, frozenset[str]] = {
     | _wanted(
         *("agent.type", "turn.id", "parent.turn.id", "parent.conversation.id", "response", "response_length")
     ),
-    "codex.guardian_assessment": _wanted("turn.id", "item.id", "outcome"),
+    "codex.guardian_assessment": _wanted("turn.id", "item.id"),
     "codex.turn_cost": _WHO | _wanted("turn.id", "usage.estimated_usd", "turn.interrupted"),
 }
 
