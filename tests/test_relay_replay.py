@@ -98,8 +98,10 @@ def played(relay: Relay, exports: Sequence[Sent]) -> list[bytes]:
     return relay.results()
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("steps", [(0.01,)], ids=["at once"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "steps", [(0.01,), (0.2, 0.2, 1.0, 6.0, 13.0, 70.0)], ids=["at once", "with turns leaving between"]
+)
 def test_a_kill_at_any_step_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: Sequence[float], seed: int
 ) -> None:

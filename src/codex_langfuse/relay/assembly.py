@@ -115,7 +115,8 @@ class Assembly:
         self._tasks: OrderedDict[str, str] = OrderedDict()
         self._assessed: OrderedDict[bytes, tuple[str, str | None]] = OrderedDict()
         self._of_connection: dict[str, set[str]] = {}
-        self._senders_of_logs: set[Process] = set()
+        #: The Codexes (service and version) of which turns left that log records told.
+        self._senders_of_logs: set[tuple[str | None, str | None]] = set()
         self._ready: list[FinishedTurn] = []
         self._ready_batches: set[int] = set()
         self._heap: list[tuple[float, str]] = []
@@ -201,8 +202,6 @@ class Assembly:
                 conversation.connections.add(connection)
                 self._of_connection.setdefault(connection, set()).add(conversation.id)
             conversation.gone = None
-        if not event.on_span:
-            self._senders_of_logs.add(event.process)
         if event.trace_id:
             self._traces.meets(event.trace_id, conversation.id, self._now)
         if event.name == "codex.conversation_starts":
@@ -415,7 +414,8 @@ class Assembly:
     def _deadline(self, conversation: Conversation, turn: Turn) -> float:
         if turn.ended == "the process ended":
             return turn.heard + GONE
-        sends_logs = turn.process in self._senders_of_logs if turn.process is not None else False
+        about = conversation.about
+        sends_logs = (about.service_name, about.version) in self._senders_of_logs
         sampled = not self._caller_trace(conversation, turn)
         return deadline(turn, conversation.courses[turn], sends_logs, sampled)
 
@@ -515,6 +515,8 @@ class Assembly:
         if not sent.about:
             return
         about, started, first_prompt = Surroundings.from_text(sent.about)
+        if sent.logs:
+            self._senders_of_logs.add((about.service_name, about.version))
         conversation = Conversation(sent.conversation, self._now, about, about.older_than(0, 131))
         conversation.started, conversation.first_prompt = started, first_prompt
         self._conversations[sent.conversation] = conversation
@@ -541,6 +543,9 @@ class Assembly:
         key = "\n".join(each.as_text() for each in sent)
         self._ready.append(FinishedTurn(key, scene.serialized(), scene.summary(), scene.flags()))
         for each_turn in left:
+            about = self._conversations[each_turn.conversation].about
+            if each_turn.from_logs:
+                self._senders_of_logs.add((about.service_name, about.version))
             self._forget(each_turn)
             self._ready_batches |= each_turn.batches
 
@@ -566,6 +571,7 @@ class Assembly:
             sent,
             awaited=awaited[:200],
             children=self._family.children(turn.conversation),
+            logs=turn.from_logs,
             about=conversation.about.as_text(conversation.started, conversation.first_prompt, self._policy),
         )
 

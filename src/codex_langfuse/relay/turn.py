@@ -119,7 +119,8 @@ class Sent:
     start, end: time of its first and last record. final: whether Codex itself said that it had ended.
     codex_traces: the trace ids of Codex it was in. awaited: the spans, in hexadecimal, whose log records had
     not come. trace_id, agent_id: where it is in Langfuse. session: the conversation at the top. children: the
-    conversations of its sub-agents. about: what was known of the conversation when it left.
+    conversations of its sub-agents. about: what was known of the conversation when it left. logs: whether
+    log records told of it.
     """
 
     conversation: str
@@ -134,6 +135,7 @@ class Sent:
     awaited: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     about: str = ""
+    logs: bool = False
 
     def as_text(self) -> str:
         """Return it in one line, which `from_text` reads."""
