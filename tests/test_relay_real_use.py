@@ -13,9 +13,10 @@ from dataclasses import replace
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Content, Policy
 from recorded_truth import NAMES, Change, Timed, relayed, sent, shown, truth
-from relayed_recordings import tree
+from relayed_recordings import observed, tree
 
 #: Nothing but logs came: Codex left before it sent its spans.
 NO_SPANS = {"real-use/0.171.0-err-tool-then-500", "real-use/0.171.0-exec-interrupted-tool"}
@@ -291,3 +292,41 @@ def test_with_content_each_model_call_shows_what_it_was_asked_and_answered() -> 
     assert [each["input"] for each in withheld] == [
         *("(prompt not sent, 2 characters)", "(results of exec not sent, 157 characters)"),
     ]
+
+
+def test_what_does_not_add_up_is_flagged() -> None:
+    flags = {
+        "0.171.0-interrupt-while-streaming-text": {"usage not reported"},
+        "0.171.0-exec-interrupted-tool": {"no end seen"},
+        "0.171.0-openai-provider-websocket-code-mode": set(),
+    }
+    for name, expected in flags.items():
+        (turn,) = relayed(sent(f"real-use/{name}")).turns
+        assert set(turn.flags) == expected
+
+
+def test_telemetry_of_other_programs_makes_no_turn_and_is_counted() -> None:
+    logs = ExportLogsServiceRequest()
+    group = logs.resource_logs.add()
+    service = group.resource.attributes.add(key="service.name")
+    service.value.string_value = "claude-code"
+    record = group.scope_logs.add().log_records.add(time_unix_nano=1)
+    record.attributes.add(key="event.name").value.string_value = "user_prompt"
+    result = relayed([Timed(0.0, "logs", logs)])
+    assert (result.turns, result.assembly.foreign) == ([], 1)
+
+
+def test_a_turn_whose_process_is_gone_leaves_within_15_seconds_and_says_why() -> None:
+    """A sign for `codex exec` only: what else may live on."""
+    for name, leaves in (("0.171.0-exec-interrupted-tool", True), ("0.171.0-code-mode-interrupted", False)):
+        assembly = Assembly(Policy())
+        logs = [each for each in sent(f"real-use/{name}") if each.signal == "logs"]
+        for number, each in enumerate(logs):
+            assembly.take(number, each.message, 1_000.0, "a connection")
+        assembly.connection_closed(99, "a connection", 1_001.0)
+        left = assembly.finished(1_016.0)
+        assert bool(left) is leaves
+        for observation in observed(left):
+            if observation["type"] == "AGENT":
+                assert observation["metadata"]["end"] == "the process ended"
+                assert observation["statusMessage"].startswith("the process ended")

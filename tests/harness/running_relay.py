@@ -28,6 +28,8 @@ HASTE = {"back_off": BackOff(0.02, 0.1), "back_off_of_trace": BackOff(0.02, 0.1)
 class CountingAssembly(Assembly):
     """Finishes a turn when it has seen the announced number of exports of it; see ``logs_export``."""
 
+    dropped = foreign = 0
+
     def __init__(self) -> None:
         self._parts: dict[str, dict[int, int]] = {}
         self._complete: list[str] = []

@@ -35,6 +35,11 @@ class Process:
     environment: str
     extra: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_codex(self) -> bool:
+        """Whether it calls itself Codex; `CODEX_INTERNAL_ORIGINATOR_OVERRIDE` gives it another name."""
+        return self.service_name.startswith("codex")
+
     def older_than(self, major: int, minor: int) -> bool:
         """Whether its version is known, and older."""
         parts = self.version.split(".")[:2]
@@ -280,17 +285,19 @@ class SpanBatch:
     Nine spans in ten say nothing, and decoding them is most of the work; whether one says something shows in
     its bytes. Every span is looked at, so what is no traces request does not pass for one.
 
-    links: the parents of spans that were not decoded.
+    links: the parents of spans that were not decoded. foreign: how many spans are of other programs.
     """
 
     groups: list[tuple[Process, list[Span]]]
     links: list[SpanLink] = field(default_factory=list)
+    foreign: int = 0
 
     @classmethod
     def parse(cls, body: bytes) -> SpanBatch:
         """Read a serialized ExportTraceServiceRequest; raises `DecodeError` if it is none."""
         groups = []
         links = []
+        foreign = 0
         # Names of their own for what the loop, which sees every span, would else look up each time.
         noise, parent_at, parent_tag, name_at = _NOISE_BYTES, _PARENT_AT, _PARENT_TAG, _NAME_AT
         for group in _UNREAD_TRACES.FromString(body).resource_spans:
@@ -312,8 +319,13 @@ class SpanBatch:
                         spans.append(decoded)
                     elif at == name_at and name != b"handle_responses":
                         links.append(SpanLink(span[2:18], span[20:28], span[30:38]))
-            groups.append((_process(group.resource), spans))
-        return cls(groups, links)
+            process = _process(group.resource)
+            if not process.is_codex and not any(
+                b"codex" in span for scope in group.scope_spans for span in scope.spans
+            ):
+                foreign += sum(len(scope.spans) for scope in group.scope_spans)
+            groups.append((process, spans))
+        return cls(groups, links, foreign)
 
 
 # Codex's exporter writes trace_id (tag, length, 16 bytes), span_id (tag, length, 8 bytes), parent_span_id
@@ -369,6 +381,17 @@ def _says_something(span: bytes, name: bytes, at: int) -> bool:
     if name in _SPAN_NAMES:
         return True
     return b"aborted" in span and b"call_id" in span
+
+
+def foreign_records(request: ExportLogsServiceRequest) -> int:
+    """Return how many log records of a request are of other programs."""
+    return sum(
+        len(scope.log_records)
+        for group in request.resource_logs
+        if not _process(group.resource).is_codex
+        for scope in group.scope_logs
+        if not any(_event(record.attributes) for record in scope.log_records)
+    )
 
 
 def read_spans(request: ExportTraceServiceRequest | SpanBatch) -> list[CodexEvent | CodexSpan | SpanLink]:

@@ -23,6 +23,7 @@ from codex_langfuse.codex.telemetry import (
     Process,
     SpanBatch,
     SpanLink,
+    foreign_records,
     read_logs,
     read_spans,
 )
@@ -145,9 +146,11 @@ class Assembly:
         """
         self._begin(batch_id, now)
         if isinstance(request, ExportLogsServiceRequest):
+            self.foreign += foreign_records(request)
             for event in read_logs(request):
                 self._event(event, connection)
         else:
+            self.foreign += request.foreign if isinstance(request, SpanBatch) else 0
             for record in read_spans(request):
                 if isinstance(record, CodexEvent):
                     self._event(record, connection)

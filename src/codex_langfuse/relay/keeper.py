@@ -72,6 +72,7 @@ class Keeper:
         newest = store.last_received()
         self._clock = _Clock(time.time() if newest is None else newest)
         self._last_cleaning = 0.0
+        self._noticed = {"late": 0, "foreign": 0}
         self._recorded = 0
         self._wake = asyncio.Event()
         self._closing = False
@@ -272,20 +273,23 @@ class Keeper:
             forgotten = set() if needed is None else self._kept - needed
             self._last_cleaning = time.monotonic()
         turned_away = self.turned_away - self._recorded
-        if not (self._unwritten or forgotten or turned_away):
+        noticed = {"late": self._assembly.dropped, "foreign": self._assembly.foreign}
+        records = {what: number - self._noticed[what] for what, number in noticed.items()}
+        if not (self._unwritten or forgotten or turned_away or any(records.values())):
             return
         try:
             while len(group := self._next_turns()) < len(self._unwritten):
                 self._store.finish(group, [], time.time())
                 del self._unwritten[: len(group)]
                 self._finished = True
-            self._store.finish(group, sorted(forgotten), time.time(), turned_away)
+            self._store.finish(group, sorted(forgotten), time.time(), turned_away, records)
         except StoreFullError as error:
             self._note_full(error)
             self._stuck = True
             return
         self._stuck = False
         self._recorded += turned_away
+        self._noticed = noticed
         self._kept -= forgotten
         self._finished = self._finished or bool(group)
         self._unwritten = []

@@ -47,6 +47,9 @@ class Status:
                 "exports_in_progress": self.figures.batches,
                 "exports_damaged": self.figures.damaged,
                 "exports_turned_away": self.figures.turned_away,
+                "incomplete": self.figures.incomplete,
+                "records_late": self.figures.late,
+                "records_foreign": self.figures.foreign,
                 "bytes": self.figures.used,
                 **{
                     name.replace(" ", "_"): {"text": note.text, "at": note.at}
@@ -84,6 +87,11 @@ class Status:
             lines.append(f"set aside   {number}: {refusal}")
         if figures.set_aside:
             lines.append(f"            To try them again: {retry_command(self.folder)}")
+        lines += [f"incomplete  {number}: {what}" for what, number in figures.incomplete.items()]
+        if figures.late:
+            lines.append(f"late        {_counted(figures.late, 'record')} came when the turn had left")
+        if figures.foreign:
+            lines.append(f"foreign     {_counted(figures.foreign, 'record')} of other programs, ignored")
         if figures.damaged:
             lines.append(f"damaged     {_exports(figures.damaged)} on disk cannot be decoded, and set aside")
         if "gap" in notes:
@@ -100,6 +108,10 @@ class Status:
         else:
             lines.append("last error  none")
         return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def read_status(folder: Path) -> Status:
@@ -161,6 +173,14 @@ class Metrics:
                 for (path, status), number in sorted(self.requests.items())
             },
         )
+        metric(
+            "turns_incomplete_total",
+            "counter",
+            "Turns that lack something, by what.",
+            {f'{{what="{what}"}}': number for what, number in figures.incomplete.items()},
+        )
+        one("records_late_total", "counter", "Records that came when their turn had left.", figures.late)
+        one("records_foreign_total", "counter", "Records of other programs, ignored.", figures.foreign)
         one("exports_turned_away_total", "counter", "Exports lost for want of room.", self.turned_away)
         one("exports_stored", "gauge", "Exports on disk of turns in progress.", figures.batches)
         one(

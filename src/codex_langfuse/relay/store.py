@@ -22,9 +22,10 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeVar, cast
 
 from codex_langfuse.relay.assembly import FinishedTurn
@@ -133,7 +134,8 @@ class Note:
 class Figures:
     """The state in numbers. ``set_aside`` counts turns by the refusal they met; ``used`` is in bytes.
 
-    ``damaged`` counts exports that cannot be decoded.
+    ``damaged`` counts exports that cannot be decoded, ``incomplete`` turns by what they lack. ``late``
+    records came when their turn had left; ``foreign`` ones are of other programs.
     """
 
     seen: int
@@ -146,6 +148,9 @@ class Figures:
     damaged: int
     used: int
     notes: dict[str, Note]
+    incomplete: dict[str, int]
+    late: int
+    foreign: int
 
 
 class Store:
@@ -385,12 +390,18 @@ class Store:
         return [row[0] for row in self._database.execute("SELECT key FROM sent ORDER BY id")]
 
     def finish(
-        self, turns: Sequence[FinishedTurn], forgotten: Sequence[int], now: float, turned_away: int = 0
+        self,
+        turns: Sequence[FinishedTurn],
+        forgotten: Sequence[int],
+        now: float,
+        turned_away: int = 0,
+        records: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Put finished turns into the outbox and drop the batches ``forgotten``, in one step.
 
         A turn whose key is known already is not put there again. ``turned_away`` exports are counted as lost
-        for want of room. ``now``: seconds since 1970. Raises ``StoreFullError``.
+        for want of room, ``records`` as ``late`` (for their turn) or ``foreign`` (of other programs).
+        ``now``: seconds since 1970. Raises ``StoreFullError``.
         """
 
         def work() -> None:
@@ -398,6 +409,8 @@ class Store:
                 if turned_away:
                     self._count("turned away", turned_away)
                     self._note("last error", "no room for more: exports were turned away, and are lost", now)
+                for what, number in records.items():
+                    self._count(f"records: {what}", number)
                 self._database.executemany("DELETE FROM inbox WHERE id = ?", ((each,) for each in forgotten))
                 for turn in turns:
                     added = self._database.execute("INSERT OR IGNORE INTO sent (key) VALUES (?)", (turn.key,))
@@ -407,6 +420,8 @@ class Store:
                             (now, turn.summary, turn.trace),
                         )
                         self._count("seen", 1)
+                        for flag in turn.flags:
+                            self._count(f"incomplete: {flag}", 1)
                         self._note("newest turn", turn.summary, now)
                 if turns:
                     self._database.execute(
@@ -539,6 +554,13 @@ class Store:
             damaged=self._number("SELECT count(*) FROM inbox WHERE signal LIKE 'damaged%'"),
             used=self._used_pages() * self._pragma("page_size"),
             notes={name: Note(text, at) for name, text, at in notes},
+            incomplete={
+                name.removeprefix("incomplete: "): value
+                for name, value in sorted(counters.items())
+                if name.startswith("incomplete: ")
+            },
+            late=counters.get("records: late", 0),
+            foreign=counters.get("records: foreign", 0),
         )
 
     # --- SQLite ---------------------------------------------------------------------------------------------
