@@ -17,7 +17,6 @@ import recordings
 from codex_langfuse.check.catalogue import Mistake, catalogue
 from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
-from codex_langfuse.codex.overrides import with_overrides
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.keys.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
 from codex_langfuse.mock.faults import Fault
@@ -259,7 +258,7 @@ def test_a_process_keeps_the_configuration_of_its_start(surroundings, tmp_path) 
 def app_server(codex: IsolatedCodex, environment: dict[str, str]) -> Iterator[Callable]:
     """A Codex of the kind that the terminal interface leaves its turns to, spoken to in JSON."""
     process = subprocess.Popen(
-        [codex.binary, *with_overrides(["app-server"], codex._overrides)],
+        [*codex.command, "app-server"],
         cwd=codex.workspace,
         env={**codex.environment, **environment},
         stdin=subprocess.PIPE,
@@ -369,7 +368,7 @@ def test_a_command_of_the_model_sees_the_key(surroundings, shared_codex, mistake
     see = {"secret-in-file": 'cat "$CODEX_HOME/config.toml"', "key-visible": "env"}[mistake]
     scenario = Scenario((ToolCall("exec_command", {"cmd": see}), Message("Done.")))
     make(surroundings, shared_codex, catalogue()[mistake], scenario=scenario)
-    seen = surroundings.model.requests[-1].body["input"][-1]["output"]
+    seen = surroundings.model.requests[-1].outputs[-1]
     assert filled_in("cGstbGYt…") in seen
 
 
@@ -384,7 +383,7 @@ def test_this_codex_hides_the_key_without_more(surroundings, shared_codex) -> No
     config += '\n[shell_environment_policy]\nexclude = ["OTEL_*", "LANGFUSE_*"]\n'
     scenario = Scenario((ToolCall("exec_command", {"cmd": "env"}), Message("Done.")))
     surroundings.turn(shared_codex, config, scenario=scenario, environment=GOOD_KEYS)
-    assert TRACES_HEADERS not in surroundings.model.requests[-1].body["input"][-1]["output"]
+    assert TRACES_HEADERS not in surroundings.model.requests[-1].outputs[-1]
 
 
 @pytest.mark.codex

@@ -42,7 +42,9 @@ def cost() -> None:
 
 
 def sessions() -> None:
-    assert not any(each["sessionId"] for each in directly().observations)
+    # The only session that is shown is a count of code mode's own, no conversation.
+    names = {each["name"] for each in directly().observations if each["sessionId"]}
+    assert all(name.startswith("code_mode.grpc.") for name in names)
     assert len({each["sessionId"] for each in by_relay().observations}) == 1
     assert all(each["sessionId"] for each in by_relay().observations)
 

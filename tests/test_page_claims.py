@@ -16,6 +16,7 @@ from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT, scan
 from harness.surroundings import Surroundings
 from hooks import tested_with
+from page_tables.comparison import directly
 
 BOTH_LANGUAGES = pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
 
@@ -55,7 +56,7 @@ def test_versions(docs: Path) -> None:
     rows = table(docs / "concepts/signals.md", "versions")
     assert {row[0] for row in rows} == recordings.simple_turns().keys()
     for codex, count, traces, content, tokens in rows:
-        spans = recorded_spans(f"{codex}-simple")
+        spans = recorded_spans(recordings.simple_turns()[codex])
         assert (int(count), int(traces)) == (len(spans), len({span.trace_id for span in spans})), codex
         text = repr(spans)
         assert (content not in {"no", "否", "–"}) == ("hello-from-tool" in text), codex
@@ -65,8 +66,8 @@ def test_versions(docs: Path) -> None:
 @BOTH_LANGUAGES
 @pytest.mark.parametrize("page", ["index.md", "quickstart.md"])
 def test_the_size_of_a_turn(docs: Path, page: str) -> None:
-    """About 530 observations in about 25 traces: the recorded turn, rounded down to tens and fives."""
-    spans = recorded_spans("0.163.0-simple")
+    """About 600 observations in about 35 traces: the recorded turn, rounded down to tens and fives."""
+    spans = recorded_spans(list(recordings.simple_turns().values())[-1])
     observations, traces = len(spans) // 10 * 10, len({span.trace_id for span in spans}) // 5 * 5
     text = (docs / page).read_text(encoding="utf-8")
     assert re.search(rf"\b{observations}\b", text)
@@ -78,9 +79,10 @@ def test_the_six_events_are_log_records(docs: Path) -> None:
     """concepts/signals.md#events: they are in the logs of every recorded version."""
     wanted = {row[0].strip("`") for row in table(docs / "concepts/signals.md", "events")}
     assert len(wanted) == 6
-    for name in recordings.simple_turns().values():
-        logs = b"".join(recordings.bodies(name, "logs"))
-        assert all(event.encode() in logs for event in wanted), name
+    for codex in recordings.simple_turns():
+        names = recordings.turns_with_a_command(codex)
+        logs = b"".join(body for name in names for body in recordings.bodies(name, "logs"))
+        assert all(event.encode() in logs for event in wanted), codex
 
 
 CONFIG = """\
@@ -109,6 +111,7 @@ MARKERS = {
     ("Working folder", "工作目录"): "marker-folder",
     ("`[otel.span_attributes]`",): "marker-span-attribute",
     ("`OTEL_RESOURCE_ATTRIBUTES`",): "marker-resource",
+    ("Text between agents", "智能体之间的文本"): "marker-task",
     ("Host name", "主机名"): "host.name",  # the resource attribute that carries it
 }
 
@@ -123,8 +126,14 @@ def what_left(
     scenario = Scenario(
         (
             ToolCall("exec_command", {"cmd": "echo marker-output marker-argument | tr a-z A-Z"}),
+            ToolCall(
+                "spawn_agent", {"task_name": "ask", "message": "marker-task"}, namespace="collaboration"
+            ),
+            ToolCall("wait_agent", {"timeout_ms": 10_000}, namespace="collaboration"),
             Message("marker-answer"),
-        )
+        ),
+        sub_agent_task="marker-task",
+        sub_agent_steps=(Message("Done."),),
     )
     seen = {}
     for logged in (False, True):
@@ -179,10 +188,9 @@ def test_what_becomes_of_a_turn(
             assert any(one["usageDetails"] for one in named) == (usage != "–"), name
 
 
-@pytest.mark.codex
-def test_a_turn_shows_more_than_20_generations(surroundings: Surroundings, what_left: Mapping) -> None:
+def test_a_turn_shows_more_than_20_generations() -> None:
     """concepts/signals.md#turn: none of them with tokens; two spans with tokens, none with a model."""
-    observations = surroundings.langfuse.store.observations
+    observations = directly(list(recordings.simple_turns().values())[-1]).observations
     generations = [one for one in observations if one["type"] == "GENERATION"]
     assert len(generations) > 20
     assert not any(one["usageDetails"] for one in generations)

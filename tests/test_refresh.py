@@ -25,7 +25,7 @@ COMMAND = """\
 ./scripts/refresh --check --codex "$(command -v codex)"
 """
 ANSWER = """\
-Codex … sends what …-simple has: … names of events, spans, metrics, attributes.
+Codex … sends what …-default has: … names of events, spans, metrics, attributes.
 Its keys, models and defaults are those stored: ….
 """
 
@@ -52,7 +52,7 @@ def test_a_recording_has_the_form_of_those_stored_and_nothing_of_this_machine(tm
     assert (tmp_path / "new.jsonl.gz").read_bytes() == (tmp_path / "again.jsonl.gz").read_bytes()
     new, stored = (
         [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().splitlines()]
-        for file in (tmp_path / "new.jsonl.gz", recordings.FOLDER / f"{codex}-simple.jsonl.gz")
+        for file in (tmp_path / "new.jsonl.gz", recordings.FOLDER / f"{codex}-default.jsonl.gz")
     )
     assert {tuple(line) for line in new} == {tuple(line) for line in stored}
     assert {line["signal"] for line in new} == {"logs", "traces", "metrics"}
@@ -65,7 +65,7 @@ def test_a_recording_has_the_form_of_those_stored_and_nothing_of_this_machine(tm
 
 
 def test_a_difference_is_told_by_what_came_and_what_went() -> None:
-    older, newer = names("0.163.0-simple"), names("0.169.0-simple")
+    older, newer = names("0.163.0-default"), names("0.169.0-default")
     lines = refreshing.difference(older, newer)
     assert "+ event codex.turn_profile" in " ".join(lines)
     assert "+ span handle_responses: codex.response.receive_wait_ms" in lines
@@ -80,18 +80,18 @@ def test_drift_ends_the_check_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """The pinned Codex against a recording of another version."""
-    monkeypatch.setattr(refreshing, "compared_with", lambda _: "0.150.0-simple")
+    monkeypatch.setattr(refreshing, "compared_with", lambda _: "0.150.0-default")
     monkeypatch.setattr(refreshing, "_ATTEMPTS", 1)
     assert refreshing.main(["--check"]) == 1
     said = capsys.readouterr().out
-    assert "does not send what 0.150.0-simple has" in said
+    assert "does not send what 0.150.0-default has" in said
     assert "+ span codex.sampling (" in said
 
 
 def test_a_version_is_compared_with_itself_or_the_newest_before_it() -> None:
-    assert refreshing.compared_with(Version(0, 163)) == "0.163.0-simple"
-    assert refreshing.compared_with(Version(0, 165)) == "0.163.0-simple"
-    assert refreshing.compared_with(Version(1, 0)) == "0.171.0-simple"
+    assert refreshing.compared_with(Version(0, 163)) == "0.163.0-default"
+    assert refreshing.compared_with(Version(0, 165)) == "0.163.0-default"
+    assert refreshing.compared_with(Version(1, 0)) == list(recordings.simple_turns().values())[-1]
     with pytest.raises(recording_codex.RecordingError, match="older than every version"):
         refreshing.compared_with(Version(0, 40))
 

@@ -17,7 +17,6 @@ import httpx
 import pytest
 
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
-from codex_langfuse.codex.overrides import model_overrides, with_overrides
 from codex_langfuse.codex.scripted_model import COMMAND_OF_PROMPT, Message, Scenario, ToolCall
 from codex_langfuse.keys.credentials import TRACES_HEADERS
 from codex_langfuse.listening import Tls
@@ -65,7 +64,7 @@ def codex(surroundings: Surroundings, tmp_path: Path) -> IsolatedCodex:
 
 
 def seen_by_the_command(surroundings: Surroundings) -> str:
-    return surroundings.model.requests[-1].body["input"][-1]["output"]
+    return surroundings.model.requests[-1].outputs[-1]
 
 
 def shell(codex: IsolatedCodex, text: str) -> subprocess.CompletedProcess[str]:
@@ -128,15 +127,7 @@ def test_a_denied_folder_is_not_read(surroundings, codex) -> None:
 )
 def test_the_profile_holds_until_a_sandbox_is_typed(surroundings, codex, in_the_file, typed, holds) -> None:
     codex.write_config(in_the_file + FOLDER_DENIED)
-    overrides = model_overrides(surroundings.model.base_url)
-    place = next(i for i, text in enumerate(overrides) if text.startswith("sandbox_mode="))
-    del overrides[place - 1 : place + 1]
-    arguments = ["exec", *typed, "--skip-git-repo-check", "Run `cat ~/.config/codex-langfuse/env`."]
-    run = run_in_group(
-        [codex.binary, *with_overrides(arguments, overrides)],
-        cwd=codex.workspace,
-        environment=codex.environment,
-    )
+    run = codex.run_exec("Run `cat ~/.config/codex-langfuse/env`.", *typed, "--skip-git-repo-check")
     assert run.returncode == 0, run.stderr
     seen = seen_by_the_command(surroundings)
     assert ("Permission denied" in seen) == holds

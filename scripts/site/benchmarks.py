@@ -37,7 +37,7 @@ from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.receiving import parse
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDING = "0.163.0-simple"
+RECORDING = "0.171.0-default"
 PAIR = f"{DEMONSTRATION_PUBLIC_KEY}:{DEMONSTRATION_SECRET_KEY}".encode()
 AUTHORIZATION = f"Basic {b64encode(PAIR).decode()}"
 

@@ -1,18 +1,17 @@
-"""Record the simple turn of a real Codex: all three signals, as ``tests/recordings/`` keeps them.
+"""Record the default turn of a real Codex: all three signals, as ``tests/recordings/`` keeps them.
 
-The simple turn is the same for every version: one ``codex exec``, one tool call, two model calls with fixed
-token counts, ``log_user_prompt`` on. Codex lives in a folder of its own, the model is scripted, and whatever
-is not on loopback fails at once.
+The turn is the same for every version: one ``codex exec``, one command, two model calls with fixed token
+counts, ``log_user_prompt`` on; what is not as a user has it, is in ``codex_langfuse.codex.replaced``. So the
+model is the version's default, asked over a WebSocket, and from 0.150 on in code mode.
 """
 
 import gzip
 import json
 import re
-import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,13 +20,26 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from codex_langfuse.codex.isolated import IsolatedCodex
-from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall, running_scripted_model
+from codex_langfuse.codex.scripted_model import (
+    HTTP_ONLY,
+    SCENARIOS,
+    Message,
+    Scenario,
+    ToolCall,
+    running_scripted_model,
+)
 from codex_langfuse.codex.versions import METRICS_BY_DEFAULT, OTEL_KEYS, Version
 from recordings import MESSAGES
 
 PROMPT = "say hello secret-prompt"
-ANSWER = Message("All done: hello")
-COMMAND = "echo hello-from-tool"
+_COMMAND = ToolCall("exec_command", {"cmd": "echo hello-from-tool"})
+_ANSWER = Message("All done: hello")
+#: What is recorded of a Codex: ``default`` is the turn that versions are compared by.
+TURNS: Mapping[str, Scenario] = {
+    "default": Scenario((_COMMAND, _ANSWER)),
+    "http": Scenario((_COMMAND, _ANSWER), handshake=HTTP_ONLY),
+    "sub-agent": SCENARIOS["sub-agent"],
+}
 
 #: What stands in a recording in place of the machine's own.
 HOST = "vm"
@@ -35,16 +47,7 @@ FOLDER = "/home/dev"
 
 
 class RecordingError(Exception):
-    """Codex did not do the simple turn; the message says what it did."""
-
-
-def _tool_call(codex: Version) -> ToolCall:
-    """Return the call of a shell command by the tool that this version offers."""
-    if codex >= Version(0, 98):
-        return ToolCall("exec_command", {"cmd": COMMAND})
-    if codex >= Version(0, 73):
-        return ToolCall("shell_command", {"command": COMMAND})
-    return ToolCall("shell", {"command": ["bash", "-lc", COMMAND]})
+    """Codex did not do the turn; the message says what it did."""
 
 
 def _config(codex: Version, url: str) -> str:
@@ -61,23 +64,8 @@ def _config(codex: Version, url: str) -> str:
     return f'[otel]\nenvironment = "test"\nlog_user_prompt = true\n{exporters}'
 
 
-#: The settings under which the stored recordings were made, where they differ from ``model_overrides``:
-#: plugins on, as they are by default, and a key for the model. Nothing is retried.
-_OVERRIDES = [
-    argument
-    for setting in (
-        "features.plugins=true",
-        "features.daemon_auto_start=true",
-        'model_providers.scripted.env_key="MODEL_KEY"',
-        "model_providers.scripted.request_max_retries=0",
-        "model_providers.scripted.stream_max_retries=0",
-    )
-    for argument in ("-c", setting)
-]
-
-
-def record(binary: Path, codex: Version) -> list[dict[str, Any]]:
-    """Let ``binary`` do the simple turn and return what it sent, one entry a request, in the order sent.
+def record(binary: Path, codex: Version, turn: str = "default") -> list[dict[str, Any]]:
+    """Let ``binary`` do one of ``TURNS`` and return what it sent, one entry a request, in the order sent.
 
     An entry has ``signal``, ``seconds`` since the run began, ``content_type``, ``user_agent``,
     ``wire_bytes`` and ``body``, the request in protobuf's JSON mapping.
@@ -85,29 +73,22 @@ def record(binary: Path, codex: Version) -> list[dict[str, Any]]:
     Raises:
         RecordingError: Codex ended with an error, sent nothing, or would tell of this machine.
     """
-    scenario = Scenario((_tool_call(codex), ANSWER))
     with (
         tempfile.TemporaryDirectory(prefix="codex-recording-") as folder,
-        running_scripted_model(scenario) as model,
+        running_scripted_model(TURNS[turn]) as model,
         _running_sink() as sink,
     ):
         isolated = IsolatedCodex(
-            Path(folder),
-            model_url=model.base_url,
-            environment={"MODEL_KEY": "none", "TERM": "xterm"},
-            overrides=_OVERRIDES,
-            binary=binary,
+            Path(folder), model_url=model.base_url, environment={"TERM": "xterm"}, binary=binary
         )
-        # The stored recordings were made outside a git repository, where Codex looks in more folders.
-        shutil.rmtree(isolated.workspace / ".git")
         isolated.write_config(_config(codex, sink.url))
         sink.started = time.monotonic()
-        run = isolated.run_exec(PROMPT, "--skip-git-repo-check")
+        run = isolated.run_exec(PROMPT)
         if run.returncode != 0:
             raise RecordingError(f"Codex {codex} ended with {run.returncode}:\n{run.stderr.strip()}")
-        if len(model.requests) != 2 or not sink.requests:
+        if not model.tokens or not sink.requests:
             raise RecordingError(
-                f"Codex {codex} asked the model {len(model.requests)} times instead of twice, "
+                f"Codex {codex} used {model.tokens} tokens of the model "
                 f"and sent {len(sink.requests)} requests of telemetry"
             )
         return [_neutral(request, isolated) for request in sink.requests]
@@ -123,10 +104,12 @@ def _neutral(request: dict[str, Any], codex: IsolatedCodex) -> dict[str, Any]:
     for path, stands_for in ((codex.workspace, "work"), (codex.home, ""), (codex.home.parent, "")):
         text = text.replace(str(path), f"{FOLDER}/{stands_for}".rstrip("/"))
     text = re.sub(r'(?<="key": "host\.name", "value": \{"stringValue": ")[^"]*', HOST, text)
+    # Codex names agents like files below /root.
+    paths = text.replace("/root/count", "")
     left = [
         word
         for word in (str(Path.home()), tempfile.gettempdir())
-        if re.search(rf"(?<![\w/.-]){re.escape(word)}/", text)
+        if re.search(rf"(?<![\w/.-]){re.escape(word)}/", paths)
     ]
     if left:
         raise RecordingError(f"The recording would hold a path of this machine, below {left[0]}")

@@ -54,12 +54,20 @@ def names(pattern: str = "**/*") -> list[str]:
 
 
 def simple_turns() -> dict[str, str]:
-    """Return the recording of the same simple turn for each version of Codex, oldest first.
+    """Return the recording of the same turn for each version of Codex, oldest first.
 
-    One ``codex exec`` turn with one tool call and two model calls, all three signals on.
+    One ``codex exec`` turn with one command and two model calls, all three signals on: as a user's Codex
+    takes it (``-default``) where that is recorded, else with an unknown model over HTTP (``-simple``).
     """
-    versions = {name.removesuffix("-simple"): name for name in names("*-simple")}
+    versions = {
+        name.partition("-")[0]: name for pattern in ("*-simple", "*-default") for name in names(pattern)
+    }
     return dict(sorted(versions.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
+
+
+def turns_with_a_command(version: str) -> list[str]:
+    """Return the recordings of that turn for a version of Codex, over WebSocket and over HTTP."""
+    return [name for kind in ("default", "http", "simple") for name in names(f"{version}-{kind}")]
 
 
 @cache

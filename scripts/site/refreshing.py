@@ -117,7 +117,7 @@ def _refresh(binary: Path, codex: Version, base: str, anew: bool) -> int:
     stored = names(base)
     requests, found = recorded(binary, codex, stored)
     lines = difference(stored, found)
-    file = recordings.FOLDER / f"{codex}-simple.jsonl.gz"
+    file = recordings.FOLDER / f"{codex}-default.jsonl.gz"
     if file.exists() and not lines and not anew:
         print(f"{file.name} has the same names already; kept as it is.")
     else:

@@ -7,11 +7,12 @@ November 2026).
 import recordings
 from codex_langfuse.relay.policy import Policy
 from exported_spans import Span, spans_in
+from hooks.tested_with import pinned_codex
 from page_tables.markdown import table
 from relay_documented import relayed
 
-#: The Codex whose turns are counted, and the pieces of the streamed answer in the second row.
-VERSION, PIECES = "0.163.0", 300
+#: The pieces of the streamed answer in the second row, and the units that the plan Hobby includes in a month.
+PIECES, HOBBY = 300, 50_000
 
 _HEAD = {
     "en": ["What is counted", "Direct", "Relay"],
@@ -22,12 +23,14 @@ _ROWS = {
         "A short turn with one command",
         f"The same, its answer streamed in {PIECES} pieces",
         "1,000 short turns",
+        f"Short turns in the {HOBBY:,} units that the plan Hobby includes",
         "Export requests of a short turn (not billed)",
     ],
     "zh": [
         "一个执行一条命令的简短轮次",
         f"同上，但回答分 {PIECES} 个片段流式返回",
         "1,000 个简短轮次",
+        f"Hobby 套餐所含的 {HOBBY:,} 个单位够用多少个简短轮次",
         "一个简短轮次的导出请求数（不计费）",
     ],
 }
@@ -35,7 +38,7 @@ _ROWS = {
 
 def units(language: str) -> str:
     """Return the units of a turn on the direct route and through the relay."""
-    requests = recordings.read(recordings.simple_turns()[VERSION])
+    requests = recordings.read(recordings.simple_turns()[pinned_codex()])
     exported = [request.body for request in requests if request.signal == "traces"]
     sent = relayed([request.message for request in requests if request.signal != "metrics"], Policy())
     direct, relay = _units(exported), _units(sent)
@@ -44,6 +47,7 @@ def units(language: str) -> str:
         (direct, relay),
         (direct + 2 * PIECES, relay),
         (1000 * direct, 1000 * relay),
+        (HOBBY // direct, HOBBY // relay),
         (len(exported), len(sent)),
     ]
     rows = zip(_ROWS[language], counts, strict=True)

@@ -17,7 +17,7 @@ from relayed_recordings import batches, relay
 _FILE = Path(__file__).with_name("comparison.toml")
 
 #: One ``codex exec`` turn with one command and two model calls.
-TURN = "0.171.0-simple"
+TURN = "0.171.0-default"
 
 #: Over OpenTelemetry.
 ROUTES = ("direct", "collector", "relay", "carry")

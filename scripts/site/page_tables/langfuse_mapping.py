@@ -606,7 +606,7 @@ def unmapped(language: str) -> str:
 def _turn(codex: str) -> list[dict[str, Any]]:
     return [
         observation
-        for body in recordings.bodies(f"{codex}-simple", "traces")
+        for body in recordings.bodies(recordings.simple_turns()[codex], "traces")
         for observation in observations_of(parse_protobuf(body), project_id="", received=0)
     ]
 
@@ -619,7 +619,12 @@ def codex_spans(language: str) -> str:
     }[language]
     turn = _turn(pinned_codex())
     told = [each for each in turn if each["type"] != "SPAN" or each["usageDetails"]]
-    rest = ("input", "output", "sessionId", "userId", "costDetails")
+    rest = ("input", "output", "userId", "costDetails")
+    _demand(
+        {each["name"] for each in turn if each["sessionId"]}
+        == {"code_mode.grpc.subscribe_to_tool_calls", "code_mode.grpc.callback"},
+        "the spans with a session are not two of code mode",
+    )
     _demand(
         not any(each[key] for each in turn for key in rest), f"some of {rest} is set by Codex's own spans"
     )

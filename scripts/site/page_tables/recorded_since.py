@@ -19,11 +19,16 @@ def versions_with(name: Name) -> tuple[str, ...]:
 
 
 def since_recorded(name: Name, language: str) -> str:
-    """Return since when the simple turn has a name: the first recorded version, and the last if it went.
+    """Return since when a turn with a command has a name, over either transport.
 
-    Of a name that only other turns have it is told in which versions those were recorded.
+    That is the first recorded version, and the last if it went. Of a name that only other turns have, the
+    versions of those are named.
     """
-    with_it = [codex for codex, turn in recordings.simple_turns().items() if name in names(turn)]
+    with_it = [
+        codex
+        for codex in recordings.simple_turns()
+        if any(name in names(turn) for turn in recordings.turns_with_a_command(codex))
+    ]
     if not with_it:
         comma, words = {"en": (", ", "seen in {}"), "zh": ("、", "见于 {}")}[language]
         seen = versions_with(name)

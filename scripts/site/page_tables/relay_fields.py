@@ -28,6 +28,10 @@ RECORDING = "0.169.0-privacy-lup_true_agentresp"
 _ELSEWHERE = {
     "codex.api_request": "0.169.0-err-api_429_then_ok",
     "codex.tool_decision": "relay/0.163.0-interrupt-logs",
+    "codex.websocket_connect": "0.171.0-http",
+    "codex.websocket_request": "0.171.0-default",
+    "codex.websocket_event": "0.130.0-default",
+    "codex.agent_communication": "0.171.0-sub-agent",
 }
 
 

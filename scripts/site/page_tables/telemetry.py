@@ -54,10 +54,14 @@ _SPANS = {
     "turn": ("turn/start", "op.dispatch.turn_input", "codex.turn_input", "session_task.turn", "run_turn"),
     "model": (
         *("run_sampling_request", "try_run_sampling_request", "codex.sampling"),
+        *("model_client.stream_responses_websocket", "responses_websocket.stream_request"),
         *("model_client.stream_responses_api", "endpoint_session.stream_encoded_json_with"),
         *("handle_responses", "built_tools"),
     ),
-    "tools": ("exec_command", "codex.tool_blocking", "unified_exec.exec_command", "mcp.tools.call"),
+    "tools": (
+        *("exec", "code_mode.broker.invoke_tool", "exec_command", "codex.tool_blocking"),
+        *("unified_exec.exec_command", "mcp.tools.call"),
+    ),
     "process": ("codex.exec", "thread/start", "session_init", "session_loop"),
 }
 
@@ -242,7 +246,7 @@ def other_spans(language: str) -> str:
     for codex in (pinned, newest):
         counts[codex] = Counter(
             name[1]
-            for request in recordings.read(f"{codex}-simple")
+            for request in recordings.read(recordings.simple_turns()[codex])
             for name, _ in records(request)
             if name[0] == "span" and name[1] not in told
         )

@@ -15,12 +15,16 @@ from page_tables.versions import verified
 EVENTS = {
     "codex.conversation_starts": "",
     "codex.user_prompt": "`log_user_prompt`",
+    "codex.websocket_connect": "",
+    "codex.websocket_request": "",
+    "codex.websocket_event": "",
     "codex.api_request": "",
     "codex.sse_event": "`log_sse_deltas`",
     "codex.turn_ttft": "",
     "codex.tool_decision": "",
     "codex.tool_result": "`tool_result.max_bytes`",
     "codex.agent_response": "`log_agent_responses`",
+    "codex.agent_communication": "",
     "codex.startup_phase": "",
     "codex.sandbox_outcome": "",
     "codex.turn_cost": "",
@@ -29,6 +33,7 @@ EVENTS = {
 ON_SPANS_ALONE = (
     "codex.tool_call_received",
     "codex.tool_result_ready",
+    "codex.code_mode.nested_tool_dispatched",
     "codex.turn_profile",
     "codex.retry",
     "mcp.binding_catalog",
@@ -53,6 +58,7 @@ _WORDS = {
     "resource": {"en": " (resource)", "zh": "（资源）"},
     "no recording": {"en": "in no recording", "zh": "录制中没有"},
     "recorded": {"en": "; recorded: ", "zh": "；录制中从 "},
+    "recorded only": {"en": "recorded: ", "zh": "录制中从 "},
     "recorded end": {"en": "", "zh": " 起"},
 }
 
@@ -127,8 +133,10 @@ def tracked_events(language: str) -> str:
     rows = []
     for event, setting in EVENTS.items():
         recorded = next(iter(versions_with(("log", event))), None)
-        since = measured[event]
-        if recorded is None:
+        since = measured.get(event, "")
+        if not since:
+            since = f"{_word('recorded only', language)}{recorded}{_word('recorded end', language)}"
+        elif recorded is None:
             since += {"en": f"; {_word('no recording', 'en')}", "zh": f"；{_word('no recording', 'zh')}"}[
                 language
             ]

@@ -10,7 +10,7 @@ from page_tables.markdown import table
 from relay_documented import relayed
 
 # The oldest Codex that is recommended, one between, and the newest recorded ones.
-_VERSIONS = ("0.130.0", "0.150.0", "0.163.0", "0.169.0")
+_VERSIONS = ("0.130.0", "0.150.0", "0.163.0", "0.171.0")
 
 
 def volume(language: str) -> str:
@@ -52,4 +52,21 @@ def _counted(spans: list[Span], language: str) -> str:
     return f"{len(spans)} observations in {traces} {'trace' if traces == 1 else 'traces'}"
 
 
-TABLES = {"volume": volume, "burst": burst}
+def recorded_turns(language: str) -> str:
+    """Return spans and traces of the turn of each version, and whether spans have tool output and tokens."""
+    head, yes, no = {
+        "en": (["Codex", "Spans", "Traces", "Tool output in spans", "Tokens on spans"], "yes", "no"),
+        "zh": (["Codex", "span 数", "trace 数", "span 里有工具输出", "span 上有 token"], "是", "否"),
+    }[language]
+    rows = []
+    for codex, name in recordings.simple_turns().items():
+        spans = [span for body in recordings.bodies(name, "traces") for span in spans_in(body)]
+        text = repr(spans)
+        output = f"**{yes}**" if "hello-from-tool" in text else no
+        tokens = yes if "gen_ai.usage.input_tokens" in text else no
+        traces = len({span.trace_id for span in spans})
+        rows.append([codex, str(len(spans)), str(traces), *((output, tokens) if spans else ("–", "–"))])
+    return table(head, rows)
+
+
+TABLES = {"volume": volume, "burst": burst, "recorded-turns": recorded_turns}

@@ -3,9 +3,9 @@
 ``binary``
     Find the real Codex and its version.
 ``scripted_model``
-    The smallest Responses API server that Codex accepts; its scenarios are data.
-``overrides``
-    How Codex is told to use it, with no change to its configuration file.
+    A server that speaks as OpenAI's does; its scenarios are data.
+``replaced``
+    What is replaced in a Codex under test, and why.
 ``isolated``
     A Codex with a home, a configuration and an environment of its own.
 """

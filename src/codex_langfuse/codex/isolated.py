@@ -1,19 +1,16 @@
 """A real Codex that touches nothing of the person who runs it, and no network but loopback.
 
-It has a home, a configuration, a working folder and an environment of its own. What it needs to talk to
-the scripted model is given by ``-c`` overrides on the command line, so that the configuration file stays,
-byte for byte, what a page prints. The overrides leave ``[otel]`` and ``[analytics]`` alone: those are what
-the pages are about.
+It has a home, a configuration, a working folder and an environment of its own. What is replaced in it is
+given on the command line and in the environment (see ``replaced``), so that the configuration file stays,
+byte for byte, what a page prints.
 """
 
-import json
 import os
 import re
 import shlex
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codex_langfuse.codex.binary import find_codex
-from codex_langfuse.codex.overrides import model_overrides, with_overrides
+from codex_langfuse.codex.replaced import API_KEY, NOWHERE, has_sandbox, settings
 
-# A proxy that is not there (port 9, "discard"): whatever is not on loopback fails at once, without DNS.
-# A caller who wants to see that traffic gives a proxy of his own.
+# A caller who wants to see the traffic gives another proxy.
 OFFLINE: Mapping[str, str] = {
-    **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), NOWHERE),
     **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
 }
 
@@ -71,14 +67,15 @@ class IsolatedCodex:
     """A Codex that lives in ``folder``.
 
     Attributes: ``home`` (HOME), ``codex_home`` (CODEX_HOME, that is ``~/.codex``), ``workspace`` (the git
-    repository it works in), ``bin`` (holds a ``codex`` for shell examples), ``environment`` (all of it).
+    repository it works in), ``bin`` (holds a ``codex`` for shell examples), ``environment`` (all of it),
+    ``command`` (the program and what every run of it is given).
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        model_url: str = "http://127.0.0.1:9/v1",
+        model_url: str = f"{NOWHERE}/v1",
         environment: Mapping[str, str] | None = None,
         overrides: Sequence[str] = (),
         binary: Path | None = None,
@@ -90,7 +87,7 @@ class IsolatedCodex:
             model_url: ``ScriptedModel.base_url``; the default is for uses that call no model.
             environment: added to the environment, and wins over ``OFFLINE``: ``TlsProxy.environment``,
                 variables a page exports.
-            overrides: more ``-c`` arguments for every run; they win over ``model_overrides``.
+            overrides: more ``-c`` arguments for every run; they win over those of ``replaced``.
             binary: the Codex to run; default ``find_codex()``.
 
         Raises:
@@ -113,13 +110,13 @@ class IsolatedCodex:
             # Codex warns on stderr when its home lies inside the folder for temporary files.
             **dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(temporary)),
             "LANG": "C.UTF-8",
+            API_KEY.name: API_KEY.value,
             **OFFLINE,
             **(environment or {}),
         }
         self.environment["PATH"] = os.pathsep.join((str(self.bin), self.environment["PATH"]))
-        # Codex warns of a folder that is not trusted; before 0.169 it writes its trust into config.toml.
-        trusted = f'projects={{{json.dumps(str(self.workspace))}={{trust_level="trusted"}}}}'
-        self._overrides = [*model_overrides(model_url), "-c", trusted, *overrides]
+        sandbox = has_sandbox(self.binary, self.environment)
+        self.command = [str(self.binary), *settings(model_url, sandbox=sandbox), *overrides]
         # `codex exec` refuses to work outside a git repository.
         subprocess.run(
             ["git", "init", "--quiet", str(self.workspace)], check=True, env=self.environment, timeout=30
@@ -127,14 +124,12 @@ class IsolatedCodex:
         self._write_wrapper()
 
     def _write_wrapper(self) -> None:
-        module = "codex_langfuse.codex.overrides"
-        command = [sys.executable, "-I", "-m", module, str(self.binary), json.dumps(self._overrides)]
         if os.name == "nt":
-            text = f"@{subprocess.list2cmdline(command)} %*\r\n"
+            text = f"@{subprocess.list2cmdline(self.command)} %*\r\n"
             (self.bin / "codex.cmd").write_text(text, encoding="utf-8", newline="")
             return
         wrapper = self.bin / "codex"
-        wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+        wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(self.command)} "$@"\n', encoding="utf-8")
         wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
 
     def write_config(self, text: str) -> Path:
@@ -162,7 +157,7 @@ class IsolatedCodex:
             subprocess.TimeoutExpired: it took longer.
         """
         return run_in_group(
-            [self.binary, *with_overrides(arguments, self._overrides)],
+            [*self.command, *arguments],
             cwd=self.workspace,
             environment={**self.environment, **(environment or {})},
             stdin=stdin,

@@ -1,6 +1,5 @@
 """The mock as a running server, in a thread of this process."""
 
-import asyncio
 import contextlib
 import socket
 import threading
@@ -18,12 +17,11 @@ from codex_langfuse.mock.page.ledger import Ledger
 from codex_langfuse.mock.page.views import Views
 from codex_langfuse.mock.store import Store
 from codex_langfuse.mock.visibility import IMMEDIATE, Visibility
+from codex_langfuse.thread_server import ThreadServer
 
 #: Pairs for trying the refusals that a project's own pair never meets.
 ORGANIZATION_KEY = ApiKey("pk-lf-organization", "sk-lf-organization", scope="organization", project_id=None)
 IN_APP_AGENT_KEY = ApiKey("pk-lf-in-app-agent", "sk-lf-in-app-agent", in_app_agent=True)
-
-_SECONDS_TO_START = 10
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def running_mock(
         ledger = Ledger(store, keys)
         page = Views(store, ledger, key, langfuse, host)
         mock = Mock(keys, store, Faults(list(faults or ())), page, langfuse, visibility)
-        server = _Server(
+        server = ThreadServer(
             uvicorn.Config(
                 make_app(mock),
                 lifespan="off",
@@ -93,47 +91,3 @@ def _url(listener: socket.socket, tls: Tls | None) -> str:
     scheme = "https" if tls else "http"
     host, port = listener.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, told from another thread to stop and then stopping at once."""
-
-    def __init__(self, config: uvicorn.Config):
-        super().__init__(config)
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        await super().startup(sockets=sockets)
-        self._ready.set()
-
-    async def main_loop(self) -> None:
-        """Do uvicorn's chores ten times a second until told to stop."""
-        assert self._stopping is not None
-        counter = 0
-        while not await self.on_tick(counter):
-            counter = (counter + 1) % 864_000
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 0.1)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close at once: nobody is waited for, as uvicorn's own shutdown would."""
-        for server in self.servers:
-            server.close()
-        # One turn of the loop for the connections to notice that they are gone.
-        await asyncio.sleep(0)
-
-    def wait_until_ready(self) -> None:
-        if not self._ready.wait(_SECONDS_TO_START):
-            raise TimeoutError(f"the mock did not start within {_SECONDS_TO_START} seconds")
-
-    def stop(self) -> None:
-        self.should_exit = True
-        if self._loop is not None and self._stopping is not None:
-            with contextlib.suppress(RuntimeError):  # The loop is closed already.
-                self._loop.call_soon_threadsafe(self._stopping.set)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from codex_langfuse.codex.scripted_model import USAGE, Message, Refusal, Scenario, ToolCall
+from codex_langfuse.codex.scripted_model import HTTP_ONLY, Message, Refusal, Scenario, ToolCall, usage_of
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.reading import Observation
@@ -11,24 +11,28 @@ from codex_langfuse.testplan.stage import Relayed, Stage, Turn
 
 _PROMPT = "Say hello, please, and nothing else."
 
+_COMMAND = "exec_command"
+
 _REFUSED_ONCE = Scenario(
     (Message("Hello after one refusal."),),
     refusal=Refusal(429, "Rate limit reached.", times=1, retry_after=0),
+    handshake=HTTP_ONLY,  # over a WebSocket a 429 ends the turn
 )
 _TWO_TOOLS = Scenario(
     (
-        ToolCall("exec_command", {"cmd": "echo observed"}),
-        ToolCall("exec_command", {"cmd": "exit 3"}),
+        ToolCall(_COMMAND, {"cmd": "echo observed"}),
+        ToolCall(_COMMAND, {"cmd": "exit 3"}),
         Message("One worked, one failed."),
     )
 )
 
+_USAGE = usage_of(1)
 #: What Codex calls the counts of a model call, and what the scripted model counts.
 _COUNTS = {
-    "input_token_count": USAGE["input_tokens"],
-    "cached_token_count": USAGE["input_tokens_details"]["cached_tokens"],
-    "output_token_count": USAGE["output_tokens"],
-    "reasoning_token_count": USAGE["output_tokens_details"]["reasoning_tokens"],
+    "input_token_count": _USAGE["input_tokens"],
+    "cached_token_count": _USAGE["input_tokens_details"]["cached_tokens"],
+    "output_token_count": _USAGE["output_tokens"],
+    "reasoning_token_count": _USAGE["output_tokens_details"]["reasoning_tokens"],
 }
 #: The same in Langfuse, each token once.
 _SHOWN_COUNTS = {
@@ -36,7 +40,7 @@ _SHOWN_COUNTS = {
     "input_cached_tokens": _COUNTS["cached_token_count"],
     "output": _COUNTS["output_token_count"] - _COUNTS["reasoning_token_count"],
     "output_reasoning_tokens": _COUNTS["reasoning_token_count"],
-    "total": USAGE["total_tokens"],
+    "total": _USAGE["total_tokens"],
 }
 
 
@@ -93,7 +97,9 @@ def tools(stage: Stage, proof: Proof) -> None:
     relayed = stage.relayed_turn(stage.langfuse(), scenario=_TWO_TOOLS)
     decisions = _by_call(relayed, "codex.tool_decision", ("decision", "source"))
     proof.check("decision_sent", len(decisions) == 2 and all(map(all, decisions.values())), decisions)
-    shown = {str(_metadata(tool).get("call_id")): _metadata(tool) for tool in relayed.shown.of("TOOL")}
+    # In code mode a command runs from a script, which is a tool call as well: not what is looked for here.
+    commands = [tool for tool in relayed.shown.of("TOOL") if tool["name"] == _COMMAND]
+    shown = {str(_metadata(tool).get("call_id")): _metadata(tool) for tool in commands}
     told = {id_: (each.get("decision"), each.get("decision_source")) for id_, each in shown.items()}
     alike = {id_: tuple(str(value).lower() for value in values) for id_, values in decisions.items()}
     proof.check("decision_shown", decisions and told == alike, told)
@@ -105,9 +111,7 @@ def tools(stage: Stage, proof: Proof) -> None:
     sent = [(_number(duration),) for (duration,) in results.values()]
     codes = sorted(str(code) for _, code in told.values())
     proof.check("result_shown", sorted(durations) == sorted(sent) and codes == ["0", "3"], told)
-    levels = sorted(
-        (str(_metadata(tool).get("exit_code")), tool["level"]) for tool in relayed.shown.of("TOOL")
-    )
+    levels = sorted((str(_metadata(tool).get("exit_code")), tool["level"]) for tool in commands)
     proof.check(
         "failure_shown",
         levels == [("0", "DEFAULT"), ("3", "ERROR")],
@@ -124,6 +128,7 @@ def _by_call(relayed: Relayed, event: str, names: tuple[str, ...]) -> dict[str, 
     return {
         str(record.get("call_id")): tuple(record.get(name) for name in names)
         for record in _events(relayed.turn, event)
+        if record.get("tool_name") == _COMMAND
     }
 
 

@@ -129,7 +129,11 @@ def on(stage: Stage, proof: Proof) -> None:
     of_tools = (planted.command, planted.output)
     leaked = _found(modes["prompts"].delivered, of_tools)
     proof.check("tools_hidden", modes["prompts"].delivered and not leaked, f"found: {in_words(leaked)}")
-    tools = [(each["input"], each["output"]) for each in modes["full"].shown.of("TOOL")]
+    tools = [
+        (each["input"], each["output"])
+        for each in modes["full"].shown.of("TOOL")
+        if each["name"] == "exec_command"  # not the script that runs it
+    ]
     right = len(tools) == 1 and planted.command in str(tools[0][0]) and planted.output in str(tools[0][1])
     proof.check("full", right, f"input and output of the tool: {in_words(tools)}")
     inputs = [str(each["input"]) for relayed in modes.values() for each in relayed.shown.of("AGENT")]

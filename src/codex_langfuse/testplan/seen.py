@@ -13,6 +13,8 @@ from codex_langfuse.testplan.wire import Exchange
 
 #: Words by which Codex would tell of an export that failed.
 _TROUBLE = re.compile(r"otel|opentelemetry|export|\b401\b|unauthorized|certificate|tls", re.I)
+#: What the relay says in place of a text, such as "(prompt not sent, 36 characters)".
+_NOT_SENT = re.compile(r"\([a-z ]+ not sent[,;] [\d,]+ [a-z ]+(, [\d,]+ [a-z ]+)*\)")
 
 
 def requests(exchanges: Iterable[Exchange]) -> str:
@@ -52,6 +54,8 @@ def silence(turn: Turn) -> tuple[bool, str]:
 
 def only_numbers(value: object) -> bool:
     """Whether an observation's input or output is empty, or holds nothing but lengths and other numbers."""
+    if isinstance(value, str) and _NOT_SENT.fullmatch(value):
+        return True
     if isinstance(value, str) and value:
         try:
             value = json.loads(value)

@@ -6,6 +6,8 @@ to where the route leads: the mock, or the Langfuse of the person who tests. So 
 stays the address that runs. Any other host is refused and remembered.
 """
 
+import select
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -31,6 +33,7 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 #: As those, and what no longer holds once httpx has read an answer.
 _NOT_ANSWERED = _HOP_BY_HOP | {"content-encoding", "content-length", "date", "server"}
 
@@ -193,12 +196,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self) -> None:
         host, _, port = self.path.rpartition(":")
+        plain = self.wire.find(origin_of(f"http://{host}:{port}"))
+        if plain is not None and not plain.recorded:
+            # A WebSocket without TLS: Codex asks a proxy for a tunnel.
+            self.wfile.write(_CONNECTED)
+            with suppress(OSError), socket.create_connection((host.strip("[]"), int(port))) as upstream:
+                _carry(self.connection, upstream)
+            self.close_connection = True
+            return
         origin = origin_of(f"https://{host}:{port}")
         route = self.wire.find(origin)
         if route is None:
             self._refuse(origin)
             return
-        self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        self.wfile.write(_CONNECTED)
         self.wfile.flush()
         context = route.context or self.contexts.of(host.strip("[]"))
         try:
@@ -273,6 +284,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Stay silent: ``Wire.exchanges`` is the record."""
+
+
+def _carry(one: socket.socket, other: socket.socket) -> None:
+    """Hand on what either sends to the other, until one of them closes."""
+    while True:
+        for sender in select.select([one, other], [], [])[0]:
+            sent = sender.recv(65536)
+            if not sent:
+                return
+            (other if sender is one else one).sendall(sent)
 
 
 def _name_in(connection: ssl.SSLSocket) -> str | None:

@@ -60,7 +60,7 @@ def expect(condition: bool, said: str, happened: str = "") -> None:
 def run_bash(fence: Fence, reader: Reader) -> None:
     """Type the fence into the page's terminal."""
     typed = filled_in(fence.settings.get("input", "")).replace("|", "\n") + "\n"
-    reader.last = reader.terminal.run(filled_in(fence.source), typed)
+    reader.type(filled_in(fence.source), typed)
     _check_ending(fence, reader.last)
 
 
@@ -70,7 +70,7 @@ def run_console(fence: Fence, reader: Reader) -> None:
     expect(bool(steps), "a console fence has lines that begin with '$ '")
     renewed_steps = []
     for command, shown in steps:
-        reader.last = reader.terminal.run(filled_in(command))
+        reader.type(filled_in(command))
         expect(reader.last.status == 0, f"$ {command}\nexited with {reader.last.status}", reader.last.text)
         renewed_steps.append((command, _compared(shown, reader, f"$ {command}\nprints something else")))
     _renew(fence, reader, "".join(f"$ {command}\n{shown}" for command, shown in renewed_steps))

@@ -61,6 +61,11 @@ class Reader:
         shown = max(taken, default=0) / 1000 + DELAYED.observations + 0.1
         time.sleep(max(0.0, shown - time.time()))
 
+    def type(self, text: str, answers: str = "") -> None:
+        """Run what a fence says, with ``answers`` on its input. Its turns are counted anew by the model."""
+        self.model.play(TURN)
+        self.last = self.terminal.run(text, answers)
+
 
 @contextmanager
 def a_reader(
