@@ -39,6 +39,8 @@ _PHRASES = (
     ("invalid_api_key", "unauthorized"),
 )
 _RETRY_LIMIT = re.compile(r"exceeded retry limit, last status: ([1-5][0-9]{2})\b")
+#: An error that the API sends over a WebSocket is JSON.
+_STATUS = re.compile(r'"status"\s*:\s*([45][0-9]{2})\b')
 _TOOL_PHRASES = (
     ("rejected by user", "rejected by the user"),
     ("approval policy is never", "needs an approval that the approval policy never asks for"),
@@ -63,7 +65,8 @@ def phrase_of(message: str) -> str | None:
     given_up = _RETRY_LIMIT.match(message)
     if given_up:
         return f"exceeded retry limit, last status: {status_phrase(int(given_up[1]))}"
-    return _first(message, _PHRASES)
+    answered = _STATUS.search(message) if message.startswith("{") else None
+    return _first(message, _PHRASES) or (status_phrase(int(answered[1])) if answered else None)
 
 
 def tool_phrase_of(output: str) -> str | None:
