@@ -3,19 +3,19 @@
 import json
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from codex_langfuse.codex.isolated import IsolatedCodex
-from codex_langfuse.codex.scripted_model import running_scripted_model
+from codex_langfuse.codex.scripted_model import HTTP_ONLY, SCENARIOS, running_scripted_model
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import running_relay
-from harness.running_relay import settings_for
+from harness.running_relay import settings_for, wait_until
 
 pytestmark = pytest.mark.codex
 
@@ -82,3 +82,22 @@ def test_a_langfuse_that_hangs_does_not_keep_codex(stage: Stage, tmp_path: Path)
         assert any(request.status is None for request in hanging.store.requests)
     # Pointed straight at it, Codex would wait for 20 seconds, some 50 times as long as its turn.
     assert statistics.median(seconds["hangs"]) < 5 * statistics.median(seconds["answers"])
+
+
+@pytest.mark.parametrize("scenario", ["400", "429"])
+@pytest.mark.parametrize("transport", ["WebSocket", "HTTP"])
+def test_a_run_that_fails_arrives_with_its_cause(tmp_path: Path, scenario: str, transport: str) -> None:
+    """With the setting of `guide/relay`: without it a `codex exec` that fails sends nothing."""
+    handshake = HTTP_ONLY if transport == "HTTP" else None
+    failing = replace(SCENARIOS[scenario], handshake=handshake)
+    with running_mock() as langfuse, running_scripted_model(failing) as model:
+        codex = IsolatedCodex(tmp_path / "codex", model_url=model.base_url)
+        with running_relay(settings_for(langfuse, tmp_path / "state"), Assembly(Policy())) as url:
+            codex.write_config(CONFIG.format(url=url, protocol="binary"))
+            run = codex.run_exec(environment={"OTEL_BLRP_SCHEDULE_DELAY": "10"})
+            assert run.returncode != 0
+            wait_until(lambda: langfuse.store.traces, seconds=15)
+    (observations,) = langfuse.store.traces.values()
+    (agent,) = [each for each in observations if each["type"] == "AGENT"]
+    assert agent["level"] == "ERROR"
+    assert scenario in agent["statusMessage"]
