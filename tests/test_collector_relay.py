@@ -79,9 +79,9 @@ def test_a_collector_behind_the_relay_changes_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_mock() as langfuse:
-        with running_relay(settings_for(langfuse, tmp_path / "alone"), Assembly(Policy())) as url:
+        with running_relay(settings_for(langfuse, tmp_path / "directly"), Assembly(Policy())) as url:
             send(url, name)
-        alone = seen(langfuse)
+        directly = seen(langfuse)
     with running_mock() as langfuse:
         carrier = Carrier(tmp_path, langfuse)
         monkeypatch.setenv("SSL_CERT_FILE", str(carrier.authority))
@@ -91,7 +91,7 @@ def test_a_collector_behind_the_relay_changes_nothing(
             settings = settings_for(langfuse, tmp_path / "before", destination=destination)
             with running_relay(settings, Assembly(Policy())) as url:
                 send(url, name)
-        assert seen(langfuse) == alone
+        assert seen(langfuse) == directly
 
 
 def test_the_alerts_name_metrics_that_relay_and_collector_have(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ trace_exporter = {{ otlp-http = {{ endpoint = "{url}/v1/traces", protocol = "{pr
 """
 
 
+#: As the page says it.
+FAILURES_ARRIVE = "export OTEL_BLRP_SCHEDULE_DELAY=10"
+
+
 @dataclass(frozen=True)
 class Stage:
     """A Codex with a model, and the Langfuse its turns are to arrive at."""
@@ -94,7 +98,8 @@ def test_a_run_that_fails_arrives_with_its_cause(tmp_path: Path, scenario: str, 
         codex = IsolatedCodex(tmp_path / "codex", model_url=model.base_url)
         with running_relay(settings_for(langfuse, tmp_path / "state"), Assembly(Policy())) as url:
             codex.write_config(CONFIG.format(url=url, protocol="binary"))
-            run = codex.run_exec(environment={"OTEL_BLRP_SCHEDULE_DELAY": "10"})
+            name, value = FAILURES_ARRIVE.removeprefix("export ").split("=")
+            run = codex.run_exec(environment={name: value})
             assert run.returncode != 0
             wait_until(lambda: langfuse.store.traces, seconds=15)
     (observations,) = langfuse.store.traces.values()

@@ -132,7 +132,7 @@ def measure(route: str, users: int) -> Cost:
 
 
 def _uncompressed(body: bytes) -> bytes:
-    # Turns that differ in their ids alone would look smaller than any reader's.
+    # Turns that differ only in their ids would look smaller than any reader's.
     return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
 
 

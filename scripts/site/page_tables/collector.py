@@ -10,7 +10,7 @@ TURNS_A_DAY, DAYS_A_MONTH, SHARE_OF_BUSIEST_HOUR = 50, 20, 0.2
 _MEASURED = (1, 100, 1000)
 _FLEETS = (100, 1_000, 10_000)
 _ROUTES = {
-    "shape": {"en": "Collector alone", "zh": "只有采集器"},
+    "shape": {"en": "Collector only", "zh": "只有采集器"},
     "relay": {"en": "Relay", "zh": "中继"},
     "carry": {"en": "Relay and Collector", "zh": "中继加采集器"},
 }
@@ -53,9 +53,9 @@ def fleet(language: str) -> str:
             "Users",
             "Turns a day",
             "Observations a month: direct",
-            "Collector alone",
+            "Collector only",
             "Relay",
-            "Cores: Collector alone",
+            "Cores: Collector only",
             "Relay and Collector",
         ],
         "zh": [

@@ -29,7 +29,7 @@ class TooMuchError(Exception):
 def check_protobuf(kind: type[Message], body: bytes) -> None:
     """Raise ``TooMuchError`` if ``body``, a serialized ``kind`` of export, holds too many messages.
 
-    What is no protobuf passes; decoding it tells.
+    What is no protobuf passes; decoding it raises the error.
     """
     if len(body) <= _SMALL:
         return
