@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from operator import methodcaller
 
+from codex_langfuse import proxies
 from codex_langfuse.check.daemons import Daemon
 from codex_langfuse.check.findings import Finding, Place, edit, setting
-from codex_langfuse.check.setup import Setup, is_this_machine, split_address
+from codex_langfuse.check.setup import Setup, split_address
 from codex_langfuse.codex import versions
 from codex_langfuse.configuration.config_files import codex_home
 from codex_langfuse.configuration.edit import literal
@@ -51,7 +52,7 @@ def _proxies(setup: Setup) -> Iterator[Finding]:
     for exporter in setup.exporters:
         parts = split_address(exporter.endpoint)
         host = parts.hostname if parts else None
-        if not host or not is_this_machine(host):
+        if not host or not proxies.is_this_machine(host):
             continue
         names = [f"{parts.scheme}_proxy", f"{parts.scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"]
         if parts.scheme == "http" and "REQUEST_METHOD" in environment:

@@ -40,7 +40,7 @@ def dashboard(
     undone. To change them for good, edit what --print prints and give it as
     --file.
 
-    The keys come from the environment: LANGFUSE_PUBLIC_KEY and
+    The keys come from the key file or the environment: LANGFUSE_PUBLIC_KEY and
     LANGFUSE_SECRET_KEY, or OTEL_EXPORTER_OTLP_TRACES_HEADERS; the address from
     LANGFUSE_BASE_URL (or LANGFUSE_HOST).
 
@@ -60,7 +60,8 @@ def dashboard(
     from codex_langfuse.dashboard.definition import DefinitionError, built_in, read
     from codex_langfuse.dashboard.keeping import keep
     from codex_langfuse.dashboard.keeping import remove as take_away
-    from codex_langfuse.keys.credentials import CredentialsError, access_in
+    from codex_langfuse.keys.credentials import CredentialsError
+    from codex_langfuse.keys.key_file import find_access
     from codex_langfuse.verify.connection import Connection
     from codex_langfuse.verify.layers import LayerError
 
@@ -80,7 +81,7 @@ def dashboard(
         typer.echo(definition.as_json())
         return
     try:
-        access = access_in(os.environ, region.value if region else base_url)
+        access = find_access(os.environ, region.value if region else base_url)
     except CredentialsError as wrong:
         wrong_usage(str(wrong), f"See {wrong.page}")
     for text in access.notes:

@@ -17,7 +17,8 @@ def exporters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return, for each signal of ``[otel]`` that goes out by OTLP over HTTP, its exporter table."""
     otel = config.get("otel", {})
     tables = {key: otel.get(key) for key in _SIGNALS}
-    return {key: table["otlp-http"] for key, table in tables.items() if isinstance(table, dict)}
+    found = {key: table.get("otlp-http") for key, table in tables.items() if isinstance(table, dict)}
+    return {key: table for key, table in found.items() if table is not None}
 
 
 def check_deliveries(
