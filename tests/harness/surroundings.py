@@ -66,9 +66,11 @@ class Surroundings:
         self.proxy.requests.clear()
         self.proxy.connected_hosts.clear()
 
-    def codex(self, folder: Path) -> IsolatedCodex:
-        """A Codex in ``folder`` that sees these surroundings and nothing else."""
-        return IsolatedCodex(folder, model_url=self.model.base_url, environment=self.proxy.environment)
+    def codex(self, folder: Path, binary: Path | None = None) -> IsolatedCodex:
+        """A Codex in ``folder`` that sees these surroundings and nothing else; the pinned one by default."""
+        return IsolatedCodex(
+            folder, model_url=self.model.base_url, environment=self.proxy.environment, binary=binary
+        )
 
     def turn(
         self,

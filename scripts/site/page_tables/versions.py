@@ -18,6 +18,9 @@ from hooks.tested_with import pinned_codex
 from page_tables.markdown import table
 from recorded_names import names
 
+#: Written by ``scripts/matrix``.
+MATRIX = Path(__file__).parents[1] / "version_matrix.toml"
+
 FILE = Path(codex_langfuse.__file__).parent / "versions.toml"
 
 
@@ -137,6 +140,21 @@ def _bounds(bounds: tuple[str, str] | None, language: str) -> str:
     return {"en": f"not in {last}, in {first}", "zh": f"{last} 没有，{first} 有"}[language]
 
 
+def version_matrix(language: str) -> str:
+    """Return what came of the combinations that ``scripts/matrix`` ran with each version."""
+    head, yes, no = {
+        "en": (["Codex", "Runs", "Loads", "Arrives", "Tokens", "No content", "Relay"], "yes", "**no**"),
+        "zh": (["Codex", "运行次数", "能启动", "能送达", "token 数", "不含内容", "中继"], "是", "**否**"),
+    }[language]
+    shown = {True: yes, False: no, None: "–"}
+    kept = tomllib.loads(MATRIX.read_text(encoding="utf-8"))
+    parts = ("loads", "arrives", "tokens", "no_content", "relay")
+    return table(
+        head,
+        ([codex, str(each["runs"]), *(shown[each.get(part)] for part in parts)] for codex, each in kept.items()),
+    )
+
+
 def otel_keys(language: str) -> str:
     """Return the keys of ``[otel]`` by the version that first understands them."""
     head = {"en": ["Codex", "Keys that came with it"], "zh": ["Codex", "新增的键"]}[language]
@@ -159,6 +177,7 @@ def langfuse_changes(language: str) -> str:
 TABLES = {
     "verified-versions": verified_versions,
     "codex-changes": codex_changes,
+    "version-matrix": version_matrix,
     "otel-keys-since": otel_keys,
     "langfuse-changes": langfuse_changes,
 }
