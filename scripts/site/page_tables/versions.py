@@ -151,7 +151,10 @@ def version_matrix(language: str) -> str:
     parts = ("loads", "arrives", "tokens", "no_content", "relay")
     return table(
         head,
-        ([codex, str(each["runs"]), *(shown[each.get(part)] for part in parts)] for codex, each in kept.items()),
+        (
+            [codex, str(each["runs"]), *(shown[each.get(part)] for part in parts)]
+            for codex, each in kept.items()
+        ),
     )
 
 

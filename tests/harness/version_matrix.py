@@ -1,6 +1,7 @@
 """What ``scripts/matrix`` does: run released versions of Codex in combinations, and keep what came of it."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,7 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-import tomlkit
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+from google.protobuf.message import DecodeError
 
 import relayed_recordings as relayed
 from codex_langfuse.codex.isolated import run_in_group
@@ -32,8 +31,9 @@ PARTS = ("loads", "arrives", "tokens", "no_content", "relay")
 
 
 def change_points() -> list[str]:
-    """Return the versions in which Codex changed, oldest first."""
-    return list(dict.fromkeys(change["since"] for change in verified()["codex"]["change"]))
+    """Return the versions in which Codex changed since spans hold no content, oldest first."""
+    since = dict.fromkeys(change["since"] for change in verified()["codex"]["change"])
+    return [version for version in since if Version.parse(version) >= Version.parse("0.113.0")]
 
 
 def installed(version: str, cache: Path) -> Path:
@@ -108,13 +108,19 @@ def results() -> dict[str, dict[str, object]]:
 def keep(version: str, result: dict[str, object]) -> None:
     """Put the result of a version in place of the one that is kept."""
     ordered = sorted({**results(), version: result}.items(), key=lambda each: Version.parse(each[0]))
-    MATRIX.write_text("# Written by: scripts/matrix\n" + tomlkit.dumps(dict(ordered)), encoding="utf-8")
+    tables = (
+        f'["{name}"]\n' + "".join(f"{key} = {json.dumps(value)}\n" for key, value in found.items())
+        for name, found in ordered
+    )
+    MATRIX.write_text("# Written by: scripts/matrix\n" + "\n".join(tables), encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do as the command line says; return the exit status: 1 when npm lacks a version, or it does not run."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codex-langfuse"
-    parser = argparse.ArgumentParser(prog="scripts/matrix", description="Run versions of Codex, keep results.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/matrix", description="Run versions of Codex, keep results."
+    )
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="default: those where Codex changed")
     parser.add_argument("--cache", type=Path, default=cache, help=f"where they are installed; {cache}")
     parser.add_argument("--anew", action="store_true", help="run what is kept already too")
@@ -126,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             try:
                 result = result_of(surroundings, installed(version, options.cache), Version.parse(version))
-            except (subprocess.SubprocessError, OSError, ValueError) as error:
+            except (subprocess.SubprocessError, OSError, ValueError, DecodeError) as error:
                 print(f"{version}: {error}", file=sys.stderr)
                 failed = 1
                 continue
