@@ -362,7 +362,8 @@ class TestDelivery:
 
     def test_its_error_log_knows_only_of_the_batches_before_the_last(self, turn, delivered) -> None:
         log = {"RUST_LOG": "opentelemetry_sdk=error"}
-        one_batch = turn(exporting(), environment=log)
+        # A short turn is more than 512 spans, and so two batches of the default size.
+        one_batch = turn(exporting(), environment={**log, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2048"})
         assert [request.status for request in one_batch.langfuse] == [401]
         assert words(one_batch) == words(delivered)
 

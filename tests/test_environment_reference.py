@@ -79,7 +79,7 @@ def test_the_page_has_the_variables_that_the_programs_read_and_no_others() -> No
     of_codex = {name for variable in variables() if variable.group != "commands" for name in variable.names}
     read = read_by_the_programs()
     assert {"LANGFUSE_SECRET_KEY", "CODEX_HOME", "NO_COLOR", "USERNAME", "XDG_STATE_HOME"} <= read
-    assert sorted(read - own - of_codex - {"PATH"}) == []
+    assert sorted(read - own - of_codex - {"PATH", "BASH_VERSION"}) == []
     assert sorted(own - read - _READ_FOR_THEM - {"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_*"}) == []
 
 
@@ -193,7 +193,8 @@ def test_a_short_delay_saves_most_spans_of_a_failed_run(turn) -> None:
     assert outcome.run.returncode == 1
     assert outcome.spans_named("turn/start")
     assert len(outcome.spans) > 300
-    assert turn(TRACES, {}, scenario="400 after a tool").spans == []
+    # Without it only what fills a batch of 512 spans leaves before the end.
+    assert len(turn(TRACES, {}, scenario="400 after a tool").spans) in (0, 512)
 
 
 @pytest.mark.codex

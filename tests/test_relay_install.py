@@ -136,7 +136,7 @@ def test_installs_and_takes_it_back(tmp_path: Path) -> None:
     assert f"wrote {unit}" in done.stderr
     text = unit.read_text()
     (command,) = re.findall("^ExecStart=(.*)$", text, re.M)
-    assert f'--content prompts --user me --tag "a b" --credentials {credentials}' in command
+    assert f'--content prompts --trace-name turn --user me --tag "a b" --credentials {credentials}' in command
     assert f"--state {tmp_path}/.local/state/codex-langfuse" in command
     assert SECRET not in text + done.stdout + done.stderr
     assert stat.S_IMODE(credentials.stat().st_mode) == 0o600

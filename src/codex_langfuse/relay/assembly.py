@@ -310,12 +310,15 @@ class Assembly:
         for turn in resolved.turns:
             if turn.turn_id is not None:
                 self._conversation_of[turn.turn_id] = conversation.id
-            if conversation.gone is not None:
-                turn.ended = "the process ended"
-                turn.heard = max(turn.heard, conversation.gone)
-            elif conversation.over_by and turn.start <= conversation.over_by:
+            if conversation.over_by and turn.start <= conversation.over_by:
                 turn.ended = "the end of the conversation"
-            conversation.courses[turn] = course_of(turn)
+            conversation.courses[turn] = course = course_of(turn)
+            if conversation.gone is not None:
+                turn.gone = True
+                turn.heard = max(turn.heard, conversation.gone)
+                # Of a complete turn it says nothing: a relay that was killed meanwhile does not know it.
+                if not is_over(turn, course):
+                    turn.ended = "the process ended"
             self._relate(conversation, turn)
 
     def _late_cost(self, conversation: Conversation, cost: Cost) -> None:
@@ -415,7 +418,7 @@ class Assembly:
             heapq.heappush(self._heap, (conversation.due, conversation.id))
 
     def _deadline(self, conversation: Conversation, turn: Turn) -> float:
-        if turn.ended == "the process ended":
+        if turn.gone:
             return turn.heard + GONE
         about = conversation.about
         sends_logs = (about.service_name, about.version) in self._senders_of_logs

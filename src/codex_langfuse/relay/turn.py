@@ -172,7 +172,7 @@ class Turn:
     """What is known of a turn; made anew whenever more is known.
 
     heard: when (seconds) the relay last got something of it. next_prompt: a later turn of the conversation
-    has begun. ended: Codex is through with the conversation, or its process is gone.
+    has begun. ended: why nothing more comes. gone: the process that ran it is gone.
     """
 
     conversation: str
@@ -196,6 +196,7 @@ class Turn:
     next_prompt: bool = False
     goes_on: bool = False
     ended: str | None = None
+    gone: bool = False
     continues: Sent | None = None
     is_title: bool = False
     left_out: int = 0
