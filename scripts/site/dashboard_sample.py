@@ -58,11 +58,12 @@ _TURNS = (
 
 
 def exports(now: datetime) -> Iterator[bytes]:
-    """Return what the relay sends for these turns, the last of them an hour before ``now``."""
+    """Return what the relay sends for these turns: the last an hour before ``now``, but today."""
+    last = max(now - timedelta(hours=1), now.replace(hour=0, minute=0, second=0, microsecond=0))
     for number, turn in enumerate(_TURNS):
         batches = [each.message for each in recordings.read(turn.recording) if each.signal != "metrics"]
         policy = Policy(user=User.parse(turn.user), environment=turn.environment)
-        moment = now - timedelta(days=turn.days_ago, hours=1)
+        moment = last - timedelta(days=turn.days_ago)
         for export in relayed(batches, policy):
             yield _moved(ExportTraceServiceRequest.FromString(export), moment, number)
 

@@ -87,6 +87,7 @@ def record(reader: Reader) -> None:
 
 def _type(step: Step, reader: Reader) -> None:
     """Type the commands of a step one by one; only the last may print anything, if the page shows that."""
+    reader.pause()
     typed = filled_in(step.does.settings.get("input", "")) + "\n"
     commands = _commands(step.does.source)
     for number, command in enumerate(commands, 1):
