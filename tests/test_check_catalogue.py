@@ -6,8 +6,7 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from codex_langfuse.keys.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
 from codex_langfuse.mock.faults import Fault
 from exported_spans import spans_in
 from harness.fences.placeholders import filled_in
+from harness.interfaces import app_server
 from harness.no_langfuse import web_server
 from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, tls_proxy
@@ -252,53 +252,6 @@ def test_a_process_keeps_the_configuration_of_its_start(surroundings, tmp_path) 
             wait="turn/completed",
         )
     assert {request.host for request in surroundings.proxy.requests} == {"cloud.langfuse.com"}
-
-
-@contextmanager
-def app_server(codex: IsolatedCodex, environment: dict[str, str]) -> Iterator[Callable]:
-    """A Codex of the kind that the terminal interface leaves its turns to, spoken to in JSON."""
-    process = subprocess.Popen(
-        [*codex.command, "app-server"],
-        cwd=codex.workspace,
-        env={**codex.environment, **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-    )
-    assert process.stdin and process.stdout
-    number = 0
-
-    def send(message: dict) -> None:
-        process.stdin.write(json.dumps(message) + "\n")
-        process.stdin.flush()
-
-    def ask(method: str, parameters: dict, *, wait: str = "") -> dict:
-        nonlocal number
-        number += 1
-        send({"id": number, "method": method, "params": parameters})
-        result: dict = {}
-        for line in process.stdout:
-            message = json.loads(line)
-            if message.get("id") == number and "method" not in message:
-                assert "error" not in message, message
-                result = message["result"]
-                if not wait:
-                    break
-            if wait and message.get("method") == wait:
-                break
-        if method == "initialize":
-            send({"method": "initialized"})
-        return result
-
-    try:
-        yield ask
-        process.stdin.close()
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 @pytest.mark.codex

@@ -109,6 +109,7 @@ def app_server(codex: IsolatedCodex, environment: Mapping[str, str]) -> Iterator
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 def _answer(lines: IO[str], number: int, wait: str) -> dict:
