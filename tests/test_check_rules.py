@@ -192,8 +192,8 @@ class TestLayers:
         write(tmp_path, self.DIRECT, {"/etc/codex/config.toml": '[otel]\nmetrics_exporter = "statsig"\n'})
         assert findings(setup_in(tmp_path)) == []
 
-    @pytest.mark.parametrize(("version", "found"), [("0.163.0", set()), ("0.169.0", {"overridden"})])
-    def test_requirements_hold_from_0_169_on(self, version, found, tmp_path) -> None:
+    @pytest.mark.parametrize(("version", "found"), [("0.165.0", set()), ("0.166.0", {"overridden"})])
+    def test_requirements_hold_from_0_166_on(self, version, found, tmp_path) -> None:
         write(tmp_path, self.DIRECT, {"/etc/codex/requirements.toml": '[otel]\nenvironment = "managed"\n'})
         setup = setup_in(tmp_path, version=Version.parse(version))
         assert {finding.id for finding in findings(setup)} - {"environment-not-sent"} == found

@@ -91,8 +91,8 @@ COMPRESSION_FATAL = _v(89)
 #: ``[otel] headers_helper``: a command that prints the headers. Between 0.169 (ignored) and 0.171.
 HEADERS_HELPER = _v(171)
 
-#: ``[otel]`` in requirements.toml is enforced. Between 0.163 (ignored) and 0.169.
-REQUIREMENTS_ENFORCED = _v(169)
+#: ``[otel]`` in requirements.toml is enforced; 0.165 ignores it.
+REQUIREMENTS_ENFORCED = _v(166)
 
 
 def leaks_content(version: Version) -> bool:
