@@ -3,7 +3,7 @@
 Two keys of Langfuse in, what Codex needs out: the header for its environment, and the TOML.
 .DESCRIPTION
 Needs Windows PowerShell 5.1, or PowerShell 7 on any system. Asks for what is not given.
-Run it with -Help for the options. The secret key never stands in a command line.
+Run it with -Help for the options. The secret key is never in a command line.
 .EXAMPLE
 ./generate-langfuse-auth.ps1 -Region eu -Check
 #>
@@ -226,15 +226,15 @@ function Read-Url([string]$url) {
         }
         $root = $root.TrimEnd('/')
     }
-    $mended = $scheme + '://' + $authority + $root
-    if (($before -cne $rest) -or ($root -cne $path)) { return 'give the address of Langfuse alone: ' + $mended }
+    $corrected = $scheme + '://' + $authority + $root
+    if (($before -cne $rest) -or ($root -cne $path)) { return 'give the address of Langfuse alone: ' + $corrected }
     if ($path) {
         Write-Note ($path + ' is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=' + $path)
     }
     if (($scheme -ceq 'http') -and -not $script:onThisMachine) {
-        Write-Note ($mended + ' is not encrypted; whoever is on the way can read your keys')
+        Write-Note ($corrected + ' is not encrypted; whoever is on the way can read your keys')
     }
-    $script:address = $mended
+    $script:address = $corrected
     return ''
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two keys of Langfuse in, what Codex needs out: the header for its environment, and the TOML.
-# Needs bash 3.2 or newer, base64 and tr; curl and awk for --check. The secret key never stands in a command line.
+# Needs bash 3.2 or newer, base64 and tr; curl and awk for --check. The secret key is never in a command line.
 { set +xv; } 2>/dev/null # A trace of this script would show the secret key.
 if [ -z "${BASH_VERSION:-}" ]; then
   echo "error: this script needs bash. Run it so: bash $0" >&2
@@ -117,7 +117,7 @@ guess_address() {
 
 # Reads a region's name or an address. Results: base_url, place, on_this_machine. Fails with the error printed.
 read_base_url() {
-  local scheme rest before authority host port path root mended name valid guess=''
+  local scheme rest before authority host port path root corrected name valid guess=''
   on_this_machine=''
   trim_and_note address "$1"
   case $(printf '%s' "$trimmed" | tr '[:upper:]' '[:lower:]') in
@@ -179,18 +179,18 @@ read_base_url() {
         while [ "${root%/}" != "$root" ]; do root=${root%/}; done
         ;;
     esac
-    mended=$scheme://$authority$root
+    corrected=$scheme://$authority$root
     if [ "$before" != "$rest" ] || [ "$root" != "$path" ]; then
-      refuse_address "give the address of Langfuse alone: $mended" || return 1
+      refuse_address "give the address of Langfuse alone: $corrected" || return 1
     fi
     if [ -n "$path" ]; then
       note "$path is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=$path"
     fi
     case $host in localhost | *.localhost | 127.* | '[::1]') on_this_machine=yes ;; esac
     if [ "$scheme$on_this_machine" = http ]; then
-      note "$mended is not encrypted; whoever is on the way can read your keys"
+      note "$corrected is not encrypted; whoever is on the way can read your keys"
     fi
-    base_url=$mended
+    base_url=$corrected
   fi
   case $base_url in
     https://cloud.langfuse.com) place='Langfuse Cloud, EU' ;;

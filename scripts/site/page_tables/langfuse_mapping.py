@@ -842,7 +842,7 @@ _INVENTED: tuple[tuple[dict[str, str], bool, Attributes, bool, str], ...] = (
 
 def invented_tokens(language: str) -> str:
     """Return when Langfuse counts the tokens of a text itself."""
-    head = {"en": ["Sent besides", "Tokens, cost"], "zh": ["另外发送", "token，成本"]}[language]
+    head = {"en": ["Also sent", "Tokens, cost"], "zh": ["另外发送", "token，成本"]}[language]
     made_up = {"en": "invented by Langfuse", "zh": "由 Langfuse 编造"}[language]
     rows = []
     for words, has_text, sent, is_invented, shown in _INVENTED:

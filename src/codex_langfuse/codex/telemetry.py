@@ -25,7 +25,7 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The Codex that sent a batch, by its resource: an empty text stands for what it did not say.
+    """The Codex that sent a batch, by its resource: an empty text is for what it did not say.
 
     extra: the resource attributes that are not Codex's or the SDK's (`OTEL_RESOURCE_ATTRIBUTES`).
     """

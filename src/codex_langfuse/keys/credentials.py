@@ -83,7 +83,7 @@ def read_base_url(text: str) -> BaseUrl:
     """Read a region's name or an address.
 
     A path is kept, as Langfuse can be built to live under one (``NEXT_PUBLIC_BASE_PATH``); raises
-    ``CredentialsError`` for one that is Langfuse's own, with the address mended.
+    ``CredentialsError`` for one that is Langfuse's own, with the address corrected.
     """
     trimmed = trim(text)
     notes = [] if trimmed == text else [left_out("address")]
@@ -115,18 +115,18 @@ def read_base_url(text: str) -> BaseUrl:
         raise CredentialsError("langfuse.com is the website; give the address where you log in")
     on_cloud = authority == "cloud.langfuse.com" or authority.endswith(".cloud.langfuse.com")
     root = "" if on_cloud else _without_own_paths(path)
-    mended = f"{scheme}://{authority}{root}"
+    corrected = f"{scheme}://{authority}{root}"
     if on_cloud and scheme == "http":
         raise CredentialsError(f"Langfuse Cloud is reached with https:// only: https://{authority}")
     if beyond or root != path:
-        raise CredentialsError(f"give the address of Langfuse alone: {mended}")
+        raise CredentialsError(f"give the address of Langfuse alone: {corrected}")
     if path:
         notes.append(
             f"{path} is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH={path}"
         )
     if scheme == "http" and not _is_local(authority):
-        notes.append(f"{mended} is not encrypted; whoever is on the way can read your keys")
-    return BaseUrl(mended, tuple(notes))
+        notes.append(f"{corrected} is not encrypted; whoever is on the way can read your keys")
+    return BaseUrl(corrected, tuple(notes))
 
 
 def _guess(address: str) -> str:

@@ -71,7 +71,7 @@ class Fact:
         self.time = twin.time
 
     def same_as(self) -> tuple[object, ...]:
-        """Return what tells the fact from others of its span and time."""
+        """Return what distinguishes the fact from others of its span and time."""
         return ()
 
 
@@ -278,7 +278,7 @@ class FactReader:
         }
 
     def read(self, event: CodexEvent, batch: int, heard: float) -> Fact | None:
-        """Return what `event` tells; None for nothing. heard: seconds since 1970."""
+        """Return what `event` says; None for nothing. heard: seconds since 1970."""
         reader = self._readers.get(event.name)
         if reader is None:
             return None

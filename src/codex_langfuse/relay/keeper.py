@@ -337,7 +337,7 @@ class _Clock:
 
 @dataclass(frozen=True)
 class _Uncommitted:
-    """An entry to be stored, and what tells its sender, if one waits, to go on."""
+    """An entry to be stored, and what lets its sender, if one waits, go on."""
 
     signal: Signal | Literal["closed"]
     body: bytes

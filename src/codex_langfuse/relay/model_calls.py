@@ -1,4 +1,4 @@
-"""The model calls of a turn, and where the turn stands."""
+"""The model calls of a turn, and the turn's progress."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelCall:
 
 
 class Standing(Enum):
-    """Where a turn stands."""
+    """A turn's progress."""
 
     STARTED = auto()  # nothing but a prompt
     SAMPLING = auto()  # the model was asked and has not ended its answer

@@ -434,7 +434,7 @@ class Store:
         """Return what may be delivered at ``now`` (seconds on the clock of ``postpone``), oldest first.
 
         At most ``most`` turns, of ``most_bytes`` together unless one is larger. A turn that failed before
-        comes after those that did not, and alone.
+        comes after those that did not, by itself.
         """
         found: list[Waiting] = []
         fresh = self._database.execute(
@@ -478,7 +478,7 @@ class Store:
         self._freeing(work)
 
     def postpone(self, ids: Sequence[int], until: float) -> None:
-        """Try turns again, each alone, at ``until`` (seconds on the monotonic clock of this process)."""
+        """Try turns again, each by itself, at ``until`` (seconds on the monotonic clock of this process)."""
 
         def work() -> None:
             with self._transaction():
