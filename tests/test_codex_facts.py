@@ -354,7 +354,8 @@ class TestDelivery:
         log = {"RUST_LOG": "opentelemetry_sdk=debug"}
         refused = turn(exporting(), environment=log)
         assert refused.answers == {(TRACES, 401)}
-        assert 'name="TracerProvider.Drop.ShutdownError"' in refused.run.stderr
+        # In the name of the shutdown or of a batch: 5 of 25 refused turns logged no ShutdownError.
+        assert "Operation failed: Request(" in refused.run.stderr
         assert f'Status(401, None), url: \\"{URL}\\"' in refused.run.stderr
 
         taken = turn(exporting(), environment={**log, **in_environment})
