@@ -10,7 +10,7 @@ from typing import Any
 import recordings
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Policy
-from relayed_recordings import Batch, Relayed, as_received, observed
+from relayed_recordings import Batch, Relayed, as_received, observed, settle
 
 NAMES = recordings.names("real-use/*")
 KINDS = ("input", "input_cached_tokens", "input_cache_creation", "output", "output_reasoning_tokens")
@@ -86,8 +86,7 @@ def relayed(given: Sequence[Timed], policy: Policy | None = None) -> Relayed:
     for number, each in enumerate(given):
         assembly.take(number, as_received(each.message), begun + each.seconds)
         turns += assembly.finished(begun + each.seconds)
-    while (deadline := assembly.next_deadline()) is not None:
-        turns += assembly.finished(deadline)
+    turns += settle(assembly)
     return Relayed(turns, observed(turns), assembly)
 
 

@@ -19,6 +19,7 @@ from test_mock_http import PROTOBUF, TRACES, client
 
 NOW = datetime.now(UTC)
 SINCE = NOW - timedelta(days=10)
+EXPORTS = list(dashboard_sample.exports(NOW))
 WIDGETS = {widget.id: widget for widget in built_in().widgets}
 
 
@@ -66,7 +67,7 @@ class Sent:
 
 def sent() -> list[Sent]:
     found = []
-    for export in dashboard_sample.exports(NOW):
+    for export in EXPORTS:
         for group in ExportTraceServiceRequest.FromString(export).resource_spans:
             resource = {each.key: each.value.string_value for each in group.resource.attributes}
             for span in (span for scope in group.scope_spans for span in scope.spans):
@@ -215,7 +216,7 @@ def week() -> Iterator[RunningMock]:
     """A mock with the week's turns in it, and a price for their model."""
     with running_mock() as mock, client(mock) as http:
         assert http.post("/api/public/models", json=dashboard_sample.MODEL).status_code == 200
-        for export in dashboard_sample.exports(NOW):
+        for export in EXPORTS:
             assert http.post(TRACES, headers=PROTOBUF, content=export).status_code == 200
         yield mock
 

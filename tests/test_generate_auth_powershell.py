@@ -145,7 +145,7 @@ def test_it_writes_a_private_file(tmp_path: Path) -> None:
 
 
 @needs_powershell
-def test_its_key_file_is_the_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_its_key_file_is_the_commands(tmp_path: Path) -> None:
     file = tmp_path / ".config/codex-langfuse/env"
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     for secret in (SECRET, *HOSTILE):

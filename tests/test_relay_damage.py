@@ -22,6 +22,7 @@ from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Batch, Store, StoreError
 from harness.running_relay import logs_export, post_logs, relay_for, wait_until
+from test_relay_delivery import figures
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ def fill(disk: Path) -> None:
             pass
 
 
-def test_a_disk_that_was_filled_by_exports_empties_itself(tmp_path: Path, small_disk: Path) -> None:
+def test_a_disk_that_was_filled_by_exports_empties_itself(small_disk: Path) -> None:
     """Langfuse is down until the disk is full, then up: all that was acknowledged arrives."""
     state = small_disk / "state"
     acknowledged = 0
@@ -117,12 +118,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(small_disk: Path) -> None:
         status = run(langfuse, state, "--status")
         assert (status.returncode, status.stderr) == (1, "")
         assert "1 seen, 1 accepted" in status.stdout
-
-
-def figures(state: Path):
-    found = read_status(state).figures
-    assert found is not None
-    return found
 
 
 def httpx_text(url: str) -> str:

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Content, Policy
 from recorded_truth import NAMES, Change, Timed, relayed, sent, shown, truth
-from relayed_recordings import observed, tree
+from relayed_recordings import Relayed, observed, tree
 
 #: Nothing but logs came: Codex left before it sent its spans.
 NO_SPANS = {"real-use/0.171.0-err-tool-then-500", "real-use/0.171.0-exec-interrupted-tool"}
@@ -27,7 +27,7 @@ NOT_ON_SPANS = NO_SPANS | {
 }
 
 
-def hold_the_law(name: str, given: Sequence[Timed], by_turn: bool = True) -> None:
+def hold_the_law(name: str, given: Sequence[Timed], by_turn: bool = True) -> Relayed:
     expected = truth(name)
     result = relayed(given)
     answers, per_turn, roots = shown(result)
@@ -43,6 +43,7 @@ def hold_the_law(name: str, given: Sequence[Timed], by_turn: bool = True) -> Non
     for generation in result.of("GENERATION"):
         # An answer that never ended has no tokens, and says so: not 0, which would be a number.
         assert generation["usageDetails"] or "not reported" in str(generation["metadata"].get("usage"))
+    return result
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,8 +141,7 @@ CHANGED = [
 def test_matching_does_not_rest_on_clocks_or_order(name: str, change: str) -> None:
     name = f"real-use/{name}"
     given = CHANGES[change](sent(name))
-    hold_the_law(name, given)
-    for observation in relayed(given).observations:
+    for observation in hold_the_law(name, given).observations:
         assert observation["startTime"] > "2026"
 
 

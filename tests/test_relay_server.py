@@ -112,8 +112,7 @@ def test_a_body_without_end(relay: str) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_sender_that_takes_its_time(relay: str) -> None:
-    host, port = relay.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with connected(relay) as connection:
         connection.sendall(
             b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
             b"content-length: 100\r\n\r\nhalf"
@@ -124,8 +123,7 @@ def test_a_sender_that_takes_its_time(relay: str) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_sender_that_leaves(relay: str) -> None:
-    host, port = relay.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with connected(relay) as connection:
         connection.sendall(
             b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
             b"content-length: 100\r\n\r\nhalf"
@@ -384,25 +382,25 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 @asks_to_end
 def test_waits_for_no_sender_when_told_to_stop(tmp_path: Path, langfuse: RunningMock) -> None:
-    with running(environment_for(langfuse), tmp_path / "state") as (process, url):
-        host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
-            connection.sendall(
-                b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
-                b"expect: 100-continue\r\ncontent-length: 100\r\n\r\n"
-            )
-            # It has begun to read.
-            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-            process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=30)
+    with (
+        running(environment_for(langfuse), tmp_path / "state") as (process, url),
+        connected(url) as connection,
+    ):
+        connection.sendall(
+            b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/x-protobuf\r\n"
+            b"expect: 100-continue\r\ncontent-length: 100\r\n\r\n"
+        )
+        # It has begun to read.
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "Traceback" not in said
 
 
 def _refuses_connections(url: str) -> bool:
-    host, port = url.removeprefix("http://").split(":")
     try:
-        socket.create_connection((host, int(port))).close()
+        connected(url).close()
     except OSError:
         return True
     return False

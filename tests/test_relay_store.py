@@ -30,7 +30,7 @@ def relays_own(folder: Path) -> Store:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path, max_bytes=4 * MEBIBYTE)
+    store = relays_own(tmp_path)
     yield store
     store.close()
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
@@ -46,7 +47,7 @@ FOLDER_DENIED = (ROOT / "examples/codex/key-folder-denied.toml").read_text(encod
 
 
 @pytest.fixture
-def codex(surroundings: Surroundings, tmp_path: Path) -> IsolatedCodex:
+def codex(surroundings: Surroundings, tmp_path: Path) -> Iterator[IsolatedCodex]:
     """A Codex whose user keeps the key in the environment and in a file, in a place that has the sandbox."""
     codex = surroundings.codex(tmp_path)
     if run_in_group(
@@ -60,7 +61,12 @@ def codex(surroundings: Surroundings, tmp_path: Path) -> IsolatedCodex:
     file.chmod(0o600)
     surroundings.clear()
     surroundings.model.play(OBEDIENT)
-    return codex
+    yield codex
+    # A sandbox that was still being made when Codex ended waits forever, in a process group of its own.
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "bwrap" and f"{tmp_path}/" in " ".join(process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def seen_by_the_command(surroundings: Surroundings) -> str:

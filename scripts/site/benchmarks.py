@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -170,7 +169,8 @@ def bench_codex(measured: Measured) -> None:
             with running_mock(faults=faults) as mock:
                 config = ON.format(url=mock.url, authorization=AUTHORIZATION)
                 compare(name, what, config, rounds)
-        dead = ON.format(url=f"http://127.0.0.1:{_unused_port()}", authorization=AUTHORIZATION)
+        nobody = f"http://127.0.0.1:{collector_benchmark.free_port()}"
+        dead = ON.format(url=nobody, authorization=AUTHORIZATION)
         compare("direct-dead", "direct, nobody listens", dead, 7)
         with running_mock(faults=(Fault(hang=True),)) as mock:
             config = ON.format(url=mock.url, authorization=AUTHORIZATION)
@@ -298,11 +298,6 @@ def _recorded_bodies() -> list[tuple[str, bytes]]:
 
 def _recorded_request() -> bytes:
     return max(recordings.bodies(RECORDING, "traces"), key=len)
-
-
-def _unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
 
 
 @contextlib.contextmanager

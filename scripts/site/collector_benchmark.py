@@ -23,10 +23,10 @@ from pathlib import Path
 import httpx
 import psutil
 import trustme
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import recordings
 from codex_langfuse.mock.server import RunningMock, running_mock
+from exported_spans import spans_in
 
 ROOT = Path(__file__).resolve().parents[2]
 USERS = (1, 100, 1000)
@@ -68,24 +68,16 @@ def exports(user: int) -> list[tuple[str, bytes]]:
 @cache
 def _trace_ids() -> frozenset[bytes]:
     return frozenset(
-        span.trace_id
+        bytes.fromhex(span.trace_id)
         for body in recordings.bodies(turn(), "traces")
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
+        for span in spans_in(body)
     )
 
 
 def direct() -> tuple[int, int]:
     """Return the bytes and the observations of one turn on the direct route."""
     bodies = recordings.bodies(turn(), "traces")
-    spans = sum(
-        len(scope.spans)
-        for body in bodies
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-        for scope in resource.scope_spans
-    )
-    return sum(map(len, bodies)), spans
+    return sum(map(len, bodies)), sum(len(spans_in(body)) for body in bodies)
 
 
 def measure(route: str, users: int) -> Cost:
@@ -204,7 +196,7 @@ def _collector(folder: Path, file: str, variables: Mapping[str, str]) -> Iterato
     program = subprocess.run(
         [ROOT / "scripts/collector"], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
-    ports = [_free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(3)]
     environment = {
         "COLLECTOR_LISTEN": f"127.0.0.1:{ports[0]}",
         "COLLECTOR_HEALTH": f"127.0.0.1:{ports[1]}",
@@ -230,7 +222,8 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         return int(closed.getsockname()[1])
 

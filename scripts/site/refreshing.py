@@ -130,7 +130,7 @@ def _refresh(binary: Path, codex: Version, base: str, anew: bool) -> int:
     subprocess.run([sys.executable, ROOT / "scripts/site/generate_pages.py"], check=True)
     environment = os.environ | {CHOSEN: str(binary)}
     examples = subprocess.run([ROOT / "scripts/test", "update"], check=False, env=environment)
-    drawn = subprocess.run([sys.executable, ROOT / "scripts/site/terminal_recording.py"], env=environment)
+    drawn = subprocess.run([ROOT / "scripts/test", "draw"], check=False, env=environment)
     print("\nWhat changed:", flush=True)
     subprocess.run(["git", "--no-pager", "diff", "--stat"], cwd=ROOT, check=True)
     subprocess.run(["git", "--no-pager", "diff", "--unified=0", "--", "docs"], cwd=ROOT, check=True)

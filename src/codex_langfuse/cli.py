@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +30,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # 20 ms that no other command needs
+
         typer.echo(f"codex-langfuse {version('codex-langfuse')}")
         raise typer.Exit
 

@@ -49,19 +49,20 @@ def by_terminal(codex: IsolatedCodex, done: Callable[[], bool]) -> None:
     installed.mkdir(parents=True, exist_ok=True)
     if not (installed / "current").exists():
         (installed / "current").symlink_to(codex.binary.resolve().parents[1])
-    with _terminal(codex) as terminal:
-        terminal.wait_for(lambda: b"Codex to do anything" in terminal.shown and terminal.is_still)
-        terminal.type(PROMPT.encode())
-        terminal.wait_for(lambda: PROMPT.split()[0].encode() in terminal.shown and terminal.is_still)
-        terminal.type(b"\r")
-        terminal.wait_for(done)
-        terminal.wait_for(lambda: terminal.is_still)
-        terminal.type(b"\x03")
-        terminal.wait_for(lambda: terminal.has_ended or terminal.is_still)
-        terminal.type(b"\x03")
-    stopped = run_in_group(
-        [codex.binary, "app-server", "daemon", "stop"], cwd=codex.workspace, environment=codex.environment
-    )
+    stop = [codex.binary, "app-server", "daemon", "stop"]
+    try:
+        with _terminal(codex) as terminal:
+            terminal.wait_for(lambda: b"Codex to do anything" in terminal.shown and terminal.is_still)
+            terminal.type(PROMPT.encode())
+            terminal.wait_for(lambda: PROMPT.split()[0].encode() in terminal.shown and terminal.is_still)
+            terminal.type(b"\r")
+            terminal.wait_for(done)
+            terminal.wait_for(lambda: terminal.is_still)
+            terminal.type(b"\x03")
+            terminal.wait_for(lambda: terminal.has_ended or terminal.is_still)
+            terminal.type(b"\x03")
+    finally:
+        stopped = run_in_group(stop, cwd=codex.workspace, environment=codex.environment)
     assert json.loads(stopped.stdout)["status"] == "stopped", "the turn was not left to the daemon"
 
 

@@ -58,12 +58,6 @@ class Key:
         """The id of the key's heading."""
         return self.shown.replace(".", "-").replace("_", "-")
 
-    @property
-    def first_version(self) -> versions.Version | None:
-        """The first Codex that has it, for a key of ``[otel]``; None for others."""
-        parts = self.name.split(".")
-        return versions.OTEL_KEYS.get(parts[1]) if parts[0] == "otel" else None
-
 
 @cache
 def keys() -> tuple[Key, ...]:

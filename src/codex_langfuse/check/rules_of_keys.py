@@ -71,7 +71,7 @@ def _headers(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
         elif not is_sent(header):
             yield Finding("line-break", header.place, f"The header is `{header.name}`.")
         elif header.name.lower().replace("_", "-") == INGESTION_VERSION and to_langfuse:
-            yield from _ingestion_version(setup, exporter, header)
+            yield from _ingestion_version(exporter, header)
     if to_langfuse and exporter.kind == "otlp-http" and not dropped and not _user_info(exporter.endpoint):
         yield from _no_authorization(setup, exporter)
 
@@ -91,7 +91,7 @@ def _no_authorization(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
     yield Finding("no-authorization", setup.place(exporter.path), detail)
 
 
-def _ingestion_version(setup: Setup, exporter: Exporter, header: Header) -> Iterator[Finding]:
+def _ingestion_version(exporter: Exporter, header: Header) -> Iterator[Finding]:
     if re.match(r"\s*[+-]?\d+", header.value):
         if int(re.match(r"\s*([+-]?\d{1,18})", header.value)[1]) <= 4:  # type: ignore[index]
             return

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from codex_langfuse.private_file import make_private_folder
+
 _PRIVATE = 0o600
 _NAME = re.compile(r"\.codex-langfuse-(backup|absent|written|undone)-(\d+)$")
 #: Not there on Windows.
@@ -101,7 +103,7 @@ def write_with_backup(path: Path, content: bytes, expected: bytes | None) -> Pat
         OSError: it cannot be written.
     """
     target = real_path(path)
-    _make_folder(target.parent)
+    make_private_folder(target.parent)
     require_unchanged(target, expected)
     number = max((number for _, number in _kept(target)), default=0) + 1
     kind = "absent" if expected is None else "backup"
@@ -161,13 +163,6 @@ def require_unchanged(target: Path, expected: bytes | None) -> None:
         now = None
     if now != expected:
         raise UnsafeError(f"{target} was changed by another program meanwhile; run the command again")
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each for its owner only."""
-    if not folder.exists():
-        _make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _beside(target: Path, kind: str, number: int) -> Path:

@@ -151,7 +151,7 @@ def parse(text: str) -> Document:
     try:
         data = toml_rs.loads(text)
     except toml_rs.TOMLDecodeError as error:
-        raise _located(text, error) from None
+        raise _located(error) from None
     document = Document(text, data)
     _reject_as_codex(document)
     return document
@@ -193,7 +193,7 @@ def earlier_place(text: str, error: TomlError) -> tuple[int, int] | None:
     return next((place(text, offset) for offset in parts if offset is not None), None)
 
 
-def _located(text: str, error: toml_rs.TOMLDecodeError) -> TomlError:
+def _located(error: toml_rs.TOMLDecodeError) -> TomlError:
     message = str(error).splitlines()[-1] if str(error) else "not TOML"
     found = _PLACE.search(str(error))
     if found:

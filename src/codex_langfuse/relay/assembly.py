@@ -395,7 +395,7 @@ class Assembly:
 
     def _plan(self, time: float) -> None:
         """Resolve what changed, and see when it is due; too early an entry of the heap is harmless."""
-        dirty, self._dirty = list(self._dirty), {}
+        dirty, self._dirty = self._dirty, {}
         known = [self._conversations[each] for each in dirty if each in self._conversations]
         for conversation in known:
             self._resolve(conversation, time)

@@ -478,8 +478,7 @@ class Scene:
 
     def summary(self) -> str:
         """Return one line without content."""
-        calls = f"{self._calls} model call{'' if self._calls == 1 else 's'}"
-        tools = f"{self._tools} tool{'' if self._tools == 1 else 's'}"
+        calls, tools = _counted(self._calls, "model call"), _counted(self._tools, "tool")
         parts = [", ".join(self._models) or "no model", calls, tools, f"{self._tokens} tokens"]
         if self._level != "DEFAULT":
             parts.append(self._level.lower())
@@ -582,9 +581,8 @@ def _end(turn: Turn) -> str:
 
 def _times(tool: Tool, turn: Turn) -> tuple[int, int]:
     if tool.finished is not None:
-        begin = tool.finished - (tool.duration or 0)
-        return begin, tool.finished
-    begin = tool.span_start or tool.announced or tool.decided or turn.start
+        return tool.begun, tool.finished
+    begin = tool.begun or turn.start
     return begin, tool.span_end or max(begin, turn.end)
 
 

@@ -72,7 +72,6 @@ class Destination:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     label: str
-    is_langfuse: bool = True
 
     @classmethod
     def langfuse(cls, access: Access) -> "Destination":
@@ -88,7 +87,7 @@ class Destination:
     @classmethod
     def otlp(cls, url: str, headers: Mapping[str, str]) -> "Destination":
         """Make the destination for another OTLP/HTTP endpoint; ``url`` is taken as it is."""
-        return cls(url, dict(headers), url, is_langfuse=False)
+        return cls(url, dict(headers), url)
 
 
 @dataclass(frozen=True)

@@ -206,8 +206,9 @@ def _who_asked(turn: Turn, calls: list[ModelCall]) -> None:
             continue
         call = by_span.get(tool.asked_by) if tool.asked_by is not None else None
         if call is None:
-            begun = [each for each in calls if each.start <= tool.begun and not each.compaction]
-            call = begun[-1] if begun else None
+            begun = tool.begun
+            before = (each for each in reversed(calls) if each.start <= begun and not each.compaction)
+            call = next(before, None)
         if call is not None:
             call.asks.append(tool.call_id)
 

@@ -32,7 +32,6 @@ from codex_langfuse.relay.sent_turns import SentTurns, made_within
 from codex_langfuse.relay.traces import Above, SpanTurn, Traces
 from codex_langfuse.relay.turn import MOST_MODEL_CALLS, MOST_NOTICES, Attempt, Tool, Turn
 
-_OF_A_REQUEST = Request | Completion | StreamError | Mark
 _NOT_CALLED = {"model_client.stream_responses_websocket", "startup_prewarm"}
 
 
@@ -627,21 +626,21 @@ def _read_tool_spans(turn: Turn, loose: Mapping[str, CodexSpan]) -> None:
         tool.aborted = bool(span.attributes.get("aborted"))
         if turn.spans is not None:
             tool.asked_by = turn.spans.asked_by.get(call_id)
+    scripts = [each for each in turn.tools.values() if each.name == "exec" and not each.nested]
     for tool in turn.tools.values():
         if tool.nested:
-            tool.script = _script_of(turn, tool)
+            tool.script = _script_of(turn, tool, scripts)
 
 
 #: A script's time is known to the millisecond: a call that it makes at once can seem to come before it.
 _AT_ONCE = 5_000_000
 
 
-def _script_of(turn: Turn, tool: Tool) -> str | None:
+def _script_of(turn: Turn, tool: Tool, scripts: list[Tool]) -> str | None:
     """Return the script (a call id) that made a nested call: by its cell, else the last begun before."""
     if turn.spans is not None and tool.cell is not None:
         script = turn.spans.script_of(tool.cell, tool.begun)
         if script is not None:
             return script
-    scripts = [each for each in turn.tools.values() if each.name == "exec" and not each.nested]
     begun = [each for each in scripts if each.begun <= tool.begun + _AT_ONCE]
     return max(begun, key=lambda each: each.begun).call_id if begun else None

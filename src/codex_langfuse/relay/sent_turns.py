@@ -18,12 +18,11 @@ MOST_PER_CONVERSATION = 16
 
 
 class SentTurns:
-    """The turns that have left, by conversation, by Codex's id and by Codex's trace."""
+    """The turns that have left, by conversation and by Codex's id."""
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, list[Sent]] = OrderedDict()
         self._by_turn: dict[str, Sent] = {}
-        self._traces: OrderedDict[bytes, int] = OrderedDict()
         self._costs: OrderedDict[str, None] = OrderedDict()
 
     def of(self, conversation_id: str) -> list[Sent]:
@@ -45,12 +44,6 @@ class SentTurns:
         for each in forgotten:
             if each.turn_id:
                 self._by_turn.pop(each.turn_id, None)
-        for trace in sent.codex_traces:
-            trace_id = bytes.fromhex(trace)
-            self._traces[trace_id] = max(sent.end, self._traces.get(trace_id, 0))
-            self._traces.move_to_end(trace_id)
-        while len(self._traces) > MOST_CONVERSATIONS:
-            self._traces.popitem(last=False)
 
     def holds(self, turn_id: str) -> bool:
         """Whether the turn of that id has left."""
@@ -77,10 +70,6 @@ class SentTurns:
     def was_in(self, conversation_id: str, trace_id: bytes) -> bool:
         """Whether a turn of the conversation that has left was in one of Codex's traces."""
         return any(trace_id.hex() in each.codex_traces for each in self.of(conversation_id))
-
-    def end_in(self, trace_id: bytes) -> int | None:
-        """Return when the last turn in one of Codex's traces ended; None if none in it has left."""
-        return self._traces.get(trace_id)
 
     def of_turn(self, conversation_id: str, turn_id: str) -> Sent | None:
         """Return the turn of that id; if ids were not known, the one that began when the id was made."""

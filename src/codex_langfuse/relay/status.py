@@ -78,7 +78,7 @@ class Status:
             f"{sum(figures.set_aside.values())} set aside"
         )
         if figures.batches:
-            lines.append(f"unfinished  {_exports(figures.batches)} of turns in progress")
+            lines.append(f"unfinished  {_counted(figures.batches, 'export')} of turns in progress")
         if "newest turn" in notes:
             lines.append(f"newest      {_when(notes['newest turn'].at)}: {notes['newest turn'].text}")
         if "last accepted" in notes:
@@ -93,12 +93,13 @@ class Status:
         if figures.foreign:
             lines.append(f"foreign     {_counted(figures.foreign, 'record')} of other programs, ignored")
         if figures.damaged:
-            lines.append(f"damaged     {_exports(figures.damaged)} on disk cannot be decoded, and set aside")
+            damaged = _counted(figures.damaged, "export")
+            lines.append(f"damaged     {damaged} on disk cannot be decoded, and set aside")
         if "gap" in notes:
             began = _when(float(notes["gap"].text))
             lines.append(f"gap         nothing was taken from {began} to {_when(notes['gap'].at)}")
         if figures.turned_away:
-            lines.append(f"turned away {_exports(figures.turned_away)} lost, as there was no room")
+            lines.append(f"turned away {_counted(figures.turned_away, 'export')} lost, as there was no room")
         if self.holder and "no room" in notes:
             lines.append(f"no room     {notes['no room'].text}: exports are turned away, and lost")
         if self.holder and "fault" in notes:
@@ -208,7 +209,3 @@ class Metrics:
         )
         one("start_time_seconds", "gauge", "When this process began.", self.started)
         return "\n".join(lines) + "\n"
-
-
-def _exports(number: int) -> str:
-    return "1 export" if number == 1 else f"{number} exports"

@@ -128,7 +128,7 @@ class SpanTurn:
 
     def script_of(self, cell: str, time: int) -> str | None:
         """Return the call id of the script of code mode that ran in `cell` at `time`."""
-        scripts = [each for each in self.cells.get(cell, ()) if each.kind == "code_mode.handler.execute"]
+        scripts = self.cells.get(cell, [])
         begun = [each for each in scripts if each.start <= time] or scripts
         return names.identifier(str(begun[-1].attributes.get("call_id"))) if begun else None
 
@@ -179,9 +179,6 @@ class Traces:
         self._traces: OrderedDict[bytes, Trace] = OrderedDict()
         self._links = 0
         self._of_conversation: dict[str, set[bytes]] = {}
-
-    def __len__(self) -> int:
-        return len(self._traces)
 
     def get(self, trace_id: bytes) -> Trace | None:
         """Return a trace; None if nothing of it is kept."""
@@ -268,7 +265,8 @@ class Traces:
 
         Not those with a turn in progress: of a conversation that is not `idle`.
         """
-        for trace_id, trace in list(self._traces.items()):
+        while self._traces:
+            trace_id, trace = next(iter(self._traces.items()))
             if trace.heard >= heard and len(self._traces) <= most:
                 return
             if not all(each in idle for each in trace.conversations) and len(self._traces) <= most:
@@ -348,11 +346,10 @@ class Traces:
             self._stream(turn, trace, span)
         elif kind == "tool":
             self._tool(turn, trace, span)
-        elif kind.startswith("code_mode.handler."):
+        elif kind == "code_mode.handler.execute":
             cell = turn.cells.setdefault(names.identifier(str(span.attributes.get("cell.id", ""))), [])
-            if span not in cell:
-                cell.append(span)
-                cell.sort(key=lambda each: each.start)
+            cell.append(span)
+            cell.sort(key=lambda each: each.start)
 
     def _call_above(self, turn: SpanTurn, trace: Trace, span_id: bytes) -> Call | None:
         for kept in trace.upward(span_id):

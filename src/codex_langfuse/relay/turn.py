@@ -54,11 +54,6 @@ class Attempt:
             return self.request.time - self.request.duration
         return self.facts[0].time if self.facts else 0
 
-    @property
-    def ended(self) -> bool:
-        """Whether the answer came to an end, or broke off."""
-        return self.completion is not None or self.error is not None or self.done is not None
-
 
 @dataclass(slots=True)
 class Tool:

@@ -103,7 +103,7 @@ class Reading:
         taken = 0
         for start in range(0, len(ids), _MOST_DELETED):
             part = ids[start : start + _MOST_DELETED]
-            answer = self._connection.delete("/api/public/traces", {"traceIds": part})
+            answer = self._connection.send("DELETE", "/api/public/traces", {"traceIds": part})
             if answer.status_code != 200:
                 return taken, f"status {answer.status_code}"
             taken += len(part)

@@ -62,11 +62,6 @@ class Connection:
         with self._naming_layers():
             return self._http.post(self.base_url + path, content=body, headers=headers)
 
-    def delete(self, path: str, body: object) -> httpx.Response:
-        """Ask that what ``body`` (JSON) names be deleted; raises ``LayerError`` when there is no answer."""
-        with self._naming_layers():
-            return self._http.request("DELETE", self.base_url + path, json=body)
-
     def send(self, method: str, path: str, body: object = None) -> httpx.Response:
         """Send ``body`` as JSON, if there is one; raises ``LayerError`` when there is no answer."""
         with self._naming_layers():

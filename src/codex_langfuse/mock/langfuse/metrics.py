@@ -245,15 +245,12 @@ _VIEWS = {
 
 
 def answer_metrics(query_text: str, observations: Sequence[Row], scores: Iterable[Row]) -> Answer:
-    """Answer ``GET /api/public/v2/metrics``."""
-    try:
-        query = _checked(parse_query(query_text))
-        view = _VIEWS[query["view"]]
-        _refuse_unbounded(query, view)
-        rows = observations if query["view"] == "observations" else scores
-        return Answer.json(200, {"data": _result(query, view, rows)})
-    except InvalidQueryError as refused:
-        return refused.answer
+    """Answer ``GET /api/public/v2/metrics``; raises ``InvalidQueryError``."""
+    query = _checked(parse_query(query_text))
+    view = _VIEWS[query["view"]]
+    _refuse_unbounded(query, view)
+    rows = observations if query["view"] == "observations" else scores
+    return Answer.json(200, {"data": _result(query, view, rows)})
 
 
 def observations_view() -> _View:

@@ -270,14 +270,11 @@ _V3_PARAMETERS = frozenset(
 
 
 def answer_scores_v3(query_text: str, scores: Iterable[Score]) -> Answer:
-    """Answer ``GET /api/public/v3/scores``: scores, newest first, page after page by cursor."""
-    try:
-        return _v3_page(parse_query(query_text), scores)
-    except InvalidQueryError as refused:
-        return refused.answer
+    """Answer ``GET /api/public/v3/scores``: scores, newest first, page after page by cursor.
 
-
-def _v3_page(query: dict[str, Any], scores: Iterable[Score]) -> Answer:
+    Raises ``InvalidQueryError``.
+    """
+    query: dict[str, Any] = parse_query(query_text)
     checks = Checks()
     limit = whole_number(checks, "limit", query.get("limit"), 50, least=1, most=100)
     groups = _v3_groups(checks, query.get("fields"))

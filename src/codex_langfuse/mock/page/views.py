@@ -68,7 +68,6 @@ _STATIC = {
     "page.js": "text/javascript; charset=utf-8",
     "mark.svg": "image/svg+xml",
 }
-_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 def is_page(method: str, path: str) -> bool:
