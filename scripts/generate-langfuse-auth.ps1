@@ -671,5 +671,5 @@ Write-Output $tomlBeforeEndpoint
 Write-Output ('endpoint = "' + $script:address + '/api/public/otel/v1/traces"')
 Write-Output $tomlAfterEndpoint
 Write-Output ''
-Write-Output ('# 3. See whether it arrives: ' + $site + '/quickstart/#verify')
+Write-Output ('# 3. See whether it arrives: ' + $site + '/configuration-only/#verify')
 exit 0

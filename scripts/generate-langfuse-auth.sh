@@ -696,4 +696,4 @@ else
 fi
 printf '\n# 2. Into ~/.codex/config.toml, in place of any [otel] there:\n'
 print_toml
-printf '\n# 3. See whether it arrives: %s/quickstart/#verify\n' "$site"
+printf '\n# 3. See whether it arrives: %s/configuration-only/#verify\n' "$site"

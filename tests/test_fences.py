@@ -266,7 +266,7 @@ def test_a_page_does_not_speak_to_somebody_elses_relay(
 def test_a_page_follows_what_the_page_before_it_follows(page: Callable[[str], Path]) -> None:
     follower = page("---\nfollows: guide/relay.md#point-codex\n---\n")
     pages = [fence.page.relative_to(DOCS).as_posix() for fence in fences_before(follower)]
-    assert list(dict.fromkeys(pages)) == ["quickstart.md", "guide/relay.md"]
+    assert list(dict.fromkeys(pages)) == ["configuration-only.md", "guide/relay.md"]
 
 
 def test_a_program_is_written_for_a_later_fence_to_run() -> None:

@@ -64,7 +64,7 @@ def test_versions(docs: Path) -> None:
 
 
 @BOTH_LANGUAGES
-@pytest.mark.parametrize("page", ["index.md", "quickstart.md"])
+@pytest.mark.parametrize("page", ["index.md", "configuration-only.md"])
 def test_the_size_of_a_turn(docs: Path, page: str) -> None:
     """About 600 observations in about 35 traces: the recorded turn, rounded down to tens and fives."""
     spans = recorded_spans(list(recordings.simple_turns().values())[-1])

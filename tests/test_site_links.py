@@ -7,7 +7,8 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 
-from harness.site import ROOT, BuiltSite, Tags
+from harness.site import ROOT, BuiltSite, Tags, source_of
+from hooks import redirects
 
 pytestmark = pytest.mark.site
 
@@ -65,6 +66,20 @@ def test_the_checker_notices_dead_links(linked: LinkedSite):
         assert not linked.is_dead(linked.site.url + alive)
     for dead in ("none/", "quickstart", "quickstart/#none", "assets/none.svg"):
         assert linked.is_dead(linked.site.url + dead)
+
+
+@pytest.mark.parametrize("home", ["", "zh/"])
+def test_old_addresses_lead_to_where_their_words_are(linked: LinkedSite, home: str):
+    moved = redirects.redirects()
+    assert moved
+    for old, new in moved.items():
+        address = f"{linked.site.url}{home}{old}"
+        (link,) = linked.pages[address].named("a")
+        (refresh,) = linked.pages[address].named("meta", **{"http-equiv": "refresh"})
+        assert urljoin(address, link["href"]) == f"{linked.site.url}{home}{new}"
+        assert refresh["content"] == f"0; url={link['href']}"
+        assert not linked.is_dead(urljoin(address, link["href"])), new
+        assert not source_of(f"{old.rstrip('/')}.md", "en").exists()
 
 
 def test_links_to_other_hosts_are_reviewed(linked: LinkedSite):

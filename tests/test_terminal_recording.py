@@ -1,4 +1,4 @@
-"""The recording of the Quickstart shows what the page says, to everybody, and asks nobody for anything."""
+"""The recording of the page "Configuration only" shows what the page says, to everybody, and asks nobody for anything."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from harness.fences.reader import a_reader
 from harness.fences.scanner import Fence, scan
 from harness.terminal_recording import Step
 
-QUICKSTART = DOCS / "quickstart.md"
+QUICKSTART = DOCS / "configuration-only.md"
 LANGUAGES = {"en": DOCS, "zh": CHINESE}
 COMMAND = "./scripts/test draw"
 MOST_BYTES = 100_000
@@ -139,14 +139,13 @@ def test_the_languages_differ_in_captions_only() -> None:
 
 
 @in_each_language
-def test_the_pages_link_it_and_say_how_long_it_takes(language: str) -> None:
+def test_the_page_links_it_and_says_how_long_it_takes(language: str) -> None:
     seconds = re.search(r"--plays:(\d+)s", file_of(language).read_text(encoding="utf-8"))[1]
-    for name in ("quickstart.md", "start.md"):
-        page = LANGUAGES[language] / name
-        links = r"\]\((?P<target>[^)]+\.svg)\)[^.。]*?(?P<seconds>\d+) (?:seconds|秒)"
-        (link,) = re.finditer(links, page.read_text(encoding="utf-8"))
-        assert (page.parent / link["target"]).resolve() == file_of(language)
-        assert link["seconds"] == seconds
+    page = LANGUAGES[language] / "configuration-only.md"
+    links = r"\]\((?P<target>[^)]+\.svg)\)[^.。]*?(?P<seconds>\d+) (?:seconds|秒)"
+    (link,) = re.finditer(links, page.read_text(encoding="utf-8"))
+    assert (page.parent / link["target"]).resolve() == file_of(language)
+    assert link["seconds"] == seconds
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 
     .venv/bin/python scripts/site/screenshots.py [FOLDER]
 
-What the mock is shown is recorded: one turn of Codex 0.163.0, and for the dashboard a week of turns
+What the mock is shown is recorded: a turn of a Codex with its defaults, and for the dashboard a week of turns
 (dashboard_sample.py). Files go to docs/assets/images/. Those of the real Langfuse there are not made by this.
 """
 
@@ -31,7 +31,9 @@ from relay_documented import relayed
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs/assets/images"
-RECORDING = [each for each in recordings.read("0.163.0-simple") if each.signal != "metrics"]
+RECORDING = [
+    each for each in recordings.read(list(recordings.simple_turns().values())[-1]) if each.signal != "metrics"
+]
 #: Pixels of a picture that is higher than a screen.
 HEIGHTS = {"mock-dashboard": 1180}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
@@ -101,6 +103,9 @@ def main(folder: Path) -> None:
                 if name in HEIGHTS:
                     page.set_viewport_size({"width": 1280, "height": HEIGHTS[name]})
                 page.screenshot(path=folder / f"{name}.{language}.png")
+                if name == "relay-turn":
+                    page.set_viewport_size({"width": 420, "height": 1200})
+                    page.locator("ol.tree").screenshot(path=folder / f"relay-default.{language}.png")
                 context.close()
         browser.close()
 

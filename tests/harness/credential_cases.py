@@ -14,7 +14,7 @@ EXAMPLES = ROOT / "examples/codex"
 #: The pages that the messages name.
 PAGES = (
     page_url("quickstart", "keys"),
-    page_url("quickstart", "verify"),
+    page_url("configuration-only", "verify"),
     page_url("guide/troubleshooting", "refused-keys"),
     page_url("guide/troubleshooting", "unreachable"),
     page_url("guide/troubleshooting", "endpoint-path"),

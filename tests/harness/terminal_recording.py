@@ -1,6 +1,6 @@
-"""Follow the Quickstart in a terminal, and draw what it shows, in both languages.
+"""Follow the page "Configuration only" in a terminal, and draw what it shows, in both languages.
 
-The steps are those of docs/quickstart.md, from the keys to the turn in Langfuse, with the first tab where
+The steps are those of docs/configuration-only.md, from the keys to the turn in Langfuse, with the first tab where
 there are several. They run as those of any page (``harness.fences``): a real shell, the real Codex, and the
 mock for a Langfuse. ``./scripts/test draw`` runs them and draws ``quickstart.en.svg`` and
 ``quickstart.zh.svg`` in docs/assets/images/, if each step prints what the page shows.
@@ -18,13 +18,13 @@ from harness.fences.scanner import Fence, scan
 from hooks import tested_with
 from terminal_drawing import Caption, Command, File, Scene, Words, drawing
 
-PAGE = DOCS / "quickstart.md"
+PAGE = DOCS / "configuration-only.md"
 FIRST, AFTER = "keys", "undo"
 
 # What the page does not say in words of its own.
 TITLE = {
-    "en": "Codex to Langfuse in three steps: a terminal recording of the Quickstart",
-    "zh": "三步从 Codex 到 Langfuse：快速开始的终端录制",
+    "en": "Codex to Langfuse by configuration only: a terminal recording of three steps",
+    "zh": "只用配置，三步从 Codex 到 Langfuse：终端录制",
 }
 END = {
     "en": "The turn is in Langfuse: it answers with turn/start.",

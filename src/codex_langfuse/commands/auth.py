@@ -342,7 +342,7 @@ def _print_steps(url: "BaseUrl", line: str, file: Path | None, shell: Shell) -> 
         typer.echo(line)
     typer.echo("\n# 2. Into ~/.codex/config.toml, in place of any [otel] there:")
     typer.echo(_TOML.format(place=url.place, endpoint=url.traces_endpoint))
-    typer.echo(f"# 3. See whether it arrives: {page_url('quickstart', 'verify')}")
+    typer.echo(f"# 3. See whether it arrives: {page_url('configuration-only', 'verify')}")
 
 
 def _ask(prompt: str, *, hidden: bool = False) -> str:

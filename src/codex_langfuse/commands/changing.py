@@ -73,7 +73,7 @@ def make_change(
     try:
         backup = write_with_backup(change.path, content, change.content)
     except OSError as trouble:
-        fail(_why(change.path, trouble), page=page_url("quickstart", "configuration"), as_json=as_json)
+        fail(_why(change.path, trouble), page=page_url("configuration-only", "configuration"), as_json=as_json)
     outcome |= {"changed": True, "backup": str(backup)}
     _end(
         outcome,
@@ -127,7 +127,7 @@ def undo_change(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
 
     What was written to the file since stays. Ends the command with status 1 when that cannot be done.
     """
-    page = page_url("quickstart", "undo")
+    page = page_url("configuration-only", "undo")
     try:
         backup, now = newest_backup(path), current_content(path)
     except OSError as trouble:

@@ -163,7 +163,7 @@ def config(
         fail(
             f"{path}: {error}",
             "The file is not changed.",
-            page=page_url("quickstart", "configuration"),
+            page=page_url("configuration-only", "configuration"),
             as_json=as_json,
         )
     make_change(

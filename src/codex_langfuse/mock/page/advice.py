@@ -175,7 +175,7 @@ _RULES: tuple[_Rule, ...] = (
         _path,
     ),
     ("metrics", "warning", _signals("three-signals"), lambda record: record.signal == "metrics", _path),
-    ("json", "note", ("quickstart", "configuration"), lambda record: record.is_json, _path),
+    ("json", "note", ("configuration-only", "configuration"), lambda record: record.is_json, _path),
 )
 
 
