@@ -575,6 +575,8 @@ def test_shell_script_is_clean_and_old_bash_can_read_it() -> None:
 
 
 def test_pages_named_are_the_documentations() -> None:
-    text = SCRIPT.read_text().replace('%s/configuration-only/#verify\\n\' "$site"', "$site/configuration-only/#verify ")
+    text = SCRIPT.read_text().replace(
+        '%s/configuration-only/#verify\\n\' "$site"', "$site/configuration-only/#verify "
+    )
     assert f"site={SITE.rstrip('/')}\n" in text
     assert set(re.findall(r"\$site/(\S+?)[\n ]", text)) == {url.removeprefix(SITE) for url in PAGES}

@@ -49,8 +49,8 @@ def test_both_languages_promise_the_same() -> None:
     assert list(map(int, promised)) == [minutes(text) for _, text in PATHS if minutes(text)]
 
 
-# What langfuse-after-turn.webp shows: Langfuse 4.16.0 with the two recorded turns. There each exec is beside the
-# model call that asked for it; the page says that the relay now puts it under the call.
+# What langfuse-after-turn.webp shows: Langfuse 4.16.0 with the two recorded turns. There each exec is beside
+# the model call that asked for it; the page says that the relay now puts it under the call.
 AFTER = """
 codex turn
   model call 12056 0.021854

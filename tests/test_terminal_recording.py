@@ -1,4 +1,4 @@
-"""The recording of the page "Configuration only" shows what the page says, to everybody, and asks nobody for anything."""
+"""The recording of "Configuration only" shows what the page says, to everybody, and asks nobody."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
 """Follow the page "Configuration only" in a terminal, and draw what it shows, in both languages.
 
-The steps are those of docs/configuration-only.md, from the keys to the turn in Langfuse, with the first tab where
-there are several. They run as those of any page (``harness.fences``): a real shell, the real Codex, and the
-mock for a Langfuse. ``./scripts/test draw`` runs them and draws ``quickstart.en.svg`` and
+The steps are those of docs/configuration-only.md, from the keys to the turn in Langfuse, with the first tab
+where there are several. They run as those of any page (``harness.fences``): a real shell, the real Codex, and
+the mock for a Langfuse. ``./scripts/test draw`` runs them and draws ``quickstart.en.svg`` and
 ``quickstart.zh.svg`` in docs/assets/images/, if each step prints what the page shows.
 """
 

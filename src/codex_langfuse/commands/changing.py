@@ -73,7 +73,9 @@ def make_change(
     try:
         backup = write_with_backup(change.path, content, change.content)
     except OSError as trouble:
-        fail(_why(change.path, trouble), page=page_url("configuration-only", "configuration"), as_json=as_json)
+        fail(
+            _why(change.path, trouble), page=page_url("configuration-only", "configuration"), as_json=as_json
+        )
     outcome |= {"changed": True, "backup": str(backup)}
     _end(
         outcome,
