@@ -36,6 +36,8 @@ from harness.credential_cases import (
 from harness.fences.scanner import ROOT
 from harness.no_langfuse import closed_port, untrusted_context, web_server
 
+pytestmark = pytest.mark.macos
+
 SCRIPT = ROOT / "scripts/generate-langfuse-auth.sh"
 CLEARED = (*VARIABLES, "SHELL")
 

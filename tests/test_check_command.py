@@ -22,7 +22,7 @@ from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.running_relay import relay_for
 from harness.surroundings import Surroundings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parent.parent / "examples/codex"
 DIRECT = (EXAMPLES / "cloud-eu.toml").read_text(encoding="utf-8")

@@ -23,6 +23,8 @@ from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization
 from harness.fences.placeholders import filled_in
 from harness.private_authority import PrivateAuthority
 
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
+
 EXAMPLES = Path(__file__).parent.parent / "examples/codex"
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
 HIDING = '[shell_environment_policy]\nexclude = ["OTEL_*"]\n'

@@ -24,6 +24,8 @@ from codex_langfuse.configuration.syntax import (
 )
 from harness.toml_mutations import GOOD, mutations
 
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
+
 WRONG = {
     "a bare word": "[otel]\nmetrics_exporter = none\n",
     "a string that is not closed": '[otel]\nenvironment = "prod\nmetrics_exporter = "none"\n',

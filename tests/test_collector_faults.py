@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
+from harness import web
 from harness.fences.pages import CHINESE, DOCS
 from harness.running_collector import (
     CONFIGURATIONS,
@@ -208,7 +209,7 @@ def test_only_who_has_a_token_may_send(carrier: tuple[Carrier, RunningMock]) -> 
             sender = relay_of(carry, token)
             sender.carry(collector)
             assert sender.answers == [status]
-        plain = httpx.post(f"{collector.url.replace('https', 'http')}/v1/traces", trust_env=False)
+        plain = web.post(f"{collector.url.replace('https', 'http')}/v1/traces", trust_env=False)
         assert plain.status_code == 400
     assert len(arrived(langfuse)) == 1
 

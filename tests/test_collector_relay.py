@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
@@ -14,6 +13,7 @@ from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.delivery import Destination
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import running_relay
+from harness import web
 from harness.fences.scanner import ROOT
 from harness.running_collector import (
     CONFIGURATIONS,
@@ -34,7 +34,7 @@ def send(url: str, name: str) -> None:
     """Send a recording's logs and traces, in the order in which Codex sent them."""
     for request in recordings.read(name):
         if request.signal != "metrics":
-            answer = httpx.post(
+            answer = web.post(
                 f"{url}/v1/{request.signal}", content=request.body, headers=PROTOBUF, trust_env=False
             )
             assert answer.status_code == 200, answer.text
@@ -107,7 +107,7 @@ def test_the_alerts_name_metrics_that_relay_and_collector_have(tmp_path: Path) -
             folder = tmp_path / str(len(files))
             with running_collector(folder, *files, environment=environment) as collector:
                 for body in recordings.bodies("0.169.0-simple", "traces"):
-                    httpx.post(f"{collector.url}/v1/traces", content=body, headers=PROTOBUF, trust_env=False)
+                    web.post(f"{collector.url}/v1/traces", content=body, headers=PROTOBUF, trust_env=False)
                 wait_until(lambda: FAILED & metrics_at(collector.metrics_url))
                 shown |= metrics_at(collector.metrics_url)
         with running_relay(settings_for(langfuse, tmp_path / "relay"), Assembly(Policy())) as url:
@@ -120,7 +120,7 @@ FAILED = {"otelcol_exporter_send_failed_spans", "otelcol_exporter_enqueue_failed
 
 def metrics_at(url: str) -> set[str]:
     """Return the names of the metrics at an address."""
-    return set(re.findall(r"^(\w+)[{ ]", httpx.get(url, trust_env=False).text, re.M))
+    return set(re.findall(r"^(\w+)[{ ]", web.get(url, trust_env=False).text, re.M))
 
 
 def test_the_cluster_gives_the_collector_what_its_configuration_reads() -> None:

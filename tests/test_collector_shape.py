@@ -8,13 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import recordings
 from codex_langfuse.mock.server import running_mock
+from harness import web
 from harness.running_collector import langfuse_environment, running_collector
 from harness.running_relay import PROTOBUF
 
@@ -69,14 +69,14 @@ def attributes_of(span: Span) -> dict[str, Any]:
 
 
 def version_of(name: str) -> tuple[int, ...]:
-    (first, *_) = exports(name)
+    first = ExportTraceServiceRequest.FromString(recordings.bodies(name, "traces")[0])
     resource = first.resource_spans[0].resource.attributes
     text = next(each.value.string_value for each in resource if each.key == "service.version")
     return tuple(int(part) for part in text.split("."))
 
 
 def post(url: str, export: ExportTraceServiceRequest) -> None:
-    answer = httpx.post(
+    answer = web.post(
         f"{url}/v1/traces", content=export.SerializeToString(), headers=PROTOBUF, trust_env=False
     )
     assert answer.status_code == 200, answer.text

@@ -20,7 +20,7 @@ from codex_langfuse.configuration.route import Route
 from codex_langfuse.configuration.routes import RELAY, Wish, read_endpoint
 from codex_langfuse.keys.credentials import BaseUrl, read_base_url
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parent.parent / "examples/codex"
 EU = Wish(Route.DIRECT, read_base_url("eu"))

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -14,6 +13,7 @@ from codex_langfuse.dashboard.api import DASHBOARDS, WIDGETS
 from codex_langfuse.dashboard.definition import built_in
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import ORGANIZATION_KEY, RunningMock, running_mock
+from harness import web
 from test_mock_http import client
 
 NUMBER = len(built_in().widgets)
@@ -302,7 +302,7 @@ def test_wrong_usage(mock: RunningMock, arguments: tuple[str, ...]) -> None:
 
 
 def test_the_mock_shows_what_it_cannot_draw_and_where_there_is_nothing(mock: RunningMock) -> None:
-    assert "There is no dashboard yet" in httpx.get(f"{mock.url}/-/dashboards").text
+    assert "There is no dashboard yet" in web.get(f"{mock.url}/-/dashboards").text
     with client(mock) as http:
         odd = {**own_widget(), "metrics": [{"measure": "toolCalls", "agg": "sum"}]}
         widget = http.post(WIDGETS, json=odd).json()
@@ -317,6 +317,6 @@ def test_the_mock_shows_what_it_cannot_draw_and_where_there_is_nothing(mock: Run
         }
         dashboard = {"name": "Odd <b>", "definition": {"widgets": [tile]}}
         made = http.post(DASHBOARDS, json=dashboard).json()
-    html = httpx.get(f"{mock.url}/-/dashboards/{made['id']}?lang=zh").text
+    html = web.get(f"{mock.url}/-/dashboards/{made['id']}?lang=zh").text
     assert "The mock does not play the measure toolCalls" in html and "Odd &lt;b&gt;" in html
-    assert httpx.get(f"{mock.url}/-/dashboards/nope").status_code == 404
+    assert web.get(f"{mock.url}/-/dashboards/nope").status_code == 404

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import dashboard_sample
 from codex_langfuse.dashboard.definition import Widget, built_in
 from codex_langfuse.mock.server import RunningMock, running_mock
+from harness import web
 from test_dashboard_command import done
 from test_mock_http import PROTOBUF, TRACES, client
 
@@ -272,7 +272,7 @@ def test_a_person_and_an_environment_narrow_every_widget(week: RunningMock, name
 
 def test_the_page_of_the_mock_shows_the_same_numbers(week: RunningMock) -> None:
     link = done(week).stdout.strip()
-    html = httpx.get(f"{week.url}/-/dashboards/{link.rpartition('/')[2]}").text
+    html = web.get(f"{week.url}/-/dashboards/{link.rpartition('/')[2]}").text
     for widget in WIDGETS.values():
         assert widget.fields["name"] in html
     assert f'<p class="big">{len(TURNS)}</p>' in html

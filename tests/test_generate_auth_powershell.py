@@ -35,6 +35,8 @@ from harness.fences.scanner import ROOT
 from harness.no_langfuse import closed_port
 from test_auth_command import run_auth
 
+pytestmark = pytest.mark.windows
+
 SCRIPT = ROOT / "scripts/generate-langfuse-auth.ps1"
 SHELL_SCRIPT = ROOT / "scripts/generate-langfuse-auth.sh"
 POWERSHELL = shutil.which("pwsh") or shutil.which("powershell")

@@ -1,12 +1,15 @@
 """Who may import whom: the rooms of the package, and the package, the page code and the tests."""
 
 import ast
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conftest import is_marked
 from harness.fences.scanner import ROOT
 
 FOLDERS = {"src": ROOT / "src", "scripts/site": ROOT / "scripts/site", "tests": ROOT / "tests"}
@@ -65,3 +68,22 @@ def test_no_file_puts_folders_on_the_path() -> None:
     assert [
         file for file, text in texts.items() if word.encode() in text and file.parent != STARTED_BY_NAME
     ] == []
+
+
+def test_modules_for_windows_import_nothing_that_only_unix_has() -> None:
+    """With the modules of Unix away, as conftest.py has it there."""
+    marked = [file.stem for file in sorted((ROOT / "tests").glob("test_*.py")) if is_marked(file, "windows")]
+    script = (
+        "import asyncio, psutil, subprocess, sys\n"
+        "sys.modules.update(dict.fromkeys(['fcntl', 'grp', 'pty', 'pwd', 'resource', 'termios', 'tty']))\n"
+        f"import {', '.join(['conftest', 'harness.fixtures', 'harness.site', *marked])}"
+    )
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("tests", "scripts/site"))
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert marked and run.returncode == 0, run.stderr

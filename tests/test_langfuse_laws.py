@@ -5,11 +5,11 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.visibility import DELAYED, Visibility
+from harness import web
 from harness.langfuse_laws import (
     costs_without_total,
     observed,
@@ -124,9 +124,9 @@ def test_the_warning_is_on_the_page_and_in_the_answer() -> None:
         assert "Langfuse counts the tokens of this text itself" in row["mockWarning"]
         (kept,) = mock.store.observations
         assert kept["mockWarning"] == row["mockWarning"]
-        trace = httpx.get(f"{mock.url}/-/traces/{'ab' * 16}").text
+        trace = web.get(f"{mock.url}/-/traces/{'ab' * 16}").text
         assert "tokens not counted" in trace
-        assert "Langfuse would invent tokens for 1 observations" in httpx.get(f"{mock.url}/-/warnings").text
+        assert "Langfuse would invent tokens for 1 observations" in web.get(f"{mock.url}/-/warnings").text
 
 
 def test_a_model_added_by_hand_has_no_tokenizer() -> None:
@@ -161,7 +161,7 @@ def test_usage_on_a_root_is_what_dashboards_leave_out() -> None:
     assert not usage_on_roots(observed(export({KIND: "agent"}, {**root, "id": "ce" * 8, "parent": "cd" * 8})))
     with running_mock() as mock:
         send(mock, root)
-        assert "There is usage on an observation without a parent" in httpx.get(f"{mock.url}/-/warnings").text
+        assert "There is usage on an observation without a parent" in web.get(f"{mock.url}/-/warnings").text
 
 
 # --- sums -----------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_what_is_sent_again_is_double_in_numbers_until_it_is_merged() -> None:
                 answer = http.get("/api/public/v2/metrics", params={"query": json.dumps(query)}).json()
             assert answer["data"] == [{"sum_totalCost": 0.5 * times}]
             # The page of the trace is right throughout.
-            assert f"/-/traces/{'ab' * 16}" in httpx.get(mock.url).text
+            assert f"/-/traces/{'ab' * 16}" in web.get(mock.url).text
             assert len(mock.store.traces["ab" * 16]) == 1
 
 
@@ -234,7 +234,7 @@ def test_a_trace_can_be_deleted(langfuse: int) -> None:
         assert http.delete(f"/api/public/traces/{'cd' * 16}").json() == {
             "message": "Trace deleted successfully"
         }
-        assert httpx.delete(f"{mock.url}/api/public/traces/x").status_code == 401
+        assert web.delete(f"{mock.url}/api/public/traces/x").status_code == 401
 
 
 def test_what_arrived_can_be_read_after_the_delay_of_a_real_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from codex_langfuse.mock.command import is_loopback
+from harness import web
 from test_mock_http import JSON, TRACES, simple_export
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-m", "codex_langfuse", "mock"]
 PAIR = ("pk-lf-1234567890", "sk-lf-1234567890")
@@ -49,7 +49,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 def test_says_where_it_is_and_ends_in_peace(number: signal.Signals) -> None:
     with serving("--port", "0") as (process, url):
         assert url.startswith("http://127.0.0.1:")
-        assert httpx.get(f"{url}/api/public/projects", auth=PAIR).status_code == 200
+        assert web.get(f"{url}/api/public/projects", auth=PAIR).status_code == 200
         process.send_signal(number)
         rest, complaints = process.communicate(timeout=30)
         assert (process.returncode, rest, complaints) == (0, "", "")
@@ -61,15 +61,13 @@ def test_its_options(tmp_path: Path) -> None:
     fault = ("--fault", "status=503,times=1", "--fault", "status=429,retry-after=2,times=1")
     with serving("--port", "0", "--langfuse", "3", "--store", str(file), *keys, *fault) as (process, url):
         mine = ("pk-mine", "sk-mine")
-        answers = [
-            httpx.post(url + TRACES, auth=mine, headers=JSON, content=simple_export()) for _ in range(3)
-        ]
+        answers = [web.post(url + TRACES, auth=mine, headers=JSON, content=simple_export()) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [503, 429, 200]
-        assert httpx.post(url + TRACES, auth=PAIR).status_code == 401
+        assert web.post(url + TRACES, auth=PAIR).status_code == 401
         process.kill()
         process.wait(timeout=30)
     with serving("--port", "0", "--langfuse", "3", "--store", str(file), *keys) as (_process, url):
-        (trace,) = httpx.get(f"{url}/api/public/traces", auth=mine).json()["data"]
+        (trace,) = web.get(f"{url}/api/public/traces", auth=mine).json()["data"]
         assert trace["name"] == "turn"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from codex_langfuse.dashboard.api import DASHBOARDS, WIDGETS
 from codex_langfuse.mock.server import ORGANIZATION_KEY, RunningMock, running_mock
+from harness import web
 from test_mock_http import JSON, client
 
 WIDGET: dict[str, Any] = {
@@ -199,7 +200,7 @@ def test_lists_keys_verbs_and_text_that_is_no_json(http: httpx.Client) -> None:
     refused(http.get(DASHBOARDS, params={"page": 0}), 400, "invalid_query")
     for method in ("PUT", "DELETE", "PATCH"):
         refused(http.request(method, WIDGETS), 405, "method_not_allowed")
-    refused(httpx.get(f"{str(http.base_url).rstrip('/')}{WIDGETS}"), 401, "authentication_failed")
+    refused(web.get(f"{str(http.base_url).rstrip('/')}{WIDGETS}"), 401, "authentication_failed")
     refused(http.get(WIDGETS, auth=("pk-lf-1", "sk-lf-no")), 401, "authentication_failed")
     pair = (ORGANIZATION_KEY.public_key, ORGANIZATION_KEY.secret_key)
     refused(http.get(WIDGETS, auth=pair), 403, "access_denied")

@@ -14,7 +14,10 @@ import pytest
 import recordings
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
+from harness import web
 from harness.running_relay import wait_until
+
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
 
 TRACES = "/api/public/otel/v1/traces"
 METRICS = "/api/public/otel/v1/metrics"
@@ -63,7 +66,7 @@ def mock() -> Iterator[RunningMock]:
 
 
 def client(mock: RunningMock) -> httpx.Client:
-    return httpx.Client(base_url=mock.url, auth=(mock.public_key, mock.secret_key))
+    return web.Client(base_url=mock.url, auth=(mock.public_key, mock.secret_key))
 
 
 @pytest.mark.parametrize(
@@ -108,13 +111,13 @@ def test_refuses_a_caller_in_langfuses_words(
     shared: RunningMock, path: str, authorization: str | None, status: int, message: str
 ) -> None:
     headers = PROTOBUF if authorization is None else {**PROTOBUF, "authorization": authorization}
-    answer = httpx.post(shared.url + path, headers=headers, content=b"\xff")
+    answer = web.post(shared.url + path, headers=headers, content=b"\xff")
     assert (answer.status_code, answer.json()) == (status, {"message": message})
 
 
 def test_only_the_secret_decides(shared: RunningMock) -> None:
     headers = {**JSON, "authorization": basic(f"somebody:{shared.secret_key}")}
-    assert httpx.post(shared.url + TRACES, headers=headers, content=b"{}").status_code == 200
+    assert web.post(shared.url + TRACES, headers=headers, content=b"{}").status_code == 200
 
 
 ID_REFUSAL = (
@@ -286,10 +289,10 @@ def test_a_turn_of_codex_becomes_what_langfuse_makes_of_it(mock: RunningMock) ->
 def test_refuses_other_methods_before_asking_who_is_there(
     shared: RunningMock, method: str, path: str
 ) -> None:
-    answer = httpx.request(method, shared.url + path)
+    answer = web.request(method, shared.url + path)
     assert answer.status_code == 405
     assert answer.text == '{"message":"Method not allowed","error":"MethodNotAllowedError"}'
-    assert httpx.head(shared.url + path).status_code == 405
+    assert web.head(shared.url + path).status_code == 405
 
 
 @pytest.mark.parametrize(
@@ -305,7 +308,7 @@ def test_refuses_other_methods_before_asking_who_is_there(
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_what_is_not_there_is_a_page_for_anybody(shared: RunningMock, method: str, path: str) -> None:
-    answer = httpx.request(method, shared.url + path, headers={"authorization": "nonsense"})
+    answer = web.request(method, shared.url + path, headers={"authorization": "nonsense"})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "404: This page could not be found." in answer.text
 
@@ -330,25 +333,25 @@ def test_leads_untidy_paths_to_the_tidy_one(shared: RunningMock, path: str, loca
 
 
 def test_the_accidental_route_fails_as_it_does_there(shared: RunningMock) -> None:
-    answer = httpx.post(f"{shared.url}/api/public/otel/otlp-proto/generated/root", content=b"x")
+    answer = web.post(f"{shared.url}/api/public/otel/otlp-proto/generated/root", content=b"x")
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
 
 
 def test_cors(shared: RunningMock) -> None:
     asked = {"origin": "https://a.example", "access-control-request-headers": "authorization,x-a"}
-    answer = httpx.options(shared.url + TRACES, headers=asked)
+    answer = web.options(shared.url + TRACES, headers=asked)
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["access-control-allow-methods"] == "GET,HEAD,PUT,PATCH,POST,DELETE"
     assert answer.headers["access-control-allow-origin"] == "https://a.example"
     assert answer.headers["access-control-allow-headers"] == "authorization,x-a"
     assert answer.headers["vary"] == "Origin, Access-Control-Request-Headers"
-    posted = httpx.post(shared.url + TRACES, headers={"origin": "https://a.example"})
+    posted = web.post(shared.url + TRACES, headers={"origin": "https://a.example"})
     assert posted.headers["access-control-allow-origin"] == "https://a.example"
     assert "access-control-allow-credentials" not in posted.headers
 
 
 def test_headers_on_every_answer(shared: RunningMock) -> None:
-    headers = httpx.post(shared.url + TRACES).headers
+    headers = web.post(shared.url + TRACES).headers
     assert headers["x-robots-tag"] == "noindex"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "strict-origin-when-cross-origin"
@@ -370,19 +373,19 @@ def test_records_every_request_as_it_came(mock: RunningMock) -> None:
 
 
 def test_its_front_page_says_what_it_is(shared: RunningMock) -> None:
-    answer = httpx.get(shared.url)
+    answer = web.get(shared.url)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "codex-langfuse mock" in answer.text
 
 
 def test_health_readiness_and_projects(shared: RunningMock) -> None:
-    assert httpx.get(f"{shared.url}/api/public/health").text == '{"status":"OK","version":"4.16.0"}'
-    assert httpx.get(f"{shared.url}/api/public/ready").text == '{"status":"OK","version":"4.16.0"}'
+    assert web.get(f"{shared.url}/api/public/health").text == '{"status":"OK","version":"4.16.0"}'
+    assert web.get(f"{shared.url}/api/public/ready").text == '{"status":"OK","version":"4.16.0"}'
     with client(shared) as http:
         assert http.get("/api/public/projects").text == (
             '{"data":[{"id":"proj1","name":"Codex","organization":{"id":"org1","name":"Org"},"metadata":{}}]}'
         )
-    assert httpx.get(f"{shared.url}/api/public/projects").json() == {"message": "No authorization header"}
+    assert web.get(f"{shared.url}/api/public/projects").json() == {"message": "No authorization header"}
 
 
 def test_health_knows_of_recent_events(mock: RunningMock) -> None:
@@ -517,5 +520,5 @@ def test_version_3_does_not_look_at_ids(mock: RunningMock) -> None:
 
 def test_no_web_page_can_read_what_codex_sent(shared: RunningMock) -> None:
     """Unlike Langfuse: everyone knows the keys, so a reader's browser must not hand the answer over."""
-    read = httpx.get(f"{shared.url}/api/public/v2/observations", headers={"origin": "https://a.example"})
+    read = web.get(f"{shared.url}/api/public/v2/observations", headers={"origin": "https://a.example"})
     assert "access-control-allow-origin" not in read.headers

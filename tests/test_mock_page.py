@@ -26,6 +26,7 @@ from codex_langfuse.mock.page.language import LANGUAGES, Words, _texts, chosen
 from codex_langfuse.mock.page.traces import traces_of, tree_of
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
+from harness import web
 from harness.running_relay import wait_until
 from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded, simple_export, text
 
@@ -69,14 +70,14 @@ def replay(mock: RunningMock, name: str, *signals: str) -> None:
 
 
 def page(mock: RunningMock, path: str, **headers: str) -> Page:
-    answer = httpx.get(mock.url + path, headers=headers)
+    answer = web.get(mock.url + path, headers=headers)
     assert answer.status_code == 200, path
     return Page(answer.text)
 
 
 def told(mock: RunningMock) -> dict[str, str]:
     """The warnings: each one's text by its id."""
-    html = httpx.get(f"{mock.url}/-/warnings").text
+    html = web.get(f"{mock.url}/-/warnings").text
     found = re.findall(r'<article class="advice \w+" id="([^"]+)">(.*?)</article>', html, re.DOTALL)
     return {name: Page(body).text for name, body in found}
 
@@ -149,7 +150,7 @@ def test_content_appears_in_traces_from_073_to_098_alone() -> None:
 
 def test_totals_and_refused_requests_are_listed(mock: RunningMock) -> None:
     replay(mock, "0.163.0-simple")
-    httpx.post(f"{mock.url}/wrong/path?x=1", content=b"some text of mine that is no OTLP at all")
+    web.post(f"{mock.url}/wrong/path?x=1", content=b"some text of mine that is no OTLP at all")
     shown = page(mock, "/-/sent")
     assert "POST /wrong/path?x=1" in shown.text
     assert "some text of mine that is no OTLP at all" in shown.text
@@ -158,7 +159,7 @@ def test_totals_and_refused_requests_are_listed(mock: RunningMock) -> None:
         signal: sum(len(body) for each, body in recorded("0.163.0-simple") if each == signal)
         for signal in ("traces", "logs", "metrics")
     }
-    totals = httpx.get(f"{mock.url}/-/sent").text.partition("</table>")[0]
+    totals = web.get(f"{mock.url}/-/sent").text.partition("</table>")[0]
     for size in sizes.values():
         assert f"{size / 1000:.1f} kB" in totals
     (last,) = {link for link in shown.links if link.startswith("/-/requests/")} & {"/-/requests/1"}
@@ -210,20 +211,20 @@ def test_secrets_are_flagged_and_masked_everywhere(mock: RunningMock, secret: st
     raw = [link for link in page(mock, "/-/sent").links if link.startswith("/-/texts/")]
     assert raw
     for path in views + raw:
-        body = httpx.get(mock.url + path).text
+        body = web.get(mock.url + path).text
         assert secret not in body, path
         assert secret[-12:] not in body or "example.com" in secret, path
-    assert MASK in httpx.get(mock.url + raw[0]).text
+    assert MASK in web.get(mock.url + raw[0]).text
 
 
 def test_long_texts_are_cut_and_linked_whole(mock: RunningMock) -> None:
     long = "0123456789" * 100_000 + "THE END"
     with client(mock) as http:
         http.post(TRACES, headers=JSON, content=simple_export(text("prompt", long)))
-    shown = httpx.get(f"{mock.url}/-/sent")
+    shown = web.get(f"{mock.url}/-/sent")
     assert len(shown.content) < 50_000
     (link,) = {link for link in Page(shown.text).links if link.startswith("/-/texts/")}
-    raw = httpx.get(mock.url + link)
+    raw = web.get(mock.url + link)
     assert raw.text == long
     assert raw.headers["content-type"] == "text/plain; charset=utf-8"
     assert raw.headers["x-content-type-options"] == "nosniff"
@@ -247,7 +248,7 @@ def test_a_day_kept_in_a_file_is_shown_again(tmp_path: Path) -> None:
     with running_mock(store_file=file) as mock, client(mock) as http:
         http.post(TRACES, headers=JSON, content=simple_export(text("prompt", "of yesterday")))
         http.post(TRACES, headers={**JSON, "authorization": "Basic d3Jvbmc6a2V5"}, content=simple_export())
-        httpx.post(mock.url + TRACES, headers={"authorization": "Basic d3Jvbmc6a2V5"})
+        web.post(mock.url + TRACES, headers={"authorization": "Basic d3Jvbmc6a2V5"})
         before = set(told(mock))
     with running_mock(store_file=file) as mock:
         assert "of yesterday" in page(mock, "/-/sent").text
@@ -365,7 +366,7 @@ def test_circles_and_orphans_do_not_get_lost(mock: RunningMock) -> None:
 
 def test_before_anything_came_it_says_how_to_point_codex_here(mock: RunningMock) -> None:
     assert told(mock) == {}
-    (configuration,) = re.findall(r"<pre[^>]*><code>(.*?)</code>", httpx.get(mock.url).text, re.DOTALL)
+    (configuration,) = re.findall(r"<pre[^>]*><code>(.*?)</code>", web.get(mock.url).text, re.DOTALL)
     exporter = tomllib.loads(unescape(configuration))["otel"]["trace_exporter"]["otlp-http"]
     with client(mock) as http:
         http.auth = None
@@ -377,7 +378,7 @@ def test_before_anything_came_it_says_how_to_point_codex_here(mock: RunningMock)
 def test_keys_of_ones_own_are_not_shown() -> None:
     with running_mock("pk-lf-of-my-own", "sk-lf-of-my-own") as mock:
         for path in VIEWS:
-            answer = httpx.get(mock.url + path).text
+            answer = web.get(mock.url + path).text
             assert "of-my-own" not in answer
             assert "c2stbGYtb2YtbXktb3du" not in answer
 
@@ -436,7 +437,7 @@ def test_every_link_of_the_page_leads_somewhere(mock: RunningMock) -> None:
     while waiting and len(seen) < 60:
         path = waiting.pop()
         seen.add(path)
-        answer = httpx.get(mock.url + path)
+        answer = web.get(mock.url + path)
         assert answer.status_code == 200, path
         if answer.headers["content-type"].startswith("text/html"):
             links = Page(answer.text).links
@@ -450,39 +451,39 @@ def test_every_link_of_the_page_leads_somewhere(mock: RunningMock) -> None:
      "/-/static/../views.py", "/-/static/views.py", "/-/requests/-1"],
 )  # fmt: skip
 def test_unknown_addresses(mock: RunningMock, path: str) -> None:
-    answer = httpx.get(mock.url + path)
+    answer = web.get(mock.url + path)
     assert answer.status_code == 404
     assert "nothing" not in answer.text
 
 
 @pytest.mark.parametrize("path", VIEWS)
 def test_head_is_answered_without_a_body(mock: RunningMock, path: str) -> None:
-    whole, head = httpx.get(mock.url + path), httpx.head(mock.url + path)
+    whole, head = web.get(mock.url + path), web.head(mock.url + path)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == whole.headers["content-length"]
 
 
 def test_looking_leaves_no_trace_and_other_methods_are_langfuses(mock: RunningMock) -> None:
     for path in VIEWS:
-        httpx.get(mock.url + path)
+        web.get(mock.url + path)
     assert mock.store.requests == []
-    assert httpx.post(mock.url).status_code == 404
+    assert web.post(mock.url).status_code == 404
     assert len(mock.store.requests) == 1
 
 
 def test_unchanged_is_said_without_the_page(mock: RunningMock) -> None:
     replay(mock, "0.114.0-simple", "traces")
-    first = httpx.get(mock.url)
+    first = web.get(mock.url)
     tag = {"if-none-match": first.headers["etag"]}
-    again = httpx.get(mock.url, headers=tag)
+    again = web.get(mock.url, headers=tag)
     assert (again.status_code, again.content) == (304, b"")
     replay(mock, "0.114.0-simple", "logs")
-    assert httpx.get(mock.url, headers=tag).status_code == 200
+    assert web.get(mock.url, headers=tag).status_code == 200
 
 
 @pytest.mark.parametrize("path", [*VIEWS, "/-/static/page.js", "/-/static/page.css", "/-/nothing"])
 def test_other_sites_can_neither_read_nor_frame_it(mock: RunningMock, path: str) -> None:
-    answer = httpx.get(mock.url + path, headers={"origin": "https://evil.example"})
+    answer = web.get(mock.url + path, headers={"origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -505,19 +506,19 @@ def test_other_sites_can_neither_read_nor_frame_it(mock: RunningMock, path: str)
     ],
 )
 def test_a_name_that_was_made_to_point_here_shows_nothing(mock: RunningMock, host: str, status: int) -> None:
-    answer = httpx.get(mock.url, headers={"host": host})
+    answer = web.get(mock.url, headers={"host": host})
     assert answer.status_code == status
     assert host in answer.text if status == 200 else host not in answer.text
-    assert httpx.get(f"{mock.url}/api/public/ready", headers={"host": host}).status_code == 200
+    assert web.get(f"{mock.url}/api/public/ready", headers={"host": host}).status_code == 200
 
 
 def test_the_page_speaks_the_readers_language(mock: RunningMock) -> None:
-    chinese = httpx.get(mock.url, headers={"accept-language": "zh-CN,zh;q=0.9,en;q=0.8"})
+    chinese = web.get(mock.url, headers={"accept-language": "zh-CN,zh;q=0.9,en;q=0.8"})
     assert '<html lang="zh-CN"' in chinese.text
     assert "还没有数据到达" in chinese.text
-    english = httpx.get(mock.url, headers={"accept-language": "de,en;q=0.5,zh;q=0.4"})
+    english = web.get(mock.url, headers={"accept-language": "de,en;q=0.5,zh;q=0.4"})
     assert '<html lang="en"' in english.text
-    asked = httpx.get(f"{mock.url}/?lang=zh", headers={"accept-language": "en"})
+    asked = web.get(f"{mock.url}/?lang=zh", headers={"accept-language": "en"})
     assert '<html lang="zh-CN"' in asked.text
     assert all("lang=" in link for link in Page(asked.text).links if link.startswith(("/", "?")))
 

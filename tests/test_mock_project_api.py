@@ -16,6 +16,7 @@ from codex_langfuse.mock.langfuse.datasets import complaints_of_name
 from codex_langfuse.mock.langfuse.model_definitions import refusal_of_pattern
 from codex_langfuse.mock.records import Shelf
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
+from harness import web
 from test_mock_http import JSON, TRACES, client
 
 API = "/api/public"
@@ -206,9 +207,9 @@ def test_complains_of_a_score_as_zod_does(
 def test_the_public_key_alone_may_score_and_nothing_else(mock: RunningMock) -> None:
     bearer = {"authorization": f"Bearer {mock.public_key}"}
     body = {"name": "n", "value": 1, "traceId": "t"}
-    assert httpx.post(f"{mock.url}{API}/scores", headers=bearer, json=body).status_code == 200
-    assert httpx.get(f"{mock.url}{API}/v3/scores", headers=bearer).status_code == 403
-    prompts = httpx.get(f"{mock.url}{API}/v2/prompts", headers=bearer)
+    assert web.post(f"{mock.url}{API}/scores", headers=bearer, json=body).status_code == 200
+    assert web.get(f"{mock.url}{API}/v3/scores", headers=bearer).status_code == 403
+    prompts = web.get(f"{mock.url}{API}/v2/prompts", headers=bearer)
     assert (prompts.status_code, prompts.json()) == (
         403,
         {
@@ -232,10 +233,10 @@ def test_the_public_key_alone_may_score_and_nothing_else(mock: RunningMock) -> N
     ],
 )
 def test_asks_for_keys(mock: RunningMock, method: str, path: str) -> None:
-    assert httpx.request(method, f"{mock.url}{API}/{path}").status_code == 401
+    assert web.request(method, f"{mock.url}{API}/{path}").status_code == 401
     for key in (ORGANIZATION_KEY, IN_APP_AGENT_KEY):
         pair = (key.public_key, key.secret_key)
-        assert httpx.request(method, f"{mock.url}{API}/{path}", auth=pair).status_code in (401, 403)
+        assert web.request(method, f"{mock.url}{API}/{path}", auth=pair).status_code in (401, 403)
 
 
 def test_scores_come_page_by_page(http: httpx.Client) -> None:
@@ -575,11 +576,11 @@ def test_version_3_has_no_such_metrics(http3: httpx.Client) -> None:
 
 
 def test_a_body_is_read_before_anything_else(mock: RunningMock) -> None:
-    answer = httpx.post(f"{mock.url}{API}/scores", headers=JSON, content=b"{")
+    answer = web.post(f"{mock.url}{API}/scores", headers=JSON, content=b"{")
     assert (answer.status_code, answer.text) == (400, "Invalid JSON")
-    answer = httpx.post(f"{mock.url}{API}/scores", headers=JSON, content=b" " * (1024 * 1024 + 1))
+    answer = web.post(f"{mock.url}{API}/scores", headers=JSON, content=b" " * (1024 * 1024 + 1))
     assert (answer.status_code, answer.text) == (413, "Body exceeded 1mb limit")
-    assert httpx.patch(f"{mock.url}{API}/scores").status_code == 405
+    assert web.patch(f"{mock.url}{API}/scores").status_code == 405
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

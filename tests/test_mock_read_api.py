@@ -10,8 +10,11 @@ import pytest
 
 from codex_langfuse.mock.langfuse.read_api import trace_hash
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, RunningMock, running_mock
+from harness import web
 from test_langfuse_observations import pairs
 from test_mock_http import JSON, TRACES, client
+
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
 
 OBSERVATIONS = "/api/public/v2/observations"
 BASE = 1_795_425_366_000_000_000
@@ -300,8 +303,8 @@ def test_refuses_what_cannot_be_asked(full: RunningMock, parameters: dict[str, s
 
 def test_an_in_app_agent_may_read(full: RunningMock) -> None:
     pair = (IN_APP_AGENT_KEY.public_key, IN_APP_AGENT_KEY.secret_key)
-    assert httpx.get(full.url + OBSERVATIONS, auth=pair).status_code == 200
-    assert httpx.get(full.url + OBSERVATIONS).status_code == 401
+    assert web.get(full.url + OBSERVATIONS, auth=pair).status_code == 200
+    assert web.get(full.url + OBSERVATIONS).status_code == 401
 
 
 def test_a_span_sent_again_is_there_once_and_a_changed_one_twice() -> None:
@@ -328,7 +331,7 @@ def test_a_span_sent_again_is_there_once_and_a_changed_one_twice() -> None:
 def test_version_4_has_given_up_the_old_reads_before_asking_who_is_there(
     full: RunningMock, path: str
 ) -> None:
-    answer = httpx.get(f"{full.url}/api/public/{path}")
+    answer = web.get(f"{full.url}/api/public/{path}")
     assert answer.status_code == 404
     assert answer.json() == {
         "message": "This endpoint is not available on deployments running in Langfuse v4 events_only mode. "
@@ -339,7 +342,7 @@ def test_version_4_has_given_up_the_old_reads_before_asking_who_is_there(
 def test_version_3_has_no_new_reads(older: RunningMock) -> None:
     answer = get(older, OBSERVATIONS)
     assert (answer.status_code, answer.json()["error"]) == (404, "LangfuseNotFoundError")
-    assert httpx.get(older.url + OBSERVATIONS).status_code == 401
+    assert web.get(older.url + OBSERVATIONS).status_code == 401
 
 
 def test_version_3_lists_traces(older: RunningMock) -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from harness import web
 from harness.private_authority import PrivateAuthority
 from harness.proxy import tls_proxy
 
@@ -160,7 +161,7 @@ def test_only_who_is_told_to_trusts_its_authority() -> None:
     usual_trust = ssl.create_default_context()
     with (
         tls_proxy({}) as proxy,
-        httpx.Client(proxy=proxy.url, verify=usual_trust) as browser,
+        web.Client(proxy=proxy.url, verify=usual_trust) as browser,
         pytest.raises(httpx.ConnectError, match="certificate verify failed"),
     ):
         browser.get("https://cloud.langfuse.com/")
@@ -178,7 +179,7 @@ def test_a_private_host_lets_in_only_who_shows_its_certificate(tmp_path) -> None
     with tls_proxy({}, private={"private.example": authority}) as proxy:
 
         def get(trust: ssl.SSLContext, host: str = "private.example") -> int:
-            with httpx.Client(proxy=proxy.url, verify=trust) as browser:
+            with web.Client(proxy=proxy.url, verify=trust) as browser:
                 return browser.get(f"https://{host}/").status_code
 
         assert get(with_certificate) == 403

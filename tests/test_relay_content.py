@@ -23,7 +23,7 @@ from relay_documented import (
 )
 from relayed_recordings import LOGS, batches, relay
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 Batch = ExportLogsServiceRequest | ExportTraceServiceRequest
 

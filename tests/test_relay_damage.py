@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -21,6 +20,7 @@ from codex_langfuse.relay.assembly import FinishedTurn
 from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Batch, Store, StoreError
+from harness import web
 from harness.running_relay import logs_export, post_logs, relay_for, wait_until
 from test_relay_delivery import figures
 
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(small_disk: Path) -> None:
 
 
 def httpx_text(url: str) -> str:
-    return httpx.get(url).text
+    return web.get(url).text
 
 
 def run(langfuse: RunningMock, state: Path, *options: str) -> subprocess.CompletedProcess[str]:

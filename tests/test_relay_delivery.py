@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -26,6 +25,7 @@ from codex_langfuse.relay.delivery import BackOff, Destination, cover, forms_of_
 from codex_langfuse.relay.server import running_relay
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Figures, Store, StoreFullError
+from harness import web
 from harness.running_relay import (
     CountingAssembly,
     logs_export,
@@ -35,7 +35,7 @@ from harness.running_relay import (
     wait_until,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
@@ -155,12 +155,12 @@ def test_a_fault_of_the_destination_sets_nothing_aside_and_ends_by_itself(
         wait_until(lambda: "fault" in figures(state).notes)
         assert figures(state).notes["fault"].text.startswith(f"{status}")
         assert (figures(state).waiting, figures(state).set_aside) == (3, {})
-        assert httpx.get(f"{url}/readyz").status_code == 503
+        assert web.get(f"{url}/readyz").status_code == 503
         shown = f'codex_langfuse_relay_destination_fault{{cause="{cause}"}} 1'
-        assert shown in httpx.get(f"{url}/metrics").text.splitlines()
+        assert shown in web.get(f"{url}/metrics").text.splitlines()
         langfuse.faults.clear()
         wait_until(lambda: names(langfuse) == ["turn0", "turn1", "turn2"])
-        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+        wait_until(lambda: web.get(f"{url}/readyz").status_code == 200)
         assert "fault" not in figures(state).notes
 
 
@@ -169,11 +169,11 @@ def test_knows_refused_keys_before_the_first_turn(tmp_path: Path) -> None:
         running_mock(faults=[Fault(status=401)]) as langfuse,
         relay_for(langfuse, tmp_path / "state") as url,
     ):
-        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        wait_until(lambda: web.get(f"{url}/readyz").status_code == 503)
+        assert web.get(f"{url}/healthz").status_code == 200
         langfuse.faults.clear()
         # Without any turn it asks again.
-        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+        wait_until(lambda: web.get(f"{url}/readyz").status_code == 200)
 
 
 def test_one_bad_trace_does_not_take_the_others_along(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 from codex_langfuse.relay.policy import Price
 from codex_langfuse.relay.price_file import PriceFileError, read_price_file
 
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
+
 
 def test_dollars_for_a_million_tokens(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"

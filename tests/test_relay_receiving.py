@@ -20,6 +20,8 @@ from codex_langfuse.relay.receiving import (
     parse,
 )
 
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
+
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json; charset=utf-8"}
 

@@ -30,6 +30,7 @@ from codex_langfuse.relay.delivery import Destination
 from codex_langfuse.relay.receiving import LARGEST_BODY
 from codex_langfuse.relay.server import SettingsError, Tls, check, running_relay
 from codex_langfuse.relay.status import read_status
+from harness import web
 from harness.running_relay import (
     CLIENT,
     PROTOBUF,
@@ -41,7 +42,7 @@ from harness.running_relay import (
     wait_until,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 asks_to_end = pytest.mark.skipif(os.name == "nt", reason="Windows ends a process, and does not ask it to end")
 
@@ -294,9 +295,9 @@ def test_with_client_certificates(tmp_path: Path, langfuse: RunningMock) -> None
     with relay_for(langfuse, tmp_path / "state", tls=tls) as url:
         assert url.startswith("https://127.0.0.1:")
         with pytest.raises(httpx.HTTPError):
-            httpx.post(f"{url}/v1/logs", content=b"", headers=PROTOBUF, verify=context)
+            web.post(f"{url}/v1/logs", content=b"", headers=PROTOBUF, verify=context)
         client.configure_cert(context)
-        answer = httpx.post(f"{url}/v1/logs", content=b"", headers=PROTOBUF, verify=context)
+        answer = web.post(f"{url}/v1/logs", content=b"", headers=PROTOBUF, verify=context)
         assert answer.status_code == 200
 
 

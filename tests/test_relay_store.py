@@ -21,6 +21,8 @@ from codex_langfuse.relay.state_folder import (
 )
 from codex_langfuse.relay.store import MOST_KEYS, Batch, Store, StoreError, StoreFullError
 
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
+
 MEBIBYTE = 1024 * 1024
 
 

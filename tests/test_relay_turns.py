@@ -29,6 +29,8 @@ from relayed_recordings import (
     tree,
 )
 
+pytestmark = [pytest.mark.macos, pytest.mark.windows]
+
 CALL = {
     "input": 200,
     "input_cached_tokens": 1000,

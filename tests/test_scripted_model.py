@@ -22,6 +22,7 @@ from codex_langfuse.codex.scripted_model import (
     running_scripted_model,
     usage_of,
 )
+from harness import web
 
 CODE_MODE = {"type": "additional_tools", "tools": [{"type": "custom", "name": "exec"}]}
 TRANSPORTS = ("http", "websocket")
@@ -72,7 +73,7 @@ def ask(server, *history: dict, transport: str = "http", **more) -> list[dict]:
         with websocket(server) as connection:
             return create(connection, *history, **more)
     body = {"input": list(history), "stream": True, **more}
-    response = httpx.post(f"{server.base_url}/responses", json=body)
+    response = web.post(f"{server.base_url}/responses", json=body)
     assert response.headers["content-type"].startswith("text/event-stream")
     lines = response.text.splitlines()
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
@@ -254,7 +255,7 @@ def test_a_lean_answer_has_three_events(model) -> None:
 def test_refusals_end_when_they_are_to_end(model, transport) -> None:
     model.play(Scenario((Message("Done."),), refusal=Refusal(429, "Slow down.", times=1, retry_after=0)))
     if transport == "http":
-        refused = httpx.post(f"{model.base_url}/responses", json={"input": [user("One.")]})
+        refused = web.post(f"{model.base_url}/responses", json={"input": [user("One.")]})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "0")
         assert refused.json()["error"]["message"] == "Slow down."
     else:
@@ -298,7 +299,7 @@ def test_compaction_is_answered_however_it_is_asked_for(model) -> None:
     metadata = {"x-codex-turn-metadata": json.dumps({"request_kind": "compaction"})}
     in_words = ask(model, user("Summarize."), client_metadata=metadata)
     assert item(in_words)["type"] == "message"
-    remote = httpx.post(f"{model.base_url}/responses/compact", json={"input": [user("One.")]}).json()
+    remote = web.post(f"{model.base_url}/responses/compact", json={"input": [user("One.")]}).json()
     assert [each["type"] for each in remote["output"]] == ["compaction"]
     assert [charge.usage for charge in model.charges] == [usage_of(1), usage_of(2), usage_of(3)]
 

@@ -22,6 +22,7 @@ from codex_langfuse.codex.scripted_model import COMMAND_OF_PROMPT, Message, Scen
 from codex_langfuse.keys.credentials import TRACES_HEADERS
 from codex_langfuse.listening import Tls
 from codex_langfuse.mock.server import running_mock
+from harness import web
 from harness.fences.placeholders import filled_in
 from harness.fences.scanner import ROOT
 from harness.private_authority import PrivateAuthority
@@ -238,9 +239,9 @@ def test_the_mock_lets_in_only_who_has_a_certificate(tmp_path) -> None:
     with running_mock(tls=files) as mock:
         assert mock.url.startswith("https://")
         health = f"{mock.url}/api/public/health"
-        assert httpx.get(health, verify=with_certificate).status_code == 200
+        assert web.get(health, verify=with_certificate).status_code == 200
         with pytest.raises(httpx.TransportError):
-            httpx.get(health, verify=trust)
+            web.get(health, verify=trust)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
+from harness import web
 from harness.site import DOCS, LANGUAGES, BuiltSite, address_of, english_pages, source_of
 from hooks import mermaid_library, tested_with
 
@@ -52,7 +53,7 @@ def test_the_switcher_leads_straight_to_the_same_page(site: BuiltSite, page: str
     switcher = site.tags(page, language).named("a", **{"class": "md-select__link"})
     targets = {link["hreflang"]: str(here.join(link["href"])) for link in switcher}
     assert targets == {other: site.address(page, other) for other in LANGUAGES}
-    assert [httpx.get(target).status_code for target in targets.values()] == [200, 200]
+    assert [web.get(target).status_code for target in targets.values()] == [200, 200]
 
 
 @pytest.mark.parametrize(("page", "language"), EVERY_PAGE)
@@ -79,7 +80,7 @@ def test_the_sitemap_lists_every_page_with_its_translations(site: BuiltSite):
 
 
 def test_a_wrong_address_is_answered_in_both_languages(site: BuiltSite):
-    answer = httpx.get(site.url + "zh/no/such/page/")
+    answer = web.get(site.url + "zh/no/such/page/")
     assert answer.status_code == 404
     for text in ("There is no such page", "没有这个页面", 'href="/"', 'href="/zh/"'):
         assert text in answer.text
@@ -110,20 +111,20 @@ def test_llms_txt_lists_every_page_with_what_it_says(site: BuiltSite, language: 
     )
     assert text.count("\n- ") == len(PAGES), "each entry has a description"
     for _, address, _ in entries:
-        assert httpx.get(address).status_code == 200
+        assert web.get(address).status_code == 200
 
 
 @pytest.mark.parametrize(("page", "language"), EVERY_PAGE)
 def test_a_page_links_to_its_markdown_twin(site: BuiltSite, page: str, language: str):
     (link,) = site.tags(page, language).named("link", type="text/markdown")
-    twin = httpx.get(httpx.URL(site.address(page, language)).join(link["href"]))
+    twin = web.get(httpx.URL(site.address(page, language)).join(link["href"]))
     assert twin.status_code == 200
     heading = re.search(r"^# .+$", source_of(page, language).read_text(encoding="utf-8"), re.M)[0]
     assert heading in twin.text
     assert "--8<--" not in twin.text
     line = tested_with.line_of(language)
     assert twin.text.count(line) == 1
-    assert line.strip("*") in httpx.get(site.address(page, language)).text
+    assert line.strip("*") in web.get(site.address(page, language)).text
 
 
 def test_an_installation_without_mermaid_says_what_to_do(tmp_path):

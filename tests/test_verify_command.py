@@ -24,7 +24,7 @@ from harness.credential_cases import BOTH, PUBLIC, SECRET, header
 from harness.no_langfuse import closed_port, untrusted_context, web_server
 from harness.proxy import tls_proxy
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.macos, pytest.mark.slow]
 
 CLEARED = (
     "LANGFUSE_PUBLIC_KEY",

@@ -17,6 +17,7 @@ import pytest
 
 from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.server import RunningMock
+from harness import web
 from harness.fences.scanner import ROOT
 from harness.private_authority import PrivateAuthority
 
@@ -71,7 +72,7 @@ class RunningCollector:
 
     def metric(self, name: str) -> float:
         """Return the sum of a metric of its own over all labels, 0 where it has none."""
-        lines = httpx.get(self.metrics_url, trust_env=False).text.splitlines()
+        lines = web.get(self.metrics_url, trust_env=False).text.splitlines()
         series = [line for line in lines if line.startswith((name + "{", name + " "))]
         return sum(float(line.rpartition(" ")[2]) for line in series)
 
@@ -121,7 +122,7 @@ def _wait_until_ready(collector: RunningCollector, health: str) -> None:
     while time.monotonic() < deadline:
         assert collector.process.poll() is None, collector.log
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(health, trust_env=False).status_code == 200:
+            if web.get(health, trust_env=False).status_code == 200:
                 return
         time.sleep(0.05)
     raise AssertionError(f"not ready: {collector.log}")
