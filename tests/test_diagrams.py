@@ -132,11 +132,11 @@ def page(tmp_path: Path) -> Callable[[str], Path]:
 
 def test_a_page_whose_drawings_differ_fails(page: Callable[[str], Path]) -> None:
     right = f"```mermaid\n{FLOWCHART}```\n```ascii\n{DRAWING}```\n"
-    run_ascii(scan(page(right))[1], None)  # type: ignore[arg-type]
+    run_ascii(scan(page(right))[1], None)
     scan.cache_clear()
     wrong = right.replace('"logs"', '"dogs"')
     with pytest.raises(FenceFailedError, match="dogs"):
-        run_ascii(scan(page(wrong))[1], None)  # type: ignore[arg-type]
+        run_ascii(scan(page(wrong))[1], None)
     scan.cache_clear()
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -232,8 +233,8 @@ class Connected(CountingAssembly):
         super().__init__()
         self.told: list[tuple[str, str]] = []
 
-    def take(self, batch_id: int, request: object, now: float, connection: str = "") -> None:
-        super().take(batch_id, request, now, connection)  # type: ignore[arg-type]
+    def take(self, batch_id: int, request: Any, now: float, connection: str = "") -> None:
+        super().take(batch_id, request, now, connection)
         self.told.append(("export", connection))
 
     def connection_closed(self, batch_id: int, connection: str, now: float) -> None:

@@ -8,8 +8,10 @@ of Codex and looks at what came out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -50,7 +52,7 @@ def relayed(batches: Iterable[Batch], policy: Policy) -> list[bytes]:
     return [turn.trace for turn in assembly.close(1.0)]
 
 
-def _lists(batch: Batch) -> Iterator[tuple[str, Iterable[KeyValue]]]:
+def _lists(batch: Batch) -> Iterator[tuple[str, RepeatedCompositeFieldContainer[KeyValue]]]:
     if isinstance(batch, ExportLogsServiceRequest):
         for logs in batch.resource_logs:
             yield "resource of logs", logs.resource.attributes
@@ -97,15 +99,14 @@ def planted(batches: Iterable[Batch], places: Iterable[Field], marker: str) -> l
     new = {place.where for place in wanted if place.key == "(new attribute)"}
     copies: list[Batch] = []
     for batch in batches:
-        copy = type(batch)()
-        copy.CopyFrom(batch)  # type: ignore[arg-type]
+        copy = deepcopy(batch)
         for where, items in _lists(copy):
             for item in items:
                 if Field(where, item.key) in wanted:
                     item.value.string_value = marker
             if where in new:
-                items.add(key="langfuse.observation.input").value.string_value = marker  # type: ignore[attr-defined]
-                items.add(key=f"x.{marker}").value.string_value = marker  # type: ignore[attr-defined]
+                items.add(key="langfuse.observation.input").value.string_value = marker
+                items.add(key=f"x.{marker}").value.string_value = marker
         _plant_outside_attributes(copy, wanted, marker)
         copies.append(copy)
     return copies

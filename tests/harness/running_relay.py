@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -98,7 +99,7 @@ def post_logs(url: str, body: bytes, **headers: str) -> httpx.Response:
     return CLIENT.post(f"{url}/v1/logs", content=body, headers={**PROTOBUF, **named})
 
 
-def settings_for(langfuse: RunningMock | str, state: Path, **changes: object) -> Settings:
+def settings_for(langfuse: RunningMock | str, state: Path, **changes: Any) -> Settings:
     """Make settings for a relay on a free port that delivers in haste to a mock, or to an address.
 
     It ends the turns in progress when it stops.
@@ -111,11 +112,11 @@ def settings_for(langfuse: RunningMock | str, state: Path, **changes: object) ->
     headers = {"authorization": authorization}
     destination = Destination(BaseUrl(url).traces_endpoint, headers, url)
     settings = Settings(Address("127.0.0.1", 0), state, destination, finish_on_stop=True, **HASTE)
-    return replace(settings, **changes)  # type: ignore[arg-type]
+    return replace(settings, **changes)
 
 
 @contextlib.contextmanager
-def relay_for(langfuse: RunningMock | str, state: Path, **changes: object) -> Iterator[str]:
+def relay_for(langfuse: RunningMock | str, state: Path, **changes: Any) -> Iterator[str]:
     """Run a relay with a ``CountingAssembly`` in this process, and yield its address."""
     with running_relay(settings_for(langfuse, state, **changes), CountingAssembly()) as url:
         yield url

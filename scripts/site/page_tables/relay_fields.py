@@ -5,6 +5,7 @@ observations that differ are where that attribute is seen.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -168,12 +169,7 @@ def _holders(batch: Batch, where: str, name: str) -> Iterable[Any]:
 
 
 def _copy(batches: Iterable[Batch]) -> list[Batch]:
-    copies = []
-    for batch in batches:
-        copy = type(batch)()
-        copy.CopyFrom(batch)  # type: ignore[arg-type]
-        copies.append(copy)
-    return copies
+    return [deepcopy(batch) for batch in batches]
 
 
 def _others(key: str, value: AnyValue) -> tuple[AnyValue, ...]:

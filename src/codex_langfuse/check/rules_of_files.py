@@ -9,7 +9,7 @@ from typing import Any
 from codex_langfuse.check.findings import Finding, Place, Repairing, edit, renaming
 from codex_langfuse.check.setup import SIGNALS, Setup, place_in, split_address
 from codex_langfuse.codex import versions
-from codex_langfuse.configuration.config_files import ConfigFile
+from codex_langfuse.configuration.config_files import ConfigFile, Kind
 from codex_langfuse.configuration.edit import Draft, Names, dotted, key_literal, literal, value_at
 from codex_langfuse.configuration.repair import repair
 from codex_langfuse.configuration.syntax import TomlError, earlier_place
@@ -388,8 +388,12 @@ def _host(endpoint: str) -> str:
 
 
 def _unread_files(setup: Setup) -> Iterator[Finding]:
-    for kind, mistake in (("project", "project-file"), ("home managed", "home-managed-file")):
-        file = setup.files.of(kind)  # type: ignore[arg-type]
+    unread: tuple[tuple[Kind, str], ...] = (
+        ("project", "project-file"),
+        ("home managed", "home-managed-file"),
+    )
+    for kind, mistake in unread:
+        file = setup.files.of(kind)
         if file is not None and "otel" in file.data:
             yield Finding(mistake, place_in(file, ("otel",)))
 

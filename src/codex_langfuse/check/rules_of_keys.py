@@ -92,8 +92,9 @@ def _no_authorization(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
 
 
 def _ingestion_version(exporter: Exporter, header: Header) -> Iterator[Finding]:
-    if re.match(r"\s*[+-]?\d+", header.value):
-        if int(re.match(r"\s*([+-]?\d{1,18})", header.value)[1]) <= 4:  # type: ignore[index]
+    number = re.match(r"\s*([+-]?\d{1,18})", header.value)
+    if number is not None:
+        if int(number[1]) <= 4:
             return
     elif not header.value.strip():
         return
@@ -218,9 +219,9 @@ def _readable_file(setup: Setup) -> Iterator[Finding]:
     if os.name == "nt":
         return
     for exporter in setup.exporters:
-        secrets = [("headers", name) for name in _secret_headers(exporter)]
+        secrets: list[tuple[str, ...]] = [("headers", name) for name in _secret_headers(exporter)]
         if _user_info(exporter.endpoint):
-            secrets.append(("endpoint",))  # type: ignore[arg-type]
+            secrets.append(("endpoint",))
         for rest in secrets:
             file = setup.file_of((*exporter.path, *rest))
             try:

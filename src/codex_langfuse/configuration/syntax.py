@@ -286,7 +286,7 @@ class _Scanner:
         found = [section]
         text, end = self.text, len(self.text)
         while True:
-            start = self.at = _BLANK_LINES.match(text, self.at).end()  # type: ignore[union-attr]
+            start = self.at = _BLANK_LINES.match(text, self.at).end()  # type: ignore[union-attr]  # always matches
             if start >= end:
                 return found
             is_header = text[start] == "["
@@ -383,7 +383,7 @@ class _Scanner:
         return Assignment(path, names, starts, self._value(path))
 
     def _skip(self) -> None:
-        self.at = _BETWEEN.match(self.text, self.at).end()  # type: ignore[union-attr]
+        self.at = _BETWEEN.match(self.text, self.at).end()  # type: ignore[union-attr]  # always matches
 
     def _value(self, path: Path) -> Value:
         start, mark = self.at, self.text[self.at : self.at + 1]

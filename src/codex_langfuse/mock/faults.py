@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from codex_langfuse.mock.langfuse.answer import Answer, message
 from codex_langfuse.mock.langfuse.ingestion import TOO_LARGE
@@ -55,7 +56,7 @@ class Fault:
     @classmethod
     def parse(cls, text: str) -> "Fault":
         """Read ``status=429,retry-after=17,times=2`` or ``hang``; raises ``ValueError`` otherwise."""
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         readers: dict[str, Callable[[str], object]] = {
             "status": int,
             "retry-after": int,
@@ -73,7 +74,7 @@ class Fault:
                 values[name.replace("-", "_")] = readers[name](value)
             except (ValueError, KeyError) as error:
                 raise ValueError(f"bad value for {name}: {value!r}") from error
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)
 
     def answer(self) -> Answer | None:
         """Make the answer of a fault with a status: with Langfuse's words where Langfuse has any."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -666,7 +667,7 @@ class _Idle:
         return found is None or not found.resolved.turns
 
 
-def _remember(known: OrderedDict, key: object, value: object) -> None:  # type: ignore[type-arg]
+def _remember(known: OrderedDict[Any, Any], key: object, value: object) -> None:
     known[key] = value
     known.move_to_end(key)
     while len(known) > MOST_CONVERSATIONS:

@@ -67,7 +67,7 @@ class Connection(H11Protocol):
         # What the application finds in its scope.
         self.app_state = {"connection": self}
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Take part in the count, and wait for a request."""
         super().connection_made(transport)
         self._await_headers()
