@@ -1,6 +1,7 @@
 """The relay's assembly: one clean trace a turn, whatever order Codex's telemetry comes in."""
 
 import random
+import re
 import tracemalloc
 from collections import Counter
 
@@ -15,7 +16,7 @@ from codex_langfuse.codex.telemetry import SpanBatch, SpanLink, read_spans
 from codex_langfuse.relay import assembly as assembly_module
 from codex_langfuse.relay import deadlines
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn
-from codex_langfuse.relay.policy import Content, Policy, Price, User
+from codex_langfuse.relay.policy import Content, Policy, Price, PricedModel, User
 from relayed_recordings import (
     BOTH,
     EVERY,
@@ -133,8 +134,9 @@ def test_tool_tells_duration_decision_and_lengths():
 
 
 def test_price_table_gives_the_cost_and_only_once():
-    price = Price(input=1e-6, cached_input=1e-7, output=1e-5)
-    relayed = relay(batches(SIMPLE), Policy(prices={"gpt-5-codex": price}))
+    prices = {"input": 1e-6, "input_cached_tokens": 1e-7, "output": 1e-5, "output_reasoning_tokens": 1e-5}
+    priced = PricedModel(re.compile("gpt-5-codex"), {"": Price(prices)})
+    relayed = relay(batches(SIMPLE), Policy(prices=(priced,)))
     cost = 200e-6 + 1000e-7 + 50e-5
     assert [each["totalCost"] for each in relayed.of("GENERATION")] == pytest.approx([cost, cost])
     assert relayed.root["totalCost"] == 0

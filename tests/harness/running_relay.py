@@ -110,7 +110,7 @@ def settings_for(langfuse: RunningMock | str, state: Path, **changes: Any) -> Se
         url = langfuse
         authorization = basic_authorization(DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY)
     headers = {"authorization": authorization}
-    destination = Destination(BaseUrl(url).traces_endpoint, headers, url)
+    destination = Destination(BaseUrl(url).traces_endpoint, headers, url, url)
     settings = Settings(Address("127.0.0.1", 0), state, destination, finish_on_stop=True, **HASTE)
     return replace(settings, **changes)
 

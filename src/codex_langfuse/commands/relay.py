@@ -310,7 +310,7 @@ class _Options:
 
         self._check_labels()
         try:
-            prices = read_price_file(self.price_file) if self.price_file else {}
+            prices = read_price_file(self.price_file) if self.price_file else ()
         except PriceFileError as wrong:
             wrong_usage(f"--price-file: {wrong}", f"See {page_url('guide/relay')}")
         policy = Policy(

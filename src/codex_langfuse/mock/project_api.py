@@ -246,10 +246,8 @@ def _post_model(call: Call) -> Answer:
     return Answer.json(200, definition)
 
 
-def _get_models(_call: Call) -> Answer:
-    return message(
-        501, "The mock does not list model definitions: it knows only a few of those that Langfuse brings."
-    )
+def _get_models(call: Call) -> Answer:
+    return page_of(parse_query(call.query), [*call.records.models, *model_definitions.MANAGED])
 
 
 def _get_model(call: Call) -> Answer:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,12 +70,16 @@ class FinishedTurn:
     trace: a serialized ExportTraceServiceRequest.
     summary: one line without content, for the status: "gpt-6.2-sol, 2 model calls, 1 tool, 2500 tokens".
     flags: what does not add up, such as `usage not reported` or `no end seen`.
+    record: what `relay --status --json` tells of it. unpriced: tokens that Langfuse is to price, by model and
+    kind.
     """
 
     key: str
     trace: bytes
     summary: str
     flags: tuple[str, ...] = ()
+    record: Mapping[str, object] | None = None
+    unpriced: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -548,7 +553,10 @@ class Assembly:
         for each in sent:
             self._remember_sent(each)
         key = "\n".join(each.as_text() for each in sent)
-        self._ready.append(FinishedTurn(key, scene.serialized(), scene.summary(), scene.flags()))
+        finished = FinishedTurn(
+            *(key, scene.serialized(), scene.summary(), scene.flags(), scene.record(), scene.unpriced())
+        )
+        self._ready.append(finished)
         for each_turn in left:
             about = self._conversations[each_turn.conversation].about
             if each_turn.from_logs:

@@ -19,7 +19,7 @@ from codex_langfuse.relay import encoding, names
 from codex_langfuse.relay.facts import Cost, Prompt, Request, StreamError, Text
 from codex_langfuse.relay.failures import status_phrase
 from codex_langfuse.relay.model_calls import Course, ModelCall, Standing
-from codex_langfuse.relay.policy import Content, Policy, Price
+from codex_langfuse.relay.policy import Content, Policy
 from codex_langfuse.relay.surroundings import Surroundings
 from codex_langfuse.relay.turn import Sent, Tool, Turn
 from codex_langfuse.relay.usage import Usage
@@ -90,6 +90,11 @@ class Scene:
         self._common = b""
         self._trace_name = ""
         self._calls = self._tools = self._tokens = 0
+        self._usage = Usage()
+        self._unpriced: dict[tuple[str, str], int] = {}
+        self._costs: list[float | None] = []
+        self._told_cost: float | None = None
+        self._record: dict[str, object] = {}
         self._models: dict[str, None] = {}
         self._level = "DEFAULT"
         self._flags: dict[str, None] = {}
@@ -116,6 +121,9 @@ class Scene:
         else:
             above = place.parent_id if parent_id is None else parent_id
             self._agent(turn, course, about, is_child, agent_id, above, name)
+        self._count(turn, course, about)
+        if not self._record:
+            self._record = self._about_turn(turn, course, about)
         under = self._model_calls(turn, course, about, agent_id, is_child)
         for tool in turn.tools.values():
             script = turn.tools.get(tool.script) if tool.script is not None else None
@@ -211,6 +219,8 @@ class Scene:
             "left_out": turn.left_out or None,
             "estimated_usd": turn.cost.usd if turn.cost is not None else None,
             "calls_without_usage": unreported or None,
+            "calls_priced_by_file": sum(cost is not None for cost in self._costs_of(turn, course, about))
+            or None,
         }
         if own is not None and own.total > usage.total:
             # Codex's own sum tells that a model call was not seen.
@@ -247,9 +257,47 @@ class Scene:
         )
         if not is_child:
             self._level = level
+        self._tokens += total.total
+
+    def _costs_of(self, turn: Turn, course: Course, about: Surroundings) -> list[dict[str, float] | None]:
+        """Return what each model call cost by the price file; None where it has no price."""
+        return [self._cost_of(call, self._model_name(turn, call, about)) for call in course.calls]
+
+    def _cost_of(self, call: ModelCall, model: str | None) -> dict[str, float] | None:
+        price = self._policy.price(model, call.tier) if model else None
+        return price.costs(call.usage.details()) if price is not None and call.usage is not None else None
+
+    @staticmethod
+    def _model_name(turn: Turn, call: ModelCall, about: Surroundings) -> str | None:
+        return call.model or _model_of(turn, None) or about.model
+
+    def _count(self, turn: Turn, course: Course, about: Surroundings) -> None:
+        """Add a turn's model calls to what is told of the trace."""
         self._calls += len(course.calls)
         self._tools += len(turn.tools)
-        self._tokens += total.total
+        self._usage += course.usage()
+        if turn.cost is not None:
+            self._told_cost = (self._told_cost or 0) + turn.cost.usd
+        for call, cost in zip(course.calls, self._costs_of(turn, course, about), strict=True):
+            self._costs.append(cost["total"] if cost is not None else None)
+            if cost is None and call.usage is not None:
+                model = self._model_name(turn, call, about) or names.OTHER
+                for kind, tokens in call.usage.details().items():
+                    if kind != "total" and tokens:
+                        self._unpriced[model, kind] = self._unpriced.get((model, kind), 0) + tokens
+
+    def _about_turn(self, turn: Turn, course: Course, about: Surroundings) -> dict[str, object]:
+        level, message = outcome_of(turn, course, about)
+        return {
+            "session": self._place.session,
+            "turn": turn.turn_id,
+            "trace": self._place.trace_id,
+            "name": _name_of(turn, False),
+            "outcome": {"DEFAULT": "ok", "WARNING": "incomplete"}.get(level, "failed"),
+            "message": message,
+            "started": turn.start / 1e9,
+            "duration": round(max(turn.end - turn.start, 0) / 1e9, 3),
+        }
 
     def _speaks(self, is_child: bool) -> bool:
         return self._full or (self._policy.content is Content.PROMPTS and not is_child)
@@ -327,7 +375,7 @@ class Scene:
         asked: str | None,
         answered: str | None,
     ) -> None:
-        model = call.model or _model_of(turn, None) or about.model
+        model = self._model_name(turn, call, about)
         if model:
             self._models[model] = None
         effort = call.effort or _effort_of(turn) or about.reasoning_effort
@@ -346,11 +394,10 @@ class Scene:
         if parameters:
             attributes["langfuse.observation.model.parameters"] = _json(parameters)
         if call.usage is not None:
-            details = call.usage.details()
-            attributes["langfuse.observation.usage_details"] = _json(details)
-            price = self._policy.prices.get(model) if model else None
-            if price is not None:
-                attributes["langfuse.observation.cost_details"] = _json(_costs(details, price))
+            attributes["langfuse.observation.usage_details"] = _json(call.usage.details())
+            cost = self._cost_of(call, model)
+            if cost is not None:
+                attributes["langfuse.observation.cost_details"] = _json(cost)
         else:
             # Without it Langfuse counts the tokens of the text by itself, and prices them.
             attributes["langfuse.observation.cost_details"] = _json({"total": 0})
@@ -367,6 +414,7 @@ class Scene:
         metadata: dict[str, encoding.Value | None] = {
             "attempts": call.failed_before + 1,
             "usage": "not reported" if call.usage is None else None,
+            "priced_by": "price file" if self._cost_of(call, model) is not None else None,
         }
         if call.request is not None:
             metadata["request_duration_ms"] = call.request.duration // _MILLISECOND
@@ -487,6 +535,32 @@ class Scene:
     def flags(self) -> tuple[str, ...]:
         """Return what does not add up."""
         return tuple(self._flags)
+
+    def record(self) -> dict[str, object]:
+        """Return what is told of the turn, with its sub-agents, to the person whose relay it is: no content.
+
+        Times in seconds; cost in US dollars, by the price file if it has a price for every model call, else
+        as Codex estimates it.
+        """
+        by_file = [cost for cost in self._costs if cost is not None]
+        if by_file and len(by_file) == len(self._costs):
+            cost, source = sum(by_file), "price file"
+        else:
+            cost, source = self._told_cost, "Codex"
+        return {
+            **self._record,
+            "models": list(self._models),
+            "model_calls": self._calls,
+            "tool_calls": self._tools,
+            "tokens": self._usage.details(),
+            "cost": cost,
+            "cost_from": source if cost is not None else None,
+            "calls_priced_by_file": len(by_file),
+        }
+
+    def unpriced(self) -> dict[tuple[str, str], int]:
+        """Return the tokens, by model and kind, that the price file leaves to Langfuse."""
+        return self._unpriced
 
 
 def late_cost(sent: Sent, cost: Cost, about: Surroundings, policy: Policy) -> bytes:
@@ -644,19 +718,6 @@ def _totals(usage: Usage) -> dict[str, int]:
         "reasoning_output_tokens": usage.reasoning,
         "total_tokens": usage.total,
     }
-
-
-def _costs(details: Mapping[str, int], price: Price) -> dict[str, float]:
-    reasoning = price.output if price.reasoning_output is None else price.reasoning_output
-    costs = {
-        "input": details["input"] * price.input,
-        "input_cached_tokens": details["input_cached_tokens"] * price.cached_input,
-        "input_cache_creation": details["input_cache_creation"] * price.cache_write,
-        "output": details["output"] * price.output,
-        "output_reasoning_tokens": details["output_reasoning_tokens"] * reasoning,
-    }
-    # Parts without a total leave the observation at no cost.
-    return {**costs, "total": sum(costs.values())}
 
 
 def _level(level: str, message: str | None) -> dict[str, encoding.Value | None]:

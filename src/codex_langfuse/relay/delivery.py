@@ -72,6 +72,8 @@ class Destination:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     label: str
+    base_url: str = ""
+    """The address of the Langfuse; empty for any other endpoint."""
 
     @classmethod
     def langfuse(cls, access: Access) -> "Destination":
@@ -82,7 +84,7 @@ class Destination:
         """
         headers = {"authorization": access.authorization, "x-langfuse-ingestion-version": "4"}
         url = access.base_url
-        return cls(url.traces_endpoint, headers, f"{url.url} ({url.place})")
+        return cls(url.traces_endpoint, headers, f"{url.url} ({url.place})", url.url)
 
     @classmethod
     def otlp(cls, url: str, headers: Mapping[str, str]) -> "Destination":

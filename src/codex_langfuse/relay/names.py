@@ -28,7 +28,9 @@ REASONING_EFFORTS = frozenset(
     {"default", "none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra", "auto"}
 )
 REASONING_SUMMARIES = frozenset({"auto", "concise", "detailed", "none"})
-SERVICE_TIERS = frozenset({"auto", "batch", "default", "fast", "flex", "priority", "scale", "standard"})
+SERVICE_TIERS = frozenset(
+    {"auto", "batch", "default", "fast", "flex", "priority", "scale", "standard", "ultrafast"}
+)
 AUTH_MODES = frozenset({"apikey", "api_key", "chatgpt", "chatgptauthtokens", "agentidentity"})
 # `ReviewDecision` in lower case, and `ToolDecisionSource` (codex-rs/otel, 0.44 to 0.169).
 DECISIONS = frozenset(

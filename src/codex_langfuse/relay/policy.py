@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
+
+#: What Codex and the API call a request that asked for no other service tier.
+_STANDARD = frozenset({None, "auto", "default", "standard"})
 
 
 class Content(StrEnum):
@@ -46,13 +49,32 @@ class User:
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars for one token of each kind."""
+    """US dollars for one token of each kind, by Langfuse's names; ``large`` holds above ``large_above``.
 
-    input: float = 0.0
-    cached_input: float = 0.0
-    cache_write: float = 0.0
-    output: float = 0.0
-    reasoning_output: float | None = None  # None: the price of output
+    large_above: input tokens of one request, cached ones among them.
+    """
+
+    kinds: Mapping[str, float]
+    large: Mapping[str, float] | None = None
+    large_above: int = 0
+
+    def costs(self, details: Mapping[str, int]) -> dict[str, float]:
+        """Return what the parts of ``Usage.details`` cost, and their sum.
+
+        Langfuse takes parts without a ``total`` for no cost.
+        """
+        asked = sum(details[kind] for kind in ("input", "input_cached_tokens", "input_cache_creation"))
+        kinds = self.large if self.large is not None and asked > self.large_above else self.kinds
+        costs = {kind: details[kind] * dollars for kind, dollars in kinds.items()}
+        return {**costs, "total": sum(costs.values())}
+
+
+@dataclass(frozen=True)
+class PricedModel:
+    """Prices by service tier, ``""`` for the standard one, of the models whose name ``pattern`` matches."""
+
+    pattern: re.Pattern[str]
+    tiers: Mapping[str, Price]
 
 
 @dataclass(frozen=True)
@@ -64,4 +86,9 @@ class Policy:
     user: User = User()
     environment: str | None = None  # None: what `[otel] environment` says
     tags: tuple[str, ...] = ()
-    prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
+    prices: tuple[PricedModel, ...] = ()
+
+    def price(self, model: str, tier: str | None) -> Price | None:
+        """Return the price of a model call, if the price file has one for the model and its service tier."""
+        found = next((each for each in self.prices if each.pattern.search(model)), None)
+        return None if found is None else found.tiers.get("" if tier in _STANDARD else str(tier))

@@ -21,6 +21,7 @@ from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.connections import Connections
 from codex_langfuse.relay.delivery import BackOff, Delivery, Destination
 from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.langfuse_prices import TRACES_AT, WITHOUT_PRICE, PriceWatch
 from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.store import Store, StoreError, StoreFullError
 
@@ -139,6 +140,10 @@ def _take_notes(store: Store, settings: Settings, last_alive: float | None) -> N
         # What was wrong in an earlier life may be right by now.
         store.note("fault", None, now)
         store.note("no room", None, now)
+        base = settings.destination.base_url
+        store.note(TRACES_AT, f"{base}/trace/" if base else None, now)
+        if not base:
+            store.note(WITHOUT_PRICE, None, now)
 
 
 async def _serve(
@@ -184,11 +189,16 @@ async def _serve(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     keeping = asyncio.create_task(keeper.run())
     delivering = asyncio.create_task(delivery.run())
-    beating = asyncio.create_task(_be_alive(settings.state))
+    aside = [asyncio.create_task(_be_alive(settings.state))]
+    if settings.destination.base_url:
+        watch = PriceWatch(settings.destination, keeper, store)
+        aside.append(asyncio.create_task(watch.run()))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, keeping, delivering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    beating.cancel()
+    for task in aside:
+        task.cancel()
+    await asyncio.wait(aside)
     for task in (serving, keeping, delivering):
         if task.done():
             task.result()  # None of them ends by itself; raises what it died of.

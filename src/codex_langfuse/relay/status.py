@@ -1,5 +1,6 @@
 """What the relay tells of itself: a few lines for a person, JSON for a script, metrics for Prometheus."""
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_langfuse.relay.cause import Cause
+from codex_langfuse.relay.langfuse_prices import NOT_KNOWN, TRACES_AT, WITHOUT_PRICE, in_words
 from codex_langfuse.relay.state_folder import Holder, holder, retry_command
 from codex_langfuse.relay.store import FILE_NAME, Figures, Store
 
@@ -18,6 +20,12 @@ class Status:
     folder: Path
     holder: Holder | None
     figures: Figures | None
+
+    @property
+    def without_price(self) -> list[tuple[str, str]]:
+        """The models and kinds of tokens for which Langfuse had no price when it was last asked."""
+        note = self.figures.notes.get(WITHOUT_PRICE) if self.figures else None
+        return [(model, kind) for model, kind in json.loads(note.text)] if note else []
 
     @property
     def busy(self) -> bool:
@@ -51,9 +59,15 @@ class Status:
                 "records_late": self.figures.late,
                 "records_foreign": self.figures.foreign,
                 "bytes": self.figures.used,
+                "turns_priced_by_file": self.figures.priced,
+                "without_price": [
+                    {"model": model, "kind": kind, "tokens": self.figures.unpriced.get((model, kind), 0)}
+                    for model, kind in self.without_price
+                ],
                 **{
                     name.replace(" ", "_"): {"text": note.text, "at": note.at}
                     for name, note in self.figures.notes.items()
+                    if name not in (WITHOUT_PRICE, TRACES_AT)
                 },
             }
         return document
@@ -92,6 +106,12 @@ class Status:
             lines.append(f"late        {_counted(figures.late, 'record')} came when the turn had left")
         if figures.foreign:
             lines.append(f"foreign     {_counted(figures.foreign, 'record')} of other programs, ignored")
+        if figures.priced:
+            lines.append(f"priced      {_counted(figures.priced, 'turn')} by --price-file")
+        if self.without_price:
+            lines.append(f"no price    {in_words(self.without_price, figures.unpriced)}")
+        if NOT_KNOWN in notes:
+            lines.append(f"prices      not known: {notes[NOT_KNOWN].text}")
         if figures.damaged:
             damaged = _counted(figures.damaged, "export")
             lines.append(f"damaged     {damaged} on disk cannot be decoded, and set aside")
@@ -179,6 +199,17 @@ class Metrics:
             "counter",
             "Turns that lack something, by what.",
             {f'{{what="{what}"}}': number for what, number in figures.incomplete.items()},
+        )
+        one("turns_priced_by_file_total", "counter", "Turns that --price-file priced.", figures.priced)
+        note = figures.notes.get(WITHOUT_PRICE)
+        metric(
+            "tokens_without_price",
+            "gauge",
+            "Tokens that count as $0 in Langfuse, by model and kind.",
+            {
+                f'{{model="{model}",kind="{kind}"}}': figures.unpriced.get((model, kind), 0)
+                for model, kind in (json.loads(note.text) if note else [])
+            },
         )
         one("records_late_total", "counter", "Records that came when their turn had left.", figures.late)
         one("records_foreign_total", "counter", "Records of other programs, ignored.", figures.foreign)

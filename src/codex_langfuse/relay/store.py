@@ -5,6 +5,8 @@
     belong to is finished. An export that cannot be decoded is set aside: its signal begins with ``damaged``.
 ``outbox``
     Finished turns, until the destination accepted them. One with a ``refusal`` is set aside.
+``turn``
+    What is told of finished turns, the newest ``MOST_TURNS``, for ``relay --status --json``.
 ``sent``
     Keys of finished turns, the newest ``MOST_KEYS``, so that what arrives late makes no second trace.
 
@@ -18,6 +20,7 @@ again.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
@@ -34,6 +37,9 @@ from codex_langfuse.relay.receiving import Signal
 FILE_NAME = "relay.sqlite"
 RESERVE_NAME = "relay.reserve"
 MOST_KEYS = 20_000
+MOST_TURNS = 2_000
+#: Models and kinds of which tokens are counted by name; the others together.
+_MOST_KINDS = 500
 
 #: Seconds: what is postponed for longer was so on the clock of another process.
 LONGEST_POSTPONED = 3600.0
@@ -41,7 +47,7 @@ LONGEST_POSTPONED = 3600.0
 _MEBIBYTE = 1024 * 1024
 #: Seconds between attempts to put the reserve back.
 _TRY_RESERVE = 1.0
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -66,6 +72,17 @@ CREATE TABLE sent (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQU
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 """
+_TURNS = """
+CREATE TABLE turn (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    outbox INTEGER NOT NULL,
+    finished REAL NOT NULL,
+    session TEXT NOT NULL,
+    record TEXT NOT NULL,
+    accepted REAL
+);
+CREATE INDEX turn_outbox ON turn (outbox);
+"""
 #: From version 1 (0.1.0), which set turns aside for keys and addresses that were refused, too.
 _FROM_1 = """
 ALTER TABLE inbox ADD COLUMN connection TEXT NOT NULL DEFAULT '';
@@ -77,6 +94,7 @@ TABLES = {
     "inbox": ("id", "received", "signal", "body", "connection"),
     "outbox": ("id", "finished", "summary", "attempts", "refusal", "trace"),
     "sent": ("id", "key"),
+    "turn": ("id", "outbox", "finished", "session", "record", "accepted"),
     "counter": ("name", "value"),
     "note": ("name", "text", "at"),
 }
@@ -131,11 +149,25 @@ class Note:
 
 
 @dataclass(frozen=True)
+class TurnState:
+    """What is told of a finished turn (`clean_trace.Scene.record`), and what became of it.
+
+    ``state`` is ``accepted``, ``waiting``, ``set aside`` or ``discarded``. Times in seconds since 1970.
+    """
+
+    record: Mapping[str, object]
+    finished: float
+    state: str
+    accepted: float | None
+
+
+@dataclass(frozen=True)
 class Figures:
     """The state in numbers. ``set_aside`` counts turns by the refusal they met; ``used`` is in bytes.
 
-    ``damaged`` counts exports that cannot be decoded, ``incomplete`` turns by what they lack. ``late``
-    records came when their turn had left; ``foreign`` ones are of other programs.
+    ``unpriced`` has the tokens, by model and kind, that Langfuse is to price; ``priced`` counts turns that
+    the price file priced. ``damaged`` counts exports that cannot be decoded, ``incomplete`` turns by what
+    they lack. ``late`` records came when their turn had left; ``foreign`` ones are of other programs.
     """
 
     seen: int
@@ -151,6 +183,8 @@ class Figures:
     incomplete: dict[str, int]
     late: int
     foreign: int
+    unpriced: dict[tuple[str, str], int]
+    priced: int
 
 
 class Store:
@@ -231,7 +265,8 @@ class Store:
             self._database.execute("PRAGMA journal_mode = WAL")
         if version < _VERSION:
             with self._transaction():
-                for statement in (_FROM_1 if version else _SCHEMA).split(";\n"):
+                steps = {0: _SCHEMA + _TURNS, 1: _FROM_1 + _TURNS, 2: _TURNS}
+                for statement in steps[version].split(";\n"):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
         # A quarter is for the write-ahead log; a tenth of the rest for turns that finish when it is full.
@@ -415,10 +450,11 @@ class Store:
                 for turn in turns:
                     added = self._database.execute("INSERT OR IGNORE INTO sent (key) VALUES (?)", (turn.key,))
                     if added.rowcount:
-                        self._database.execute(
+                        outbox = self._database.execute(
                             "INSERT INTO outbox (finished, summary, trace) VALUES (?, ?, ?)",
                             (now, turn.summary, turn.trace),
-                        )
+                        ).lastrowid
+                        self._tell_turn(turn, outbox, now)
                         self._count("seen", 1)
                         for flag in turn.flags:
                             self._count(f"incomplete: {flag}", 1)
@@ -427,8 +463,27 @@ class Store:
                     self._database.execute(
                         "DELETE FROM sent WHERE id <= (SELECT max(id) FROM sent) - ?", (MOST_KEYS,)
                     )
+                    self._database.execute(
+                        "DELETE FROM turn WHERE id <= (SELECT max(id) FROM turn) - ?", (MOST_TURNS,)
+                    )
 
         self._freeing(work)
+
+    def _tell_turn(self, turn: FinishedTurn, outbox: int | None, now: float) -> None:
+        if turn.record is not None:
+            session, text = turn.record.get("session", ""), json.dumps(turn.record, separators=(",", ":"))
+            self._database.execute(
+                "INSERT INTO turn (outbox, finished, session, record) VALUES (?, ?, ?, ?)",
+                (outbox, now, session, text),
+            )
+            self._count("priced", 1 if turn.record.get("calls_priced_by_file") else 0)
+        for (model, kind), tokens in turn.unpriced.items():
+            known = self._database.execute(
+                "SELECT count(*), sum(name = ?) FROM counter WHERE name LIKE 'tokens: %'",
+                (f"tokens: {kind} {model}",),
+            ).fetchone()
+            name = model if known[1] or known[0] < _MOST_KINDS else "other"
+            self._count(f"tokens: {kind} {name}", tokens)
 
     def due(self, now: float, most: int, most_bytes: int) -> list[Waiting]:
         """Return what may be delivered at ``now`` (seconds on the clock of ``postpone``), oldest first.
@@ -472,6 +527,9 @@ class Store:
         def work() -> None:
             with self._transaction():
                 self._database.executemany("DELETE FROM outbox WHERE id = ?", ((each,) for each in ids))
+                self._database.executemany(
+                    "UPDATE turn SET accepted = ? WHERE outbox = ?", ((now, each) for each in ids)
+                )
                 self._count("accepted", len(ids))
                 self._note("last accepted", "", now)
 
@@ -534,6 +592,33 @@ class Store:
         with self._transaction():
             self._note(name, text, now)
 
+    def turns(self, since: float = 0.0, session: str | None = None) -> list[TurnState]:
+        """Return the turns that were finished at ``since`` (seconds since 1970) or later, oldest first.
+
+        ``session``: only those of this session. A file that an older relay wrote has none.
+        """
+        if self._pragma("user_version") < _VERSION:
+            return []
+        rows = self._database.execute(
+            "SELECT record, turn.finished, accepted, outbox.id, refusal FROM turn "
+            "LEFT JOIN outbox ON outbox.id = turn.outbox "
+            "WHERE turn.finished >= ? AND session = ifnull(?, session) ORDER BY turn.id",
+            (since, session),
+        )
+        return [
+            TurnState(json.loads(record), finished, _state(accepted, waiting, refusal), accepted)
+            for record, finished, accepted, waiting, refusal in rows
+        ]
+
+    def unpriced(self) -> dict[tuple[str, str], int]:
+        """Return the tokens, by model and kind, that Langfuse is to price."""
+        rows = self._database.execute("SELECT name, value FROM counter WHERE name LIKE 'tokens: %'")
+        found = {}
+        for name, value in rows:
+            kind, _, model = name.removeprefix("tokens: ").partition(" ")
+            found[model, kind] = value
+        return found
+
     def figures(self) -> Figures:
         """Return the state in numbers."""
         counters = dict(self._database.execute("SELECT name, value FROM counter").fetchall())
@@ -561,6 +646,8 @@ class Store:
             },
             late=counters.get("records: late", 0),
             foreign=counters.get("records: foreign", 0),
+            unpriced=self.unpriced(),
+            priced=counters.get("priced", 0),
         )
 
     # --- SQLite ---------------------------------------------------------------------------------------------
@@ -609,6 +696,14 @@ class Store:
 
 def _opened(name: str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _state(accepted: float | None, waiting: int | None, refusal: str | None) -> str:
+    if accepted is not None:
+        return "accepted"
+    if waiting is None:
+        return "discarded"
+    return "waiting" if refusal is None else "set aside"
 
 
 def _later_than(now: float) -> tuple[float, float]:

@@ -85,7 +85,7 @@ class ScriptedModel:
                 self._charge(request, None)
                 return step
             self._answers += 1
-            usage = None if self.scenario.without_usage else usage_of(self._answers)
+            usage = None if self.scenario.without_usage else self.scenario.usage or usage_of(self._answers)
             if request.compaction:
                 local = request.body["input"][-1].get("type") != "compaction_trigger"
                 item = message(_SUMMARY, self._answers) if local else compaction(self._answers)

@@ -84,6 +84,7 @@ class Scenario:
         pause: seconds between two events of an answer.
         lean: leave out every event that Codex can do without.
         without_usage: answer without token counts, as some services do.
+        usage: the token counts of every answer, as the API reports them; None for those of ``usage_of``.
     """
 
     steps: tuple[Step, ...]
@@ -94,6 +95,7 @@ class Scenario:
     pause: float = 0.0
     lean: bool = False
     without_usage: bool = False
+    usage: Mapping[str, Any] | None = None
 
 
 HTTP_ONLY = Refusal(426, "Upgrade Required")

@@ -12,7 +12,7 @@ from typing import Any
 
 from codex_langfuse.mock.langfuse.answer import Answer, message
 from codex_langfuse.mock.langfuse.javascript import UNDEFINED, iso_time
-from codex_langfuse.mock.langfuse.prices import Model, Tier
+from codex_langfuse.mock.langfuse.prices import MODELS, Model, Tier
 from codex_langfuse.mock.langfuse.query_parameters import InvalidQueryError, Path
 from codex_langfuse.mock.langfuse.request_body import BodyChecks
 
@@ -223,6 +223,33 @@ def make_definition(given: Definition, *, now: int) -> Definition:
 
 def _new_id() -> str:
     return "c" + secrets.token_hex(12)
+
+
+def _managed(model: Model) -> Definition:
+    """Return a model that Langfuse brings as the API shows it; of its prices, those of the default tier."""
+    prices = {usage: float(price) for usage, price in model.default_tier.prices.items()}
+    name = re.sub(r"\(-[0-9-]+\)\?$", "", model.pattern.pattern.removeprefix("(?i)(openai/)?(")[:-1])
+    tier = {"name": "Standard", "isDefault": True, "priority": 0, "conditions": [], "prices": prices}
+    return {
+        "id": model.id,
+        "createdAt": "2026-08-20T00:00:00.000Z",
+        "modelName": name,
+        "matchPattern": f"(?i)^{model.pattern.pattern.removeprefix('(?i)')}$",
+        "startDate": None,
+        "tokenizerId": "openai",
+        "tokenizerConfig": None,
+        "unit": "TOKENS",
+        "inputPrice": prices.get("input"),
+        "outputPrice": prices.get("output"),
+        "totalPrice": None,
+        "prices": {usage: {"price": price} for usage, price in prices.items()},
+        "isLangfuseManaged": True,
+        "pricingTiers": [{"id": model.default_tier.id, **tier}],
+    }
+
+
+#: The models that Langfuse brings, as far as the mock knows them.
+MANAGED = tuple(_managed(model) for model in MODELS)
 
 
 class _ProjectModel(Model):
