@@ -1,8 +1,8 @@
 """What turns cost: the file of ``relay --price-file``, and what Langfuse has no price for."""
 
-import json
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,20 @@ from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.langfuse.model_definitions import MANAGED
 from codex_langfuse.mock.langfuse.prices import find_model
 from codex_langfuse.mock.server import RunningMock, running_mock
-from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.assembly import Assembly, FinishedTurn
 from codex_langfuse.relay.langfuse_prices import definitions, without_price
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.price_file import PriceFileError, read_price_file
 from codex_langfuse.relay.server import running_relay
-from codex_langfuse.relay.status import Status, read_status
-from harness.running_relay import settings_for, wait_until
+from codex_langfuse.relay.status import read_status
+from harness.running_relay import (
+    CountingAssembly,
+    logs_export,
+    post_logs,
+    relay_for,
+    settings_for,
+    wait_until,
+)
 
 EXAMPLE = Path("examples/relay/prices.toml")
 KINDS = ("input", "input_cached_tokens", "input_cache_creation", "output", "output_reasoning_tokens")
@@ -226,65 +233,60 @@ def test_the_cost_that_arrives_is_the_sum_by_hand(
 
 
 @pytest.mark.codex
-def test_what_has_no_price_is_named_until_it_has_one(
-    codex: IsolatedCodex,
-    langfuse: RunningMock,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+def test_what_has_no_price_is_named_everywhere(
+    codex: IsolatedCodex, langfuse: RunningMock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state = tmp_path / "state"
-    counts = dict(zip(KINDS, (400, 99_000, 600, 1_000, 4_000), strict=True))
-
-    def found() -> Status:
-        return read_status(state)
-
-    with running_relay(settings_for(langfuse, state), Assembly(Policy())) as url:
+    settings = settings_for(langfuse, tmp_path / "state")
+    with running_relay(settings, Assembly(Policy())) as url:
         turn(codex, url)
-        wait_until(lambda: len(found().without_price) == len(KINDS))
-        told = {each["kind"]: each["tokens"] for each in found().as_json()["without_price"]}
-        assert told == counts
-        assert any(
-            "no price    gpt-6.2-sol (400 input, 600 input_cache_creation, 99000 " in line
-            for line in found().lines()
-        )
-        assert "has no price for gpt-6.2-sol (400 input, " in caplog.text
+    with running_relay(settings, Assembly(Policy())) as url:  # It asks at the start.
+        wait_until(lambda: "has no price for gpt-6.2-sol (400 input, " in caplog.text)
+        found = read_status(tmp_path / "state")
+        told = {each["kind"]: each["tokens"] for each in found.as_json()["without_price"]}
+        assert told == dict(zip(KINDS, (400, 99_000, 600, 1_000, 4_000), strict=True))
+        assert any(line.startswith("no price    gpt-6.2-sol (400 input, 600 ") for line in found.lines())
         metrics = httpx.get(f"{url}/metrics").text
         assert 'tokens_without_price{model="gpt-6.2-sol",kind="output"} 1000' in metrics
 
-        # A definition with some of the kinds, as people write it; the next new model makes the relay ask.
-        prices = {"input": 1e-6, "input_cached_tokens": 1e-7, "output": 1e-5}
-        tier = {"name": "Standard", "isDefault": True, "priority": 0, "conditions": [], "prices": prices}
-        body = {"modelName": "mine", "matchPattern": "(?i)^(gpt-6.2-sol)$", "unit": "TOKENS"}
+
+class _Charging(CountingAssembly):
+    """A turn whose name is a model's used one token of input and one of reasoning of that model."""
+
+    def _finish(self, turn: str) -> FinishedTurn:
+        unpriced = {(turn, "input"): 1, (turn, "output_reasoning_tokens"): 1}
+        return replace(super()._finish(turn), unpriced=unpriced)
+
+
+def test_it_asks_again_when_something_new_appears(langfuse: RunningMock, tmp_path: Path) -> None:
+    """A definition with some of the kinds, as people write it, leaves the others named."""
+    state = tmp_path / "state"
+    with running_relay(settings_for(langfuse, state), _Charging()) as url:
+        post_logs(url, logs_export("gpt-6.2-sol"))
+        wait_until(lambda: len(read_status(state).without_price) == 2)
+        definition = {"modelName": "mine", "matchPattern": "^gpt-6.2-sol$", "unit": "TOKENS", "inputPrice": 1}
         keys = {"authorization": basic_authorization(langfuse.public_key, langfuse.secret_key)}
-        answer = httpx.post(
-            f"{langfuse.url}/api/public/models", json={**body, "pricingTiers": [tier]}, headers=keys
-        )
+        answer = httpx.post(f"{langfuse.url}/api/public/models", json=definition, headers=keys)
         assert answer.status_code == 200
-        turn(codex, url, "-c", 'model="gpt-5.6-sol"')
-        missing = [("gpt-6.2-sol", "input_cache_creation"), ("gpt-6.2-sol", "output_reasoning_tokens")]
-        wait_until(lambda: found().without_price == missing)
+        post_logs(url, logs_export("gpt-5.6-sol"))
+        wait_until(lambda: read_status(state).without_price == [("gpt-6.2-sol", "output_reasoning_tokens")])
 
 
-@pytest.mark.codex
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [
-        (Fault(status=401, path="/api/public/models"), "status 401"),
-        (Fault(hang=True, path="/api/public/models"), "no answer in time"),
-    ],
+    [({"status": 401}, "status 401"), ({"hang": True}, "no answer in time")],
     ids=["wrong keys", "no answer"],
 )
 def test_a_langfuse_that_tells_no_prices_gets_the_turns_all_the_same(
-    codex: IsolatedCodex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], reason: str
 ) -> None:
-    monkeypatch.setattr("codex_langfuse.relay.langfuse_prices.SECONDS_FOR_ANSWER", 1.0)
+    monkeypatch.setattr("codex_langfuse.relay.langfuse_prices.SECONDS_FOR_ANSWER", 0.5)
     state = tmp_path / "state"
-    with (
-        running_mock(faults=[Fault(**fault, path="/api/public/models")]) as langfuse,
-        running_relay(settings_for(langfuse, state), Assembly(Policy())) as url,
-    ):
-        turn(codex, url)
+    faults = [Fault(**fault, path="/api/public/models")]
+    with running_mock(faults=faults) as langfuse, relay_for(langfuse, state) as url:
+        assert post_logs(url, logs_export("one")).status_code == 200
         wait_until(lambda: f"prices      not known: {reason}" in read_status(state).lines())
         wait_until(lambda: langfuse.store.traces)
-        assert read_status(state).figures.notes.keys() & {"fault", "last error"} == set()
-    assert json.dumps(read_status(state).as_json()["without_price"]) == "[]"
+        found = read_status(state)
+        assert found.figures is not None
+        assert not found.figures.notes.keys() & {"fault", "last error"}
+        assert found.as_json()["without_price"] == []

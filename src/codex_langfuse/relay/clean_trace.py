@@ -543,10 +543,8 @@ class Scene:
         as Codex estimates it.
         """
         by_file = [cost for cost in self._costs if cost is not None]
-        if by_file and len(by_file) == len(self._costs):
-            cost, source = sum(by_file), "price file"
-        else:
-            cost, source = self._told_cost, "Codex"
+        all_by_file = bool(by_file) and len(by_file) == len(self._costs)
+        cost = sum(by_file) if all_by_file else self._told_cost
         return {
             **self._record,
             "models": list(self._models),
@@ -554,7 +552,7 @@ class Scene:
             "tool_calls": self._tools,
             "tokens": self._usage.details(),
             "cost": cost,
-            "cost_from": source if cost is not None else None,
+            "cost_from": None if cost is None else "price file" if all_by_file else "Codex",
             "calls_priced_by_file": len(by_file),
         }
 
