@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ HIDING = '[shell_environment_policy]\nexclude = ["OTEL_*"]\n'
 INSTALLED = Version.parse("0.171.0")
 
 # Seen by asking the server, or in the list of processes.
-NOT_IN_FILES = {mistake.id for mistake in catalogue().values() if mistake.group == "server"} | {"daemon"}
+NOT_IN_FILES = {mistake.id for mistake in catalogue().values() if mistake.group == "server"}
+NOT_IN_FILES |= {"daemon", "no-price"}
 
 
 def write(folder: Path, config: str | bytes, files: dict[str, str] | None = None, mode: str = "600") -> None:
@@ -520,3 +522,10 @@ def test_a_vendor_that_gets_langfuses_key_is_named(tmp_path) -> None:
     key = {"OTEL_EXPORTER_OTLP_HEADERS": GOOD_KEYS[TRACES_HEADERS]}
     [finding] = [each for each in findings(setup_in(tmp_path, key)) if each.id == "generic-headers"]
     assert "m.example.org" in finding.detail and "METRICS_HEADERS" in finding.instead
+
+
+def test_what_the_relay_found_without_a_price_is_no_reason_to_fail(tmp_path) -> None:
+    setup = replace(setup_in(tmp_path), without_price="gpt-6.2-sol (5 input). They count as $0.")
+    [finding] = [finding for finding in findings(setup) if finding.id == "no-price"]
+    assert (finding.severity, str(finding.place)) == ("info", "relay")
+    assert "gpt-6.2-sol (5 input)" in finding.detail

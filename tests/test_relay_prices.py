@@ -22,7 +22,7 @@ from codex_langfuse.relay.langfuse_prices import definitions, without_price
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.price_file import PriceFileError, read_price_file
 from codex_langfuse.relay.server import running_relay
-from codex_langfuse.relay.status import read_status
+from codex_langfuse.relay.status import prices_missing, read_status
 from harness.running_relay import (
     CountingAssembly,
     logs_export,
@@ -236,17 +236,20 @@ def test_the_cost_that_arrives_is_the_sum_by_hand(
 def test_what_has_no_price_is_named_everywhere(
     codex: IsolatedCodex, langfuse: RunningMock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = settings_for(langfuse, tmp_path / "state")
+    state = tmp_path / "codex-langfuse"
+    settings = settings_for(langfuse, state)
     with running_relay(settings, Assembly(Policy())) as url:
         turn(codex, url)
     with running_relay(settings, Assembly(Policy())) as url:  # It asks at the start.
         wait_until(lambda: "has no price for gpt-6.2-sol (400 input, " in caplog.text)
-        found = read_status(tmp_path / "state")
+        found = read_status(state)
         told = {each["kind"]: each["tokens"] for each in found.as_json()["without_price"]}
         assert told == dict(zip(KINDS, (400, 99_000, 600, 1_000, 4_000), strict=True))
         assert any(line.startswith("no price    gpt-6.2-sol (400 input, 600 ") for line in found.lines())
         metrics = httpx.get(f"{url}/metrics").text
         assert 'tokens_without_price{model="gpt-6.2-sol",kind="output"} 1000' in metrics
+        assert "gpt-6.2-sol (400 input, " in prices_missing({"XDG_STATE_HOME": str(tmp_path)})  # for `check`
+    assert prices_missing({"XDG_STATE_HOME": str(tmp_path)}) == ""
 
 
 class _Charging(CountingAssembly):

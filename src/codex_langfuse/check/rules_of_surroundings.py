@@ -42,6 +42,8 @@ def find(setup: Setup) -> Iterator[Finding]:
         yield from _environment(setup)
         yield from _session(setup)
     yield from _daemons(setup)
+    if setup.without_price:
+        yield Finding("no-price", Place(name="relay"), setup.without_price)
     yield from _proxies(setup)
     yield from _second_route(setup)
 

@@ -66,13 +66,18 @@ class Header:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that decides what Codex exports. ``version`` is None when it is not known."""
+    """Everything that decides what Codex exports. ``version`` is None when it is not known.
+
+    ``without_price``: in words, the models and kinds of tokens for which the relay of this user found no
+    price in Langfuse.
+    """
 
     files: ConfigFiles
     environment: Mapping[str, str]
     version: Version | None = None
     profile: str | None = None
     daemons: tuple[Daemon, ...] = ()
+    without_price: str = ""
 
     @cached_property
     def layers(self) -> list[ConfigFile]:

@@ -70,6 +70,7 @@ def check(
     from codex_langfuse.codex.versions import Version, installed_version
     from codex_langfuse.commands.changing import console
     from codex_langfuse.configuration.config_files import is_profile_name, read_config_files
+    from codex_langfuse.relay.status import prices_missing
 
     if profile is not None and not is_profile_name(profile):
         wrong_usage("--profile takes a name, not a path")
@@ -86,7 +87,7 @@ def check(
 
     def setup() -> "Setup":
         files = read_config_files(os.environ, profile=profile, project=project or Path.cwd(), file=file)
-        return Setup(files, dict(os.environ), version, profile, running_daemons())
+        return Setup(files, dict(os.environ), version, profile, running_daemons(), prices_missing(os.environ))
 
     now = setup()
     fixed: list[Finding] = []

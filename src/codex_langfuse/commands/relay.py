@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -103,6 +105,17 @@ def relay(
             help="With --status: wait, at most so long, until no turn is in progress or waiting.",
         ),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --status: judge, and with --json list, the turns since then: 10m, 2h, 1d or a date.",
+        ),
+    ] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="With --status: judge and list the turns of this session only."),
+    ] = None,
     finish_on_stop: Annotated[
         bool,
         typer.Option(
@@ -141,13 +154,16 @@ def relay(
     goes on with the turns in progress, unless --finish-on-stop ends them.
 
     Exit status: 0 ended as told (with --status: it runs, and with --wait all
-    turns are accepted), 1 it cannot run (with --status: it does not, or a turn is
-    not accepted; with --finish-on-stop: something is left), 2 wrong usage.
+    turns are accepted; with --since or --session: there are such turns, and all
+    of them are accepted, whether it runs or not), 1 it cannot run (with --status:
+    it does not, or a turn is not accepted; with --finish-on-stop: something is
+    left), 2 wrong usage.
 
     Examples:
       codex-langfuse relay
       codex-langfuse relay --content prompts --user ada
       codex-langfuse relay --status
+      codex-langfuse relay --status --json --since 10m --wait 30
       codex-langfuse relay --stop
       codex-langfuse relay --forward http://127.0.0.1:4319/v1/traces \
         --forward-header authorization=@token
@@ -160,12 +176,12 @@ def relay(
     errands = [status, stop, retry_failed, discard_failed, install, uninstall]
     if sum(errands) > 1:
         wrong_usage("give one of --status, --stop, --retry-failed, --discard-failed, --install, --uninstall")
-    if (as_json or wait is not None) and not status:
-        wrong_usage("--json and --wait go with --status")
+    if (as_json or wait is not None or since is not None or session is not None) and not status:
+        wrong_usage("--json, --wait, --since and --session go with --status")
     folder = (state or default_state_folder(os.environ)).absolute()
     try:
         if status:
-            _tell_status(folder, wait, as_json=as_json)
+            _tell_status(folder, wait, _moment(since), session, as_json=as_json)
         if stop:
             _stop(folder, finish=finish_on_stop)
         if retry_failed or discard_failed:
@@ -406,20 +422,47 @@ def _headers(texts: Sequence[str]) -> dict[str, str]:
     return headers
 
 
-def _tell_status(folder: Path, wait: float | None, *, as_json: bool) -> NoReturn:
+def _moment(text: str | None) -> float:
+    """Read ``--since``: how long ago, or a date and time, local unless it says otherwise; 0 for none."""
+    if text is None:
+        return 0.0
+    ago = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if ago:
+        return time.time() - int(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        wrong_usage("--since must be like 90s, 10m, 2h, 1d, or a date and time like 2026-11-29T10:00:00Z")
+
+
+def _tell_status(
+    folder: Path, wait: float | None, since: float, session: str | None, *, as_json: bool
+) -> NoReturn:
     from codex_langfuse.relay.log_file import log_file
-    from codex_langfuse.relay.status import read_status
+    from codex_langfuse.relay.status import Status, read_status
 
     deadline = time.monotonic() + (wait or 0)
-    found = read_status(folder)
-    while found.holder and found.busy and time.monotonic() < deadline:
+    chosen = bool(since) or session is not None
+
+    def look() -> tuple[Status, bool]:
+        """Return what there is, and whether there is more to come of what was asked for."""
+        found = read_status(folder, since, session)
+        going_on = found.busy
+        if session is not None:
+            going_on = any(turn.state == "waiting" for turn in found.turns)
+        return found, going_on or (chosen and not found.turns)
+
+    found, more = look()
+    while found.holder and more and time.monotonic() < deadline:
         time.sleep(_LOOK_AGAIN)
-        found = read_status(folder)
+        found, more = look()
     log = log_file(folder) if log_file(folder).exists() else None
     if as_json:
         typer.echo(json.dumps({**found.as_json(), "log": str(log) if log else None}, indent=2))
     else:
         typer.echo("\n".join([*found.lines(), *([f"log         {log}"] if log else [])]))
+    if chosen:
+        raise typer.Exit(0 if found.turns_accepted and not more else 1)
     left = wait is not None and not found.all_accepted
     raise typer.Exit(0 if found.holder and not left else 1)
 

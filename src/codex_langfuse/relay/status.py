@@ -1,6 +1,7 @@
 """What the relay tells of itself: a few lines for a person, JSON for a script, metrics for Prometheus."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +10,19 @@ from typing import Any
 
 from codex_langfuse.relay.cause import Cause
 from codex_langfuse.relay.langfuse_prices import NOT_KNOWN, TRACES_AT, WITHOUT_PRICE, in_words
-from codex_langfuse.relay.state_folder import Holder, holder, retry_command
-from codex_langfuse.relay.store import FILE_NAME, Figures, Store
+from codex_langfuse.relay.state_folder import (
+    Holder,
+    StateFolderError,
+    default_state_folder,
+    holder,
+    retry_command,
+)
+from codex_langfuse.relay.store import FILE_NAME, Figures, Store, StoreError, TurnState
+
+#: The version of what ``--status --json`` prints; a name that is added does not change it.
+SCHEMA = 1
+#: Turns that are listed when nobody says which.
+_LAST_TURNS = 20
 
 
 @dataclass(frozen=True)
@@ -20,6 +32,12 @@ class Status:
     folder: Path
     holder: Holder | None
     figures: Figures | None
+    turns: tuple[TurnState, ...] = ()
+
+    @property
+    def turns_accepted(self) -> bool:
+        """Whether there are turns, and each was accepted."""
+        return bool(self.turns) and all(turn.state == "accepted" for turn in self.turns)
 
     @property
     def without_price(self) -> list[tuple[str, str]]:
@@ -38,8 +56,12 @@ class Status:
         return not (self.busy or (self.figures and (self.figures.set_aside or self.figures.damaged)))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON object; times are seconds since 1970."""
-        document: dict[str, Any] = {"running": self.holder is not None, "state": str(self.folder)}
+        """Return it as a JSON object of `examples/relay/status.schema.json`."""
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "running": self.holder is not None,
+            "state": str(self.folder),
+        }
         if self.holder:
             document |= {"pid": self.holder.pid, "url": self.holder.url, "started": self.holder.started}
         if self.figures:
@@ -58,6 +80,7 @@ class Status:
                 "incomplete": self.figures.incomplete,
                 "records_late": self.figures.late,
                 "records_foreign": self.figures.foreign,
+                "last_turns": [self._turn_as_json(turn) for turn in self.turns],
                 "bytes": self.figures.used,
                 "turns_priced_by_file": self.figures.priced,
                 "without_price": [
@@ -71,6 +94,17 @@ class Status:
                 },
             }
         return document
+
+    def _turn_as_json(self, turn: TurnState) -> dict[str, Any]:
+        assert self.figures
+        shown_at = self.figures.notes.get(TRACES_AT)
+        return {
+            **turn.record,
+            "state": turn.state,
+            "finished": turn.finished,
+            "accepted": turn.accepted,
+            "url": f"{shown_at.text}{turn.record['trace']}" if shown_at else None,
+        }
 
     def lines(self) -> list[str]:
         """Return it as lines for a person; none of them holds content of a turn."""
@@ -135,16 +169,34 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def read_status(folder: Path) -> Status:
-    """Read the state in ``folder``, whether a relay runs there or not; raises ``StoreError``."""
-    figures = None
+def read_status(folder: Path, since: float = 0.0, session: str | None = None) -> Status:
+    """Read the state in ``folder``, whether a relay runs there or not; raises ``StoreError``.
+
+    With the turns that were finished at ``since`` (seconds since 1970) or later, those of a session only if
+    one is given; without either, with the last few.
+    """
+    figures, turns = None, []
     if (folder / FILE_NAME).exists():
         store = Store(folder, only_read=True)
         try:
             figures = store.figures()
+            turns = store.turns(since, session)
         finally:
             store.close()
-    return Status(folder, holder(folder), figures)
+    if not since and session is None:
+        turns = turns[-_LAST_TURNS:]
+    return Status(folder, holder(folder), figures, tuple(turns))
+
+
+def prices_missing(environment: Mapping[str, str]) -> str:
+    """Say for which models and kinds of tokens the running relay of a user found no price; "" for none."""
+    try:
+        status = read_status(default_state_folder(environment))
+    except (StoreError, StateFolderError, sqlite3.Error):
+        return ""
+    if status.holder is None or status.figures is None or not status.without_price:
+        return ""
+    return in_words(status.without_price, status.figures.unpriced)
 
 
 def _when(seconds: float) -> str:
