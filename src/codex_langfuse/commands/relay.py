@@ -450,7 +450,7 @@ def _tell_status(
         going_on = found.busy
         if session is not None:
             going_on = any(turn.state == "waiting" for turn in found.turns)
-        return found, going_on or (chosen and not found.turns)
+        return found, going_on or (chosen and not found.turns) or not found.prices_asked
 
     found, more = look()
     while found.holder and more and time.monotonic() < deadline:
@@ -462,7 +462,8 @@ def _tell_status(
     else:
         typer.echo("\n".join([*found.lines(), *([f"log         {log}"] if log else [])]))
     if chosen:
-        raise typer.Exit(0 if found.turns_accepted and not more else 1)
+        in_progress = session is None and found.busy
+        raise typer.Exit(0 if found.turns_accepted and not in_progress else 1)
     left = wait is not None and not found.all_accepted
     raise typer.Exit(0 if found.holder and not left else 1)
 

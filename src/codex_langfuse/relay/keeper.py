@@ -86,6 +86,8 @@ class Keeper:
         self._stuck = False  # Whether the last attempt to write found no room.
         #: Set whenever something was put into the outbox.
         self.finished_turns = asyncio.Event()
+        #: The same, for who asks for prices.
+        self.turns_to_price = asyncio.Event()
         for key in store.sent_keys():
             assembly.already_sent(key)
         for batch_id in store.batch_ids():
@@ -206,6 +208,7 @@ class Keeper:
         if self._finished:
             self._finished = False
             self.finished_turns.set()
+            self.turns_to_price.set()
 
     def _work(self) -> float:
         """Feed for a slice, then see what is finished; return for how many seconds nothing need be done."""

@@ -30,9 +30,7 @@ from codex_langfuse.relay.store import Store, StoreFullError
 _DAILY = 24 * 3600.0
 _AGAIN = 300.0
 #: Seconds that a question waits after the one before it, whatever appears.
-PAUSE = 10.0
-#: Seconds between looks for a new model or kind.
-_LOOK = 1.0
+PAUSE = 1.0
 SECONDS_FOR_ANSWER = 20.0
 _MOST_PAGES = 50
 _LARGEST_PAGE = 4 * 1024 * 1024
@@ -40,8 +38,9 @@ _LONGEST_PATTERN = 500
 _LONGEST_NAME = 200
 _MOST_REPETITIONS = 4
 
-#: The notes of the store: what has no price, why it is not known, and where traces are shown.
-WITHOUT_PRICE = "without price"
+#: The notes of the store: what was asked about and what of it has no price, why that is not known, and where
+#: traces are shown.
+PRICES = "prices"
 NOT_KNOWN = "prices not known"
 TRACES_AT = "traces at"
 
@@ -138,13 +137,14 @@ class PriceWatch:
             await self._until_something_new(wait)
 
     async def _until_something_new(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
         await asyncio.sleep(PAUSE)
-        while time.monotonic() < until:
-            kinds = await self._keeper.use_store(self._store.unpriced)
-            if kinds.keys() - self._asked_about:
-                return
-            await asyncio.sleep(min(_LOOK, PAUSE))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    self._keeper.turns_to_price.clear()
+                    if (await self._keeper.use_store(self._store.unpriced)).keys() - self._asked_about:
+                        return
+                    await self._keeper.turns_to_price.wait()
 
     async def _ask(self) -> float:
         kinds = await self._keeper.use_store(self._store.unpriced)
@@ -156,7 +156,7 @@ class PriceWatch:
             project = await _project(client, base)
         known = await asyncio.to_thread(definitions, found)
         missing = without_price(known, sorted(kinds))
-        await self._note(WITHOUT_PRICE, json.dumps(missing))
+        await self._note(PRICES, json.dumps({"asked": sorted(self._asked_about), "missing": missing}))
         await self._note(NOT_KNOWN, None)
         if project:
             await self._note(TRACES_AT, f"{base}/project/{project}/traces/")

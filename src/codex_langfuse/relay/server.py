@@ -21,7 +21,7 @@ from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.connections import Connections
 from codex_langfuse.relay.delivery import BackOff, Delivery, Destination
 from codex_langfuse.relay.keeper import Keeper
-from codex_langfuse.relay.langfuse_prices import TRACES_AT, WITHOUT_PRICE, PriceWatch
+from codex_langfuse.relay.langfuse_prices import PRICES, TRACES_AT, PriceWatch
 from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.store import Store, StoreError, StoreFullError
 
@@ -143,7 +143,7 @@ def _take_notes(store: Store, settings: Settings, last_alive: float | None) -> N
         base = settings.destination.base_url
         store.note(TRACES_AT, f"{base}/trace/" if base else None, now)
         if not base:
-            store.note(WITHOUT_PRICE, None, now)
+            store.note(PRICES, None, now)
 
 
 async def _serve(

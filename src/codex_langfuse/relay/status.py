@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_langfuse.relay.cause import Cause
-from codex_langfuse.relay.langfuse_prices import NOT_KNOWN, TRACES_AT, WITHOUT_PRICE, in_words
+from codex_langfuse.relay.langfuse_prices import NOT_KNOWN, PRICES, TRACES_AT, in_words
 from codex_langfuse.relay.state_folder import (
     Holder,
     StateFolderError,
@@ -42,8 +42,16 @@ class Status:
     @property
     def without_price(self) -> list[tuple[str, str]]:
         """The models and kinds of tokens for which Langfuse had no price when it was last asked."""
-        note = self.figures.notes.get(WITHOUT_PRICE) if self.figures else None
-        return [(model, kind) for model, kind in json.loads(note.text)] if note else []
+        return without_price(self.figures) if self.figures else []
+
+    @property
+    def prices_asked(self) -> bool:
+        """Whether Langfuse was asked about all that it is to price, or cannot be."""
+        notes = self.figures.notes if self.figures else {}
+        if not self.figures or TRACES_AT not in notes or NOT_KNOWN in notes:
+            return True
+        asked = json.loads(notes[PRICES].text)["asked"] if PRICES in notes else []
+        return self.figures.unpriced.keys() <= {(model, kind) for model, kind in asked}
 
     @property
     def busy(self) -> bool:
@@ -90,7 +98,7 @@ class Status:
                 **{
                     name.replace(" ", "_"): {"text": note.text, "at": note.at}
                     for name, note in self.figures.notes.items()
-                    if name not in (WITHOUT_PRICE, TRACES_AT)
+                    if name not in (PRICES, TRACES_AT)
                 },
             }
         return document
@@ -188,6 +196,12 @@ def read_status(folder: Path, since: float = 0.0, session: str | None = None) ->
     return Status(folder, holder(folder), figures, tuple(turns))
 
 
+def without_price(figures: Figures) -> list[tuple[str, str]]:
+    """Return the models and kinds of tokens for which Langfuse had no price when it was last asked."""
+    note = figures.notes.get(PRICES)
+    return [(model, kind) for model, kind in json.loads(note.text)["missing"]] if note else []
+
+
 def prices_missing(environment: Mapping[str, str]) -> str:
     """Say for which models and kinds of tokens the running relay of a user found no price; "" for none."""
     try:
@@ -253,14 +267,13 @@ class Metrics:
             {f'{{what="{what}"}}': number for what, number in figures.incomplete.items()},
         )
         one("turns_priced_by_file_total", "counter", "Turns that --price-file priced.", figures.priced)
-        note = figures.notes.get(WITHOUT_PRICE)
         metric(
             "tokens_without_price",
             "gauge",
             "Tokens that count as $0 in Langfuse, by model and kind.",
             {
                 f'{{model="{model}",kind="{kind}"}}': figures.unpriced.get((model, kind), 0)
-                for model, kind in (json.loads(note.text) if note else [])
+                for model, kind in without_price(figures)
             },
         )
         one("records_late_total", "counter", "Records that came when their turn had left.", figures.late)
