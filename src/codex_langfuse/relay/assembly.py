@@ -70,7 +70,7 @@ class FinishedTurn:
     trace: a serialized ExportTraceServiceRequest.
     summary: one line without content, for the status: "gpt-6.2-sol, 2 model calls, 1 tool, 2500 tokens".
     flags: what does not add up, such as `usage not reported` or `no end seen`.
-    record: what `relay --status --json` tells of it. unpriced: tokens that Langfuse is to price, by model and
+    record: what `relay --status --json` shows of it. unpriced: tokens that Langfuse is to price, by model and
     kind.
     """
 
