@@ -16,7 +16,9 @@ from codex_langfuse.commands.dashboard import dashboard
 from codex_langfuse.commands.messages import error
 from codex_langfuse.commands.mock import mock
 from codex_langfuse.commands.relay import relay
+from codex_langfuse.commands.setup import setup
 from codex_langfuse.commands.test_plan import test_plan
+from codex_langfuse.commands.uninstall import uninstall
 from codex_langfuse.commands.verify import verify
 
 app = typer.Typer(
@@ -46,6 +48,8 @@ def root(
     """See in Langfuse what Codex did."""
 
 
+app.command()(setup)
+app.command()(uninstall)
 app.command()(auth)
 app.command()(check)
 app.command()(config)

@@ -4,6 +4,7 @@ From 0.157 on the terminal interface starts ``codex app-server … --managed-dae
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from codex_langfuse.configuration.config_files import config_path
 
 _MARK = "--managed-daemon"
 
@@ -25,6 +28,15 @@ class Daemon:
     started: float
     environment: Mapping[str, str] | None = field(default=None, repr=False)
 
+    def reads_configuration_of(self, environment: Mapping[str, str]) -> bool:
+        """Whether its configuration is that of a Codex started with ``environment``.
+
+        On macOS, where its environment cannot be seen, each of this user's counts.
+        """
+        if self.environment is None:
+            return sys.platform == "darwin"
+        return config_path(self.environment) == config_path(environment)
+
 
 def running_daemons() -> tuple[Daemon, ...]:
     """List them: from ``/proc`` on Linux, by ``ps`` on macOS; on Windows none is found."""
@@ -34,6 +46,29 @@ def running_daemons() -> tuple[Daemon, ...]:
         if sys.platform == "darwin":
             return tuple(_of_ps())
     return ()
+
+
+class StillRunningError(Exception):
+    """A background process was told to stop, and still runs."""
+
+
+def stop_daemon(daemon: Daemon, seconds: float = 10) -> None:
+    """End a background process and wait for it (measured with Codex 0.171.0: it ends at SIGTERM).
+
+    Not by ``codex app-server daemon restart``, which installs and starts one. Raises ``StillRunningError``.
+    """
+    advice = f"process {daemon.pid} cannot be stopped; end Codex and run: codex app-server daemon stop"
+    try:
+        os.kill(daemon.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except OSError as wrong:
+        raise StillRunningError(advice) from wrong
+    deadline = time.monotonic() + seconds
+    while any(each.pid == daemon.pid for each in running_daemons()):
+        if time.monotonic() > deadline:
+            raise StillRunningError(advice)
+        time.sleep(0.1)
 
 
 def _of_proc() -> list[Daemon]:
@@ -67,7 +102,7 @@ def _environment(folder: Path) -> dict[str, str] | None:
 
 def _of_ps() -> list[Daemon]:
     listing = subprocess.run(
-        ["ps", "-axo", "pid=,lstart=,command="],
+        ["ps", "-xo", "pid=,lstart=,command="],
         capture_output=True,
         text=True,
         timeout=10,

@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -133,7 +133,7 @@ def auth(
             --secret-stdin --quiet
       codex-langfuse auth --headers
     """
-    from codex_langfuse.keys.credentials import base_url_in, basic_authorization
+    from codex_langfuse.keys.credentials import basic_authorization
     from codex_langfuse.keys.key_file import with_key_file
 
     if headers:
@@ -151,7 +151,42 @@ def auth(
 
     new = write is not None or secret_stdin or public_key is not None
     environment = os.environ if new else _or_refuse(lambda: with_key_file(os.environ))
-    address = (region.value if region else base_url) or base_url_in(environment)
+    url, public, secret = ask_credentials(
+        environment,
+        region.value if region else base_url,
+        public_key,
+        secret_stdin=secret_stdin,
+        any_key_form=any_key_form,
+    )
+    authorization = basic_authorization(public, secret)
+    if check:
+        _check(url, authorization)
+    line = _export_line(authorization, shell)
+    if write is not None:
+        write_key_file(write, _file_text(write, public, secret, url, line, shell), force)
+    if quiet:
+        if write is None:
+            typer.echo(authorization)
+        return
+    _print_steps(url, line, write, shell)
+
+
+def ask_credentials(
+    environment: Mapping[str, str],
+    address: str | None,
+    public_key: str | None,
+    *,
+    secret_stdin: bool,
+    any_key_form: bool,
+) -> tuple["BaseUrl", str, str]:
+    """Return address, public key and secret key: those given, else of the environment, else asked for.
+
+    Ends the command with status 2 when something is missing and nobody can be asked, with 1 when it cannot
+    be right.
+    """
+    from codex_langfuse.keys.credentials import base_url_in
+
+    address = address or base_url_in(environment)
     public_text = public_key or environment.get("LANGFUSE_PUBLIC_KEY")
     secret_text = environment.get("LANGFUSE_SECRET_KEY")
     if secret_stdin:
@@ -160,20 +195,7 @@ def auth(
         secret_text = sys.stdin.readline().rstrip("\n")
     if secret_stdin or not sys.stdin.isatty():
         _require(address, public_text, secret_text, secret_stdin)
-
-    url = _base_url(address)
-    public, secret = _keys(public_text, secret_text, any_key_form)
-    authorization = basic_authorization(public, secret)
-    if check:
-        _check(url, authorization)
-    line = _export_line(authorization, shell)
-    if write is not None:
-        _write(write, _file_text(write, public, secret, url, line, shell), force)
-    if quiet:
-        if write is None:
-            typer.echo(authorization)
-        return
-    _print_steps(url, line, write, shell)
+    return _base_url(address), *_keys(public_text, secret_text, any_key_form)
 
 
 def _print_headers(key_file: Path | None) -> None:
@@ -314,7 +336,8 @@ def _load_command(file: Path, shell: Shell) -> str:
             return f". '{path.replace(chr(39), quote)}'"
 
 
-def _write(file: Path, text: str, force: bool) -> None:
+def write_key_file(file: Path, text: str, force: bool) -> None:
+    """Write a key file; ends the command when ``file`` holds something else, unless ``force``."""
     from codex_langfuse.keys.key_file import is_key_file
     from codex_langfuse.private_file import write_private
 

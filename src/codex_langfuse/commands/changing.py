@@ -14,6 +14,7 @@ from rich.text import Text
 
 from codex_langfuse.commands.messages import confirmed, error, note, refuse, tell
 from codex_langfuse.configuration.backup import (
+    Backup,
     NoBackupError,
     current_content,
     newest_backup,
@@ -84,12 +85,17 @@ def make_change(
     )
 
 
-def apply_change(change: Change, *, yes: bool, quiet: bool) -> bool:
-    """Show the difference, ask, and write; tell whether the file was changed. ``quiet`` says nothing."""
+def preview_change(change: Change, *, quiet: bool) -> None:
+    """Show the difference and the notes, unless ``quiet``."""
     if not quiet:
         show_difference(_difference(change.path, change.old.text, change.new_text))
         for text in change.notes:
             note(masked(text))
+
+
+def apply_change(change: Change, *, yes: bool, quiet: bool) -> bool:
+    """Show the difference, ask, and write; tell whether the file was changed. ``quiet`` says nothing."""
+    preview_change(change, quiet=quiet)
     if not _agreed(f"Change {change.path}?", yes):
         return False
     try:
@@ -124,6 +130,79 @@ def _agreed(question: str, yes: bool) -> bool:
     return True
 
 
+class UndoError(Exception):
+    """The newest change cannot be taken back: why, and where its backup is, a line each."""
+
+    def __init__(self, *lines: str):
+        super().__init__(lines[0])
+        self.lines = lines
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What taking the newest change of a file back does: its new content (None: no file), and how it differs.
+
+    Made by ``planned_undo``; ``apply`` does it.
+    """
+
+    path: Path
+    backup: Backup
+    now: bytes
+    content: bytes | None
+    difference: list[str]
+
+    @property
+    def question(self) -> str:
+        """What to ask first."""
+        if self.content is None:
+            return f"Remove {self.path}, which did not exist before?"
+        return f"Change {self.path} back?"
+
+    def apply(self) -> tuple[str, Path | None]:
+        """Do it; return what was done, and the copy of what was there, if it was kept. Raises ``OSError``."""
+        copy = undo(self.path, self.backup, self.content, self.now)
+        if copy is not None:
+            done = f"Undone in {self.path}. What was written to it since is still there. A copy is in {copy}."
+        elif self.content is None:
+            done = f"Removed {self.path}."
+        else:
+            done = f"{self.path} is as it was before."
+        return done, copy
+
+
+def planned_undo(path: Path) -> Undo:
+    """Return what takes the newest change back, and nothing written since; raises ``UndoError``."""
+    try:
+        backup, now = newest_backup(path), current_content(path)
+    except OSError as trouble:
+        raise UndoError(_why(path, trouble)) from trouble
+    kept = f"What it was before the change is in {backup.path}."
+    if now is None:
+        raise UndoError(f"{path} is not there any more", kept)
+    if backup.written is None:
+        raise UndoError(
+            f"version 0.1.0 changed {path}. It kept no copy of what it wrote, so later changes are unknown",
+            kept,
+        )
+    exact = now == backup.written
+    try:
+        old = decoded(now)
+        before = decoded(backup.before or b"").text
+        text = before if exact else taken_back(before, decoded(backup.written).text, old.text)
+    except UnicodeDecodeError as error:
+        raise UndoError(f"{path} is not UTF-8 any more, so it is not changed", kept) from error
+    except ConflictError as conflict:
+        raise UndoError(
+            f"{path} is not changed: what codex-langfuse wrote there was changed since",
+            *conflict.lines,
+            kept,
+        ) from conflict
+    content = backup.before if exact else old.with_text(text)
+    if backup.before is None and not text.strip():
+        content = None
+    return Undo(path, backup, now, content, _difference(path, old.text, text))
+
+
 def undo_change(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Show what taking the newest change back does to the file, ask, and do it.
 
@@ -131,59 +210,26 @@ def undo_change(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """
     page = page_url("configuration-only", "undo")
     try:
-        backup, now = newest_backup(path), current_content(path)
-    except OSError as trouble:
-        fail(_why(path, trouble), page=page, as_json=as_json)
-    kept = f"What it was before the change is in {backup.path}."
-    if now is None:
-        fail(f"{path} is not there any more", kept, page=page, as_json=as_json)
-    if backup.written is None:
-        fail(
-            f"version 0.1.0 changed {path}. It kept no copy of what it wrote, so later changes are unknown",
-            kept,
-            page=page,
-            as_json=as_json,
-        )
-    exact = now == backup.written
-    try:
-        old = decoded(now)
-        before = decoded(backup.before or b"").text
-        text = before if exact else taken_back(before, decoded(backup.written).text, old.text)
-    except UnicodeDecodeError:
-        fail(f"{path} is not UTF-8 any more, so it is not changed", kept, page=page, as_json=as_json)
-    except ConflictError as conflict:
-        fail(
-            f"{path} is not changed: what codex-langfuse wrote there was changed since",
-            *conflict.lines,
-            kept,
-            page=page,
-            as_json=as_json,
-        )
-    content = backup.before if exact else old.with_text(text)
-    if backup.before is None and not text.strip():
-        content = None
-    lines = _difference(path, old.text, text)
+        planned = planned_undo(path)
+    except UndoError as wrong:
+        fail(*wrong.lines, page=page, as_json=as_json)
     outcome: dict[str, Any] = {
         "file": str(path),
         "changed": False,
-        "difference": "\n".join(lines),
-        "backup": str(backup.path),
+        "difference": "\n".join(planned.difference),
+        "backup": str(planned.backup.path),
     }
     if not as_json:
-        show_difference(lines)
+        show_difference(planned.difference)
     if dry_run:
         _end(outcome, as_json, "Nothing was changed (--dry-run).")
         return
-    question = f"Remove {path}, which did not exist before?" if content is None else f"Change {path} back?"
-    _ask(question, yes, as_json, outcome)
+    _ask(planned.question, yes, as_json, outcome)
     try:
-        copy = undo(path, backup, content, now)
+        done, copy = planned.apply()
     except OSError as trouble:
         fail(_why(path, trouble), page=page, as_json=as_json)
     outcome |= {"changed": True, "copy": str(copy) if copy else None}
-    done = f"Removed {path}." if content is None else f"{path} is as it was before."
-    if copy is not None:
-        done = f"Undone in {path}. What was written to it since is still there. A copy is in {copy}."
     _end(outcome, as_json, done)
 
 

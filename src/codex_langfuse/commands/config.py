@@ -12,7 +12,10 @@ from codex_langfuse.configuration.route import Route
 from codex_langfuse.pages import page_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from codex_langfuse.codex.versions import Version
+    from codex_langfuse.commands.changing import Change
     from codex_langfuse.configuration.routes import Wish
 
 
@@ -91,7 +94,7 @@ def config(
       codex-langfuse config direct --dry-run
       codex-langfuse config --undo
     """
-    from codex_langfuse.commands.changing import Change, fail, make_change, undo_change
+    from codex_langfuse.commands.changing import fail, make_change, undo_change
     from codex_langfuse.configuration.config_files import config_path, is_profile_name
 
     if file is not None and profile is not None:
@@ -122,6 +125,57 @@ def config(
         wrong_usage("say which route: direct, relay, collector or off")
 
     from codex_langfuse.codex.versions import installed_version
+
+    version = _version(codex_version) or installed_version()
+
+    def plan(data: dict[str, Any]) -> "tuple[Wish, list[str]]":
+        wish, notes = _wish(route, base_url, region, endpoint, environment, user, tuple(tag or ()), data)
+        wish, about_helper = _with_helper(wish, version, key_file, profile)
+        return wish, notes + about_helper
+
+    try:
+        change = planned_change(path, plan, version, force=force, below=_below(profile))
+    except PlanError as error:
+        fail(*error.lines, page=error.page, as_json=as_json)
+    make_change(
+        change,
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+        details={"route": str(route), "codex_version": str(version) if version else None},
+    )
+
+
+class PlanError(Exception):
+    """A file cannot be changed as wanted: what is wrong and what to do, a line each, and the page."""
+
+    def __init__(self, *lines: str, page: str):
+        super().__init__(lines[0])
+        self.lines = lines
+        self.page = page
+
+
+def planned_change(
+    path: Path,
+    plan: "Callable[[dict[str, Any]], tuple[Wish, list[str]]]",
+    version: "Version | None",
+    *,
+    force: bool = False,
+    below: dict[str, Any] | None = None,
+) -> "Change":
+    """Return the change that puts a wish into the configuration at ``path``, which need not exist.
+
+    Args:
+        path: the file.
+        plan: makes the wish, and what to say about it, of what the file holds.
+        version: the Codex that will read it; None for one that understands everything.
+        force: accept a Codex whose spans hold prompts and answers.
+        below: what ``config.toml`` says, when the file is a profile.
+
+    Raises:
+        PlanError: the file is not valid, or it cannot be changed without harm.
+    """
+    from codex_langfuse.commands.changing import Change
     from codex_langfuse.configuration.amend import RefusedError, amend
     from codex_langfuse.configuration.config_files import read_config
     from codex_langfuse.configuration.edit import EditError
@@ -136,43 +190,31 @@ def config(
     if given is not None and given.error is not None:
         better = repaired(text)
         if better is None:
-            error = given.error
-            fail(
-                f"{path}:{error.line}:{error.column}: {error.message}",
+            raise PlanError(
+                f"{path}:{given.error.line}:{given.error.column}: {given.error.message}",
                 "The file is not changed, as it is not valid TOML. `codex-langfuse check` explains why.",
                 page=page_url("guide/troubleshooting", "does-not-load"),
-                as_json=as_json,
             )
         notes.append(f"the file was not valid TOML: {better.done}")
         text = better.text
-    data = parse(text).data
     encoded = given.encoded if given else Encoded("", ())
-    version = _version(codex_version) or installed_version()
     if version is None:
         notes.append("no Codex found: the settings are those for the newest one")
-    wish, more = _wish(route, base_url, region, endpoint, environment, user, tuple(tag or ()), data)
-    wish, about_helper = _with_helper(wish, version, key_file, profile)
-    notes += more + about_helper
-    if wish.base and route is not Route.DIRECT and (line := no_proxy_line(wish.base.url, os.environ)):
+    wish, more = plan(parse(text).data)
+    notes += more
+    if wish.base and wish.route is not Route.DIRECT and (line := no_proxy_line(wish.base.url, os.environ)):
         notes.append(f"a proxy is set, and Codex would take it to {wish.base.url}. Start Codex with: {line}")
     try:
-        amended = amend(text, wish, version, force=force, below=_below(profile))
+        amended = amend(text, wish, version, force=force, below=below or {})
     except RefusedError as error:
-        fail(str(error), page=page_url("concepts/signals", "what-leaves"), as_json=as_json)
+        raise PlanError(str(error), page=page_url("concepts/signals", "what-leaves")) from error
     except EditError as error:
-        fail(
+        raise PlanError(
             f"{path}: {error}",
             "The file is not changed.",
             page=page_url("configuration-only", "configuration"),
-            as_json=as_json,
-        )
-    make_change(
-        Change(path, given.content if given else None, encoded, amended.text, tuple(notes + amended.notes)),
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
-        details={"route": str(route), "codex_version": str(version) if version else None},
-    )
+        ) from error
+    return Change(path, given.content if given else None, encoded, amended.text, tuple(notes + amended.notes))
 
 
 def _with_helper(

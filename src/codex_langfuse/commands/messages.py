@@ -37,7 +37,7 @@ def wrong_usage(text: str, *more: str) -> NoReturn:
 def confirmed(question: str) -> bool:
     """Ask; Ctrl-C ends the command with status 130."""
     try:
-        return typer.confirm(question)
+        return typer.confirm(question, err=True)
     except typer.Abort:
         tell("")
         raise typer.Exit(130) from None

@@ -469,31 +469,18 @@ def _tell_status(
 
 
 def _stop(folder: Path, *, finish: bool) -> NoReturn:
-    import signal
-
-    from codex_langfuse.relay.foreground import SECONDS_TO_STOP
-    from codex_langfuse.relay.state_folder import finish_on_stop, holder, is_held
     from codex_langfuse.relay.status import read_status
+    from codex_langfuse.relay.stopping import StopError, stop_relay
 
-    if not is_held(folder):
+    try:
+        stopped = stop_relay(folder, finish=finish)
+    except StopError as wrong:
+        refuse(str(wrong))
+    if stopped is None:
         tell(f"no relay runs in {folder}")
         raise typer.Exit(0)
-    found = holder(folder)
-    if found is None:
-        refuse(f"a relay runs in {folder} and has not said which process it is; stop it where it was started")
-    try:
-        if finish:
-            finish_on_stop(folder)
-        os.kill(found.pid, signal.SIGTERM)
-    except OSError as wrong:
-        refuse(f"process {found.pid} cannot be stopped: {wrong.strerror}")
-    deadline = time.monotonic() + SECONDS_TO_STOP + 5
-    while is_held(folder):
-        if time.monotonic() > deadline:
-            refuse(f"process {found.pid} was told to stop, and still runs")
-        time.sleep(_LOOK_AGAIN)
     left = finish and not read_status(folder).all_accepted
-    tell(f"stopped process {found.pid}" + ("; not all turns were accepted: see --status" if left else ""))
+    tell(f"stopped process {stopped.pid}" + ("; not all turns were accepted: see --status" if left else ""))
     raise typer.Exit(1 if left else 0)
 
 

@@ -66,7 +66,7 @@ def verify(
     for text in access.notes:
         note(text)
     try:
-        with _progress(quiet=as_json) as report:
+        with progress(quiet=as_json) as report:
             arrival = verify_arrival(access, environment=environment, timeout=timeout, report=report)
     except LayerError as failure:
         remedies = list(failure.remedies)
@@ -86,7 +86,7 @@ def verify(
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[["Step", str], None]]:
+def progress(*, quiet: bool) -> Iterator[Callable[["Step", str], None]]:
     """Show the steps on stderr: with a spinner on a terminal, as plain lines elsewhere, or not at all."""
     from rich.console import Console
     from rich.text import Text

@@ -51,6 +51,11 @@ def _digest(size: int, *parts: str) -> str:
     return sha256("\n".join(parts).encode()).hexdigest()[: 2 * size]
 
 
+def trace_id_of(conversation: str, turn_key: str) -> str:
+    """Return the trace id, in hexadecimal, of a turn that nothing outside it asked for."""
+    return _digest(16, "trace", conversation, turn_key)
+
+
 def place_of(turn: Turn, above: Sent | None, session: str, caller_trace: bytes = b"") -> Place:
     """Return the place of a turn.
 
@@ -66,7 +71,7 @@ def place_of(turn: Turn, above: Sent | None, session: str, caller_trace: bytes =
         return Place(spans.begun.trace_id.hex(), spans.caller.hex(), session, True)
     if caller_trace:
         return Place(caller_trace.hex(), "", session)
-    return Place(_digest(16, "trace", turn.conversation, turn.key), "", session)
+    return Place(trace_id_of(turn.conversation, turn.key), "", session)
 
 
 class Scene:

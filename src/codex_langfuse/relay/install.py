@@ -75,7 +75,7 @@ def install(
     command: Sequence[str], environment: Mapping[str, str], platform: str = sys.platform
 ) -> Installed:
     """Write the service's file for this platform; raises ``InstallError`` or ``OSError``."""
-    path = _service_file(environment, platform)
+    path = service_file(environment, platform)
     if platform == "darwin":
         log_file = _home(environment) / "Library/Logs/codex-langfuse-relay.log"
         write_private(path, launch_agent(command, str(log_file)).decode())
@@ -94,7 +94,7 @@ def install(
 
 def uninstall(environment: Mapping[str, str], platform: str = sys.platform) -> Installed | None:
     """Remove the service's file; ``None`` if there is none. Credentials and state are left alone."""
-    path = _service_file(environment, platform)
+    path = service_file(environment, platform)
     if not path.exists():
         return None
     path.unlink()
@@ -106,7 +106,8 @@ def uninstall(environment: Mapping[str, str], platform: str = sys.platform) -> I
     return Installed(path, commands, _without_systemctl())
 
 
-def _service_file(environment: Mapping[str, str], platform: str) -> Path:
+def service_file(environment: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Return where the service's file is for this platform; raises ``InstallError`` where there is none."""
     if platform == "darwin":
         return _home(environment) / "Library/LaunchAgents" / f"{AGENT_LABEL}.plist"
     if platform == "linux":

@@ -30,12 +30,18 @@ _TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "test tool
 
 
 @dataclass(frozen=True)
-class TrialTrace:
-    """A trace ready to send: its id in hexadecimal, when it began, and the OTLP body (protobuf)."""
+class ExpectedTrace:
+    """A trace that Langfuse is to show: its id in hexadecimal, and when it began (seconds since 1970)."""
 
     trace_id: str
     start: float
     observations: int
+
+
+@dataclass(frozen=True)
+class TrialTrace(ExpectedTrace):
+    """A trace ready to send, with the OTLP body (protobuf)."""
+
     body: bytes
 
 

@@ -20,7 +20,7 @@ from codex_langfuse.verify.connection import (
     retrying_once,
 )
 from codex_langfuse.verify.layers import ENDPOINT_PATH, LAYERS, REFUSED_KEYS, Layer, LayerError
-from codex_langfuse.verify.trial_trace import TrialTrace, make_trial_trace
+from codex_langfuse.verify.trial_trace import ExpectedTrace, TrialTrace, make_trial_trace
 
 _SERVER_LOG = "See the log of Langfuse's web container: its storage, queue or database may be out of reach."
 
@@ -69,15 +69,30 @@ def verify_arrival(
         _send(connection, trace)
         report(Step.TRACE_SENT, f"Langfuse took the test trace {trace.trace_id}.")
         sent = time.monotonic()
-        endpoint = _Reader(connection, trace).wait(sent + timeout, timeout, report)
+        endpoint = wait_until_shown(connection, trace, timeout, report)
     return Arrival(
         trace_id=trace.trace_id,
         project_id=project,
-        link=f"{base_url}/project/{project}/traces/{trace.trace_id}",
+        link=trace_link(base_url, project, trace.trace_id),
         observations=trace.observations,
         seconds=round(time.monotonic() - sent, 1),
         read_endpoint=endpoint,
     )
+
+
+def wait_until_shown(
+    connection: Connection, trace: ExpectedTrace, timeout: float, report: Callable[[Step, str], None]
+) -> str:
+    """Wait at most ``timeout`` seconds until all of a trace is shown; return the endpoint that showed it.
+
+    Raises ``LayerError`` when it is not.
+    """
+    return _Reader(connection, trace).wait(time.monotonic() + timeout, timeout, report)
+
+
+def trace_link(base_url: str, project: str, trace_id: str) -> str:
+    """Return the address of a trace's page in Langfuse."""
+    return f"{base_url}/project/{project}/traces/{trace_id}"
 
 
 def _send(connection: Connection, trace: TrialTrace) -> None:
@@ -136,7 +151,7 @@ def _reached_before(layer: Layer, message: str) -> Iterator[None]:
 class _Reader:
     """Asks for a trace: Langfuse 4's observations, or the older traces where those are not to be had."""
 
-    def __init__(self, connection: Connection, trace: TrialTrace):
+    def __init__(self, connection: Connection, trace: ExpectedTrace):
         self._connection = connection
         self._trace = trace
         self._legacy = False

@@ -14,7 +14,7 @@ from harness.fences.scanner import Fence
 _RUN = ("bash", "console", "python", "toml")
 _PORT = re.compile(r"(?:\b127\.0\.0\.1:|--port[ =])(?P<port>[1-9][0-9]*)\b")
 # A relay that is told no port listens here.
-_RELAY = re.compile(r"codex-langfuse relay\b(?!.*--listen).*&\s*$", re.M)
+_RELAY = re.compile(r"codex-langfuse (relay\b(?!.*--listen).*&\s*$|setup\b(?!.*--(listen|dry-run)))", re.M)
 _RELAYS_PORT = 4318
 
 
