@@ -44,8 +44,8 @@ def setup(
 ) -> None:
     """Set up Codex, the relay and Langfuse, and see a test turn arrive.
 
-    Five steps; each says what it will do, and leaves alone what is done already,
-    so that you can run this again:
+    Five steps; each says what it will do, and skips what is done already, so that
+    you can run this again:
 
       1. ask Langfuse whether it accepts your keys, and keep them in
          ~/.config/codex-langfuse/env
