@@ -88,10 +88,10 @@ def record(reader: Reader) -> None:
 def _type(step: Step, reader: Reader) -> None:
     """Type the commands of a step one by one; only the last may print anything, if the page shows that."""
     reader.pause()
-    typed = filled_in(step.does.settings.get("input", "")) + "\n"
+    answers = [filled_in(step.does.settings["input"])] if "input" in step.does.settings else ()
     commands = _commands(step.does.source)
     for number, command in enumerate(commands, 1):
-        reader.last = reader.terminal.run(filled_in(command), typed)
+        reader.last = reader.terminal.run(filled_in(command), answers)
         expect(reader.last.status == 0, f"{command}exited with {reader.last.status}", reader.last.text)
         shown = number == len(commands) and step.prints is not None
         expect(

@@ -59,8 +59,8 @@ def expect(condition: bool, said: str, happened: str = "") -> None:
 
 def run_bash(fence: Fence, reader: Reader) -> None:
     """Type the fence into the page's terminal."""
-    typed = filled_in(fence.settings.get("input", "")).replace("|", "\n") + "\n"
-    reader.type(filled_in(fence.source), typed)
+    answers = filled_in(fence.settings["input"]).split("|") if "input" in fence.settings else ()
+    reader.type(filled_in(fence.source), answers)
     _check_ending(fence, reader.last)
 
 

@@ -6,7 +6,7 @@ speaks TLS as that host; Codex's model is the scripted one.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,8 +61,8 @@ class Reader:
         shown = max(taken, default=0) / 1000 + DELAYED.observations + 0.1
         time.sleep(max(0.0, shown - time.time()))
 
-    def type(self, text: str, answers: str = "") -> None:
-        """Run what a fence says, with ``answers`` on its input. Its turns are counted anew by the model."""
+    def type(self, text: str, answers: Sequence[str] = ()) -> None:
+        """Run what a fence says; ``answers`` are typed when asked. Its turns are counted anew by the model."""
         self.model.play(TURN)
         self.last = self.terminal.run(text, answers)
 

@@ -3,14 +3,19 @@
 What a fence exports, and the folder it changes to, is there for the next fence of the page.
 """
 
+import fcntl
 import os
+import pty
 import signal
 import subprocess
-from collections.abc import Mapping
+import termios
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.fences.answering import Person
 from harness.fences.outputs import readable
 
 SHELL_SECONDS = 60
@@ -52,30 +57,36 @@ class Terminal:
         (memory / "exports").write_text("")
         (memory / "folder").write_text(str(project))
 
-    def run(self, script: str, typed: str = "") -> Printed:
-        """Run ``script`` with bash as the next thing typed, with ``typed`` as standard input."""
+    def run(self, script: str, answers: Sequence[str] = ()) -> Printed:
+        """Run ``script`` with bash as the next thing typed; ``answers`` are typed when something asks."""
         (self._memory / "fence").write_text(script, encoding="utf-8")
         transcript = self._memory / "transcript"
+        master, slave = pty.openpty()
         with transcript.open("wb") as printed:
             # A file, not a pipe: a server left in the background must not hold the fence open.
             process = subprocess.Popen(
                 ["bash", "--noprofile", "--norc", "-c", _RUN_FENCE, "bash", self._memory],
                 cwd=self.project,
                 env=self._environment,
-                stdin=subprocess.PIPE,
+                stdin=slave if answers else subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if answers else None,
             )
             self._groups.append(process.pid)
+            deadline = time.monotonic() + SHELL_SECONDS
             try:
-                process.communicate(typed.encode(), timeout=SHELL_SECONDS)
-                status = process.returncode
+                Person(master, transcript, answers).type_until(lambda: process.poll() is not None, deadline)
+                status = process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 printed.write(f"\n(still running after {SHELL_SECONDS} s, so it was stopped)\n".encode())
                 status = 124
+            finally:
+                os.close(slave)
+                os.close(master)
         text = transcript.read_text(encoding="utf-8", errors="replace")
         return Printed(status, readable(text, str(self.home)))
 
