@@ -1,7 +1,8 @@
-"""The recording of "Configuration only" shows what the page says, to everybody, and asks nobody."""
+"""The recording of the Quickstart shows what the page says, to everybody, and asks nobody."""
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,7 +19,7 @@ from harness.fences.reader import a_reader
 from harness.fences.scanner import Fence, scan
 from harness.terminal_recording import Step
 
-QUICKSTART = DOCS / "configuration-only.md"
+QUICKSTART = DOCS / "quickstart.md"
 LANGUAGES = {"en": DOCS, "zh": CHINESE}
 COMMAND = "./scripts/test draw"
 MOST_BYTES = 100_000
@@ -42,9 +43,13 @@ def fences_to_show() -> list[Fence]:
     lines = QUICKSTART.read_text(encoding="utf-8").splitlines()
     first, after = (
         next(number for number, line in enumerate(lines, 1) if line.endswith(end))
-        for end in ("{ #keys }", "{ #undo }")
+        for end in ("{ #set-up }", "{ #upgrade }")
     )
-    fences = [fence for fence in scan(QUICKSTART) if first < fence.line < after]
+    fences = [
+        fence
+        for fence in scan(QUICKSTART)
+        if first < fence.line < after and "ran_by" not in fence.settings  # installing takes no recording
+    ]
     shown = []
     for in_tabs, together in groupby(fences, lambda fence: fence.indent > 0):
         row = list(together)
@@ -54,9 +59,8 @@ def fences_to_show() -> list[Fence]:
 
 def test_there_is_something_to_show() -> None:
     sources = [fence.source for fence in fences_to_show()]
-    assert len(sources) > 10
-    assert "LANGFUSE_BASE_URL=" in sources[0]
-    assert "turn/start" in sources[-1]
+    assert sources[0] == "codex-langfuse setup\n"
+    assert "2 accepted" in sources[-1]
 
 
 @in_each_language
@@ -141,7 +145,7 @@ def test_the_languages_differ_in_captions_only() -> None:
 @in_each_language
 def test_the_page_links_it_and_says_how_long_it_takes(language: str) -> None:
     seconds = re.search(r"--plays:(\d+)s", file_of(language).read_text(encoding="utf-8"))[1]
-    page = LANGUAGES[language] / "configuration-only.md"
+    page = LANGUAGES[language] / "quickstart.md"
     links = r"\]\((?P<target>[^)]+\.svg)\)[^.。]*?(?P<seconds>\d+) (?:seconds|秒)"
     (link,) = re.finditer(links, page.read_text(encoding="utf-8"))
     assert (page.parent / link["target"]).resolve() == file_of(language)
@@ -149,23 +153,21 @@ def test_the_page_links_it_and_says_how_long_it_takes(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "prints", "complaint"),
+    ("command", "shown", "complaint"),
     [
-        ("export LANGFUSE_PUBLIC_KEY", "text", "prints something else"),
-        ("mkdir", None, "prints what the page does not show"),
-        (". ~/", None, "exited with"),
+        ("echo another", True, "prints something else"),
+        ("echo more", False, "prints what the page does not show"),
+        ("false", False, "exited with"),
     ],
 )
 def test_what_does_not_do_what_the_page_says_is_not_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, prints: str | None, complaint: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, shown: bool, complaint: str
 ) -> None:
-    """Steps torn out of their order, without Codex."""
     fences = fences_to_show()
-    does = next(fence for fence in fences if fence.source.startswith(command))
-    output = next((fence for fence in fences if fence.language == prints), None)
+    does = replace(fences[0], source=f"{command}\n", settings={})
+    output = next(fence for fence in fences if fence.language == "text") if shown else None
     monkeypatch.setattr(terminal_recording, "steps", lambda: [Step(does, output)])
     with a_reader(tmp_path, Path("/no/codex")) as reader:
-        reader.terminal.run("export OTEL_EXPORTER_OTLP_TRACES_HEADERS=x")
         with pytest.raises(FenceFailedError, match=complaint):
             terminal_recording.record(reader)
 
@@ -286,7 +288,7 @@ def test_a_reader_can_stop_it_go_on_and_begin_again(opened: Callable[..., Page])
 def test_those_who_do_not_see_it_get_its_transcript(opened: Callable[..., Page], language: str) -> None:
     page = opened(language)
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
-    described = [node for node in nodes if "turn/start" in node.get("description", {}).get("value", "")]
+    described = [node for node in nodes if "2 accepted" in node.get("description", {}).get("value", "")]
     assert [node["name"]["value"] for node in described] == [terminal_recording.TITLE[language]]
     links = [node["name"]["value"] for node in nodes if node.get("role", {}).get("value") == "link"]
     assert len(links) == 4

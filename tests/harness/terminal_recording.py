@@ -1,6 +1,6 @@
-"""Follow the page "Configuration only" in a terminal, and draw what it shows, in both languages.
+"""Follow the Quickstart in a terminal, and draw what it shows, in both languages.
 
-The steps are those of docs/configuration-only.md, from the keys to the turn in Langfuse, with the first tab
+The steps are those of docs/quickstart.md, from the set-up to the turn in Langfuse, with the first tab
 where there are several. They run as those of any page (``harness.fences``): a real shell, the real Codex, and
 the mock for a Langfuse. ``./scripts/test draw`` runs them and draws ``quickstart.en.svg`` and
 ``quickstart.zh.svg`` in docs/assets/images/, if each step prints what the page shows.
@@ -18,17 +18,17 @@ from harness.fences.scanner import Fence, scan
 from hooks import tested_with
 from terminal_drawing import Caption, Command, File, Scene, Words, drawing
 
-PAGE = DOCS / "configuration-only.md"
-FIRST, AFTER = "keys", "undo"
+PAGE = DOCS / "quickstart.md"
+FIRST, AFTER = "set-up", "upgrade"
 
 # What the page does not say in words of its own.
 TITLE = {
-    "en": "Codex to Langfuse by configuration only: a terminal recording of three steps",
-    "zh": "只用配置，三步从 Codex 到 Langfuse：终端录制",
+    "en": "Codex to Langfuse: a terminal recording of the Quickstart",
+    "zh": "从 Codex 到 Langfuse：快速开始的终端录制",
 }
 END = {
-    "en": "The turn is in Langfuse: it answers with turn/start.",
-    "zh": "这个轮次已经在 Langfuse 中：应答里有 turn/start。",
+    "en": "The turn is in Langfuse: 2 seen, 2 accepted.",
+    "zh": "这个轮次已经在 Langfuse 中：2 seen, 2 accepted。",
 }
 
 _TAB = re.compile(r'^=== "')
@@ -53,7 +53,7 @@ def steps() -> list[Step]:
     )
     found: list[Step] = []
     for fence in scan(PAGE):
-        if not start < fence.line < end or _in_a_later_tab(lines, fence):
+        if not start < fence.line < end or _in_a_later_tab(lines, fence) or "ran_by" in fence.settings:
             continue
         if fence.language in {"bash", "toml"}:
             found.append(Step(fence, None))
@@ -88,7 +88,7 @@ def record(reader: Reader) -> None:
 def _type(step: Step, reader: Reader) -> None:
     """Type the commands of a step one by one; only the last may print anything, if the page shows that."""
     reader.pause()
-    answers = [filled_in(step.does.settings["input"])] if "input" in step.does.settings else ()
+    answers = filled_in(step.does.settings["input"]).split("|") if "input" in step.does.settings else ()
     commands = _commands(step.does.source)
     for number, command in enumerate(commands, 1):
         reader.last = reader.terminal.run(filled_in(command), answers)

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# Seconds that a prompt stands there before someone answers it, and before someone takes it for the next one.
-_READS, _NEXT = 0.3, 1.5
+# Seconds that a prompt is there before someone answers it; that one without words is.
+_READS, _WONDERS = 0.3, 1.5
 
 
 class Person:
     """Types ``answers`` in turn at the terminal whose other end is ``master``.
 
-    A program waits for an answer when it has switched the echo off (a secret), or when what it printed to
-    ``transcript`` ends in the middle of a line and stays so (a prompt).
+    A program waits for an answer when it has switched the echo off (a secret), when what it printed to
+    ``transcript`` ends in the middle of a line and stays so (a prompt), or when it prints nothing at all.
     """
 
     def __init__(self, master: int, transcript: Path, answers: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ class Person:
             now = self._state()
             if now != seen:
                 seen, since = now, time.monotonic()
-            elif self._waits(now) and time.monotonic() - since > (_NEXT if now == answered else _READS):
+            elif self._waits(now, time.monotonic() - since, now == answered):
                 os.write(self._master, self._answers.pop(0).encode() + b"\n")
                 answered, since = now, time.monotonic()
 
@@ -38,6 +38,9 @@ class Person:
         echoes = bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
         return echoes, self._transcript.stat().st_size
 
-    def _waits(self, state: tuple[bool, int]) -> bool:
+    def _waits(self, state: tuple[bool, int], seconds: float, again: bool) -> bool:
         echoes, printed = state
-        return not echoes or (printed > 0 and not self._transcript.read_bytes().endswith(b"\n"))
+        prompts = not echoes or (printed > 0 and not self._transcript.read_bytes().endswith(b"\n"))
+        if prompts and not again:
+            return seconds > _READS
+        return (prompts or printed == 0) and seconds > _WONDERS

@@ -25,6 +25,7 @@ _RUN_FENCE = """\
 cd "$(cat "$1/folder")"
 trap 'export -p >"$1/exports"; pwd >"$1/folder"' EXIT
 set -e -o pipefail
+trap '' HUP # what is left in the background outlives the terminal at which answers were typed
 . "$1/fence"
 """
 
