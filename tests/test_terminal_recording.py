@@ -167,9 +167,8 @@ def test_what_does_not_do_what_the_page_says_is_not_drawn(
     does = replace(fences[0], source=f"{command}\n", settings={})
     output = next(fence for fence in fences if fence.language == "text") if shown else None
     monkeypatch.setattr(terminal_recording, "steps", lambda: [Step(does, output)])
-    with a_reader(tmp_path, Path("/no/codex")) as reader:
-        with pytest.raises(FenceFailedError, match=complaint):
-            terminal_recording.record(reader)
+    with a_reader(tmp_path, Path("/no/codex")) as reader, pytest.raises(FenceFailedError, match=complaint):
+        terminal_recording.record(reader)
 
 
 @pytest.mark.codex
@@ -237,7 +236,7 @@ def test_without_motion_it_is_the_last_frame(opened: Callable[..., Page], langua
     assert page.evaluate(STATES) == []
     seen = page.evaluate(SEEN)
     words = [each["words"] for each in seen]
-    assert fences_to_show()[-1].source.strip() in words
+    assert fences_to_show()[-1].source.splitlines()[-1] in words
     assert terminal_recording.END[language] in words
     assert fences_to_show()[0].source.strip() not in words, "it has scrolled"
     assert overlapping(seen) == []
@@ -277,7 +276,7 @@ def test_a_reader_can_stop_it_go_on_and_begin_again(opened: Callable[..., Page])
     page.wait_for_function(f"() => ({STATES})().join() === 'running'")
     press("Last frame")
     page.wait_for_function("() => document.getAnimations().length === 0")
-    assert fences_to_show()[-1].source.strip() in [each["words"] for each in page.evaluate(SEEN)]
+    assert fences_to_show()[-1].source.splitlines()[-1] in [each["words"] for each in page.evaluate(SEEN)]
     press("From the start")
     page.wait_for_url(file_of("en").as_uri())
     page.wait_for_function(f"() => ({STATES})().join() === 'running'")

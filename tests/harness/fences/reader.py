@@ -62,7 +62,7 @@ class Reader:
         time.sleep(max(0.0, shown - time.time()))
 
     def type(self, text: str, answers: Sequence[str] = ()) -> None:
-        """Run what a fence says; ``answers`` are typed when asked. Its turns are counted anew by the model."""
+        """Run what a fence says; ``answers`` are typed when asked. The model counts its turns anew."""
         self.model.play(TURN)
         self.last = self.terminal.run(text, answers)
 
