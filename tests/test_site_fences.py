@@ -1,14 +1,20 @@
 """What a fence's settings leave on the page: a title, and nothing of what is meant for the tests."""
 
 import re
+from html import unescape
 
+import proofs
 import pytest
 
-from harness.site import LANGUAGES, SPECIMEN, BuiltSite, source_of
+from harness.fences.executors import EXECUTORS
+from harness.fences.scanner import scan
+from harness.site import LANGUAGES, SPECIMEN, BuiltSite, english_pages, source_of
 
 pytestmark = pytest.mark.site
 
 PAGE = "guide/specimen.md"
+# Languages that something runs or compares: Python has its executor in tests/test_examples.py.
+PROVEN = {*EXECUTORS, "python"}
 TEST_SETTINGS = ("run", "expect", "fails", "session", "check", "needs", "output", "shows", "status")
 
 
@@ -25,6 +31,18 @@ def test_settings_for_tests_leave_no_attribute(specimen: BuiltSite, language: st
     for setting in TEST_SETTINGS:
         assert re.search(rf"\b{setting}=", source), f"the specimen uses {setting}"
         assert setting not in attributes
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_fence_of_the_pages_says_what_proves_it(site: BuiltSite, language: str):
+    drawings = {"mermaid", "ascii"}
+    for page in english_pages():
+        fences = [fence for fence in scan(source_of(page, language)) if fence.language not in drawings]
+        expected = [proofs.shown(language, fence.language, fence.settings, fence.source) for fence in fences]
+        assert all(expected), page
+        assert {fence.language for fence in fences if "ran_by" not in fence.settings} <= PROVEN, page
+        said = re.findall(r'<p class="proof">(.*?)</p>', site.html(page, language))
+        assert [unescape(text) for text in said] == expected, page
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -2,25 +2,36 @@
 
 A fence says in braces both how it looks and how it is proved, for example
 ``{title="config.toml" run="turn"}``. Only the settings named in `SHOWN_SETTINGS` concern the page;
-every other one belongs to the tests and leaves no trace in the HTML or in the page's Markdown twin.
+every other one belongs to the tests and leaves no trace in the page's Markdown twin. In the HTML a small line
+below the fence says what proves it (`proofs`).
 """
 
+from html import escape
 from typing import Any
 
+import proofs
 from markdown import Markdown
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
+from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
 from pymdownx.superfences import fence_code_format, highlight_validator
 
 SHOWN_SETTINGS = frozenset({"title", "linenums", "hl_lines"})
+
+_SETTINGS = "settings"
+# Of the page that is being rendered: Markdown does not know it.
+_page_language = "en"
 
 
 def keep_shown_settings(
     language: str, inputs: dict[str, str], options: dict[str, str], attrs: dict[str, str], md: Markdown
 ) -> bool:
-    """Validate a code fence for SuperFences, passing on `SHOWN_SETTINGS` alone."""
+    """Validate a code fence for SuperFences; all its settings go to `highlight_code` as one option."""
     shown = {name: value for name, value in inputs.items() if name in SHOWN_SETTINGS}
-    return highlight_validator(language, shown, options, attrs, md)
+    valid = highlight_validator(language, shown, options, attrs, md)
+    options[_SETTINGS] = dict(inputs)
+    return valid
 
 
 def drop_settings(
@@ -33,9 +44,12 @@ def drop_settings(
 def highlight_code(
     source: str, language: str, class_name: str, options: dict[str, str], md: Markdown, **kwargs: Any
 ) -> Any:
-    """Highlight as SuperFences does by itself; a custom fence has to ask for it."""
+    """Highlight as SuperFences does by itself; a custom fence has to ask for it. Say below what proves it."""
     superfences = md.preprocessors["fenced_code_block"]
-    return superfences.highlight(src=source, language=language, options=options, md=md, **kwargs)
+    settings = options.pop(_SETTINGS)
+    code = superfences.highlight(src=source, language=language, options=options, md=md, **kwargs)
+    said = proofs.shown(_page_language, language, settings, source)
+    return f'{code}<p class="proof">{escape(said)}</p>' if said else code
 
 
 # The plugin mermaid2 knows a fence that Material draws by this function's name. Its own function of that
@@ -59,3 +73,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         },
     ]
     return config
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Remember the language of the page whose fences come next."""
+    global _page_language
+    _page_language = config.plugins["i18n"].current_language
+    return markdown
