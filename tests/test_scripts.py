@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -109,6 +111,68 @@ def test_setup_says_what_is_missing(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "Python 3.11 or newer is needed" in result.stderr
     assert "sudo apt-get install -y python3 python3-venv" in result.stderr
+
+
+def a_copy(folder: Path) -> Path:
+    """What `scripts/setup` reads, in a folder where nothing is installed."""
+    for name in ("scripts/setup", "requirements/site.lock", "requirements/all.lock", "pyproject.toml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder / "scripts/setup"
+
+
+def test_setup_says_at_once_that_node_is_missing(tmp_path: Path) -> None:
+    setup, tools = a_copy(tmp_path / "copy"), tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "cat"):
+        tools.joinpath(name).symlink_to(shutil.which(name))
+    result = run(str(setup), "site", PATH=str(tools), PYTHON=sys.executable)
+    assert result.returncode == 1
+    assert result.stderr.startswith("setup: Node.js 20 or newer, with npm, is needed")
+    assert not (tmp_path / "copy/.venv").exists()
+
+
+@pytest.mark.slow
+def test_setup_in_a_moved_folder_without_a_network(tmp_path: Path) -> None:
+    setup = a_copy(tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.installed-site").write_text(f"{'0' * 64} Python 3.11.7 /a folder/before\n")
+    nowhere = "http://127.0.0.1:9/simple"
+    result = run(str(setup), "site", PIP_INDEX_URL=nowhere, PIP_CONFIG_FILE=os.devnull)
+    assert result.returncode == 1
+    moved, index, _ = result.stderr.splitlines()
+    assert moved == "setup: this folder was at /a folder/before: making .venv anew"
+    assert index.startswith("setup: the Python package index does not answer.")
+
+
+def test_serve_says_at_once_that_the_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        for arguments in (["--dev-addr", address], [f"--dev-addr={address}"], ["-a", address]):
+            result = run("scripts/serve", *arguments)
+            assert result.returncode == 1
+            assert result.stderr.startswith(f"serve: another program listens on {address}. ")
+            assert result.stderr.count("\n") == 1
+
+
+def test_mkdocs_builds_without_the_npm_packages(tmp_path: Path) -> None:
+    """Strictly, with one warning; the diagram is there as text, and no script asks for a library."""
+    hooks = [f"  - {ROOT}/scripts/site/hooks/{name}.py" for name in ("fences", "mermaid_library")]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# A\n\n```mermaid\nflowchart LR\n    a --> b\n```\n")
+    (tmp_path / "mkdocs.yml").write_text(
+        "site_name: Test\ntheme: {name: material, font: false}\nhooks:\n"
+        + "\n".join(hooks)
+        + "\nplugins:\n  - mermaid2:\n      javascript: assets/vendor/mermaid.min.js\n"
+        "markdown_extensions: [pymdownx.superfences]\n"
+    )
+    config = str(tmp_path / "mkdocs.yml")
+    built = run(str(ROOT / ".venv/bin/mkdocs"), "build", "--strict", "--quiet", "--config-file", config)
+    assert built.returncode == 0, built.stderr
+    page = (tmp_path / "site/index.html").read_text()
+    assert "a --&gt; b" in page
+    assert 'class="mermaid"' not in page and "mermaid.min.js" not in page
+    assert built.stderr.count("WARNING") == 1
 
 
 def test_setup_refuses_an_unknown_part() -> None:
