@@ -1,6 +1,7 @@
 """The real Codex through the relay to a Langfuse."""
 
 import json
+import re
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.codex.isolated import IsolatedCodex
+from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex
 from codex_langfuse.codex.scripted_model import HTTP_ONLY, SCENARIOS, running_scripted_model
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
@@ -38,12 +39,12 @@ class Stage:
     codex: IsolatedCodex
     langfuse: RunningMock
 
-    def turn(self, url: str, protocol: str = "binary") -> float:
-        """Run a turn that sends to the relay at ``url``; return the seconds it took."""
+    def turn(self, url: str, protocol: str = "binary") -> CodexRun:
+        """Run a turn that sends to the relay at ``url``."""
         self.codex.write_config(CONFIG.format(url=url, protocol=protocol))
         run = self.codex.run_exec()
         assert run.returncode == 0, run.stderr
-        return run.seconds
+        return run
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,12 @@ def test_one_clean_trace_a_turn(stage: Stage, tmp_path: Path, protocol: str) -> 
     stage.langfuse.store.clear()
     settings = settings_for(stage.langfuse, tmp_path / "state")
     with running_relay(settings, Assembly(Policy())) as url:
-        stage.turn(url, protocol)
+        run = stage.turn(url, protocol)
     (observations,) = stage.langfuse.store.traces.values()
     assert len(observations) <= 10
-    assert {each["sessionId"] for each in observations} != {""}
+    # The id by which `verify --session` asks.
+    printed = re.search(r"^session id: (\S+)$", run.stderr, re.M)[1]
+    assert {each["sessionId"] for each in observations} == {printed}
     (generation,) = [each for each in observations if each["type"] == "GENERATION"]
     assert generation["usageDetails"]["total"] > 0
     assert "Say hello" not in json.dumps(observations)
@@ -81,8 +84,8 @@ def test_a_langfuse_that_hangs_does_not_keep_codex(stage: Stage, tmp_path: Path)
             running_relay(settings["hangs"], Assembly(Policy())) as hangs,
         ):
             for _ in range(3):
-                seconds["answers"].append(stage.turn(answers))
-                seconds["hangs"].append(stage.turn(hangs))
+                seconds["answers"].append(stage.turn(answers).seconds)
+                seconds["hangs"].append(stage.turn(hangs).seconds)
         assert any(request.status is None for request in hanging.store.requests)
     # Pointed straight at it, Codex would wait for 20 seconds, some 50 times as long as its turn.
     assert statistics.median(seconds["hangs"]) < 5 * statistics.median(seconds["answers"])

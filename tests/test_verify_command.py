@@ -6,13 +6,19 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from secrets import token_bytes
 
 import click.testing
+import httpx
 import pytest
 import typer.testing
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from codex_langfuse.cli import app
 from codex_langfuse.mock.faults import Fault
@@ -248,6 +254,63 @@ def test_progress_at_a_terminal() -> None:
     assert mock.secret_key not in teletype.shown
 
 
+# --- A session of Codex ---
+
+
+@pytest.mark.parametrize("langfuse", [4, 3])
+def test_a_session_is_asked_for_and_nothing_is_sent(langfuse: int) -> None:
+    with running_mock(langfuse=langfuse) as mock:
+        with ThreadPoolExecutor(1) as later:
+            asked = later.submit(verify, "--session", "s/1", **with_keys(mock))
+            for number in range(2):
+                post_turn(mock, number, "s/1")
+                post_turn(mock, number + 5, "another")
+            result = asked.result()
+        again = json.loads(verify("--session", "s/1", "--json", **with_keys(mock)).stdout)
+        assert len(mock.store.traces) == 4
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].startswith("Langfuse shows it: ")
+    assert result.stdout.splitlines()[1] == f"{mock.url}/project/proj1/sessions/s%2F1"
+    assert (again["arrived"], again["traces"], again["newest"]) == (True, 2, "2023-11-14T22:13:21.000Z")
+
+
+def test_a_session_that_is_not_there_is_told_with_what_to_look_at() -> None:
+    with running_mock() as mock:
+        post_turn(mock, 1, "another")
+        result = verify("--session", "s1", "--timeout", "1", **with_keys(mock))
+    words = "Langfuse shows no trace of session s1 after 1 seconds"
+    failed(result, "read", words, page_url("guide/verify", "session"))
+    assert "codex-langfuse relay --status" in result.stderr
+
+
+def post_turn(mock: RunningMock, second: int, session: str) -> None:
+    """Send a trace of two spans that began ``second`` seconds after 22:13:20 on 14 November 2023."""
+    trace, ids = token_bytes(16), (token_bytes(8), token_bytes(8))
+    start = (1_700_000_000 + second) * 10**9
+    attribute = KeyValue(key="session.id", value=AnyValue(string_value=session))
+    spans = [
+        Span(
+            trace_id=trace,
+            span_id=ids[number],
+            parent_span_id=ids[0] * number,
+            name="turn",
+            start_time_unix_nano=start,
+            end_time_unix_nano=start + 1,
+            attributes=[attribute],
+        )
+        for number in (0, 1)
+    ]
+    groups = [ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])]
+    httpx.post(
+        f"{mock.url}/api/public/otel/v1/traces",
+        content=ExportTraceServiceRequest(resource_spans=groups).SerializeToString(),
+        headers={
+            "authorization": header(mock.public_key, mock.secret_key),
+            "content-type": "application/x-protobuf",
+        },
+    ).raise_for_status()
+
+
 # --- It does not, layer by layer ---
 
 
@@ -369,7 +432,7 @@ def test_a_server_that_hangs_after_it_took_the_keys() -> None:
     assert "does not answer within 1 seconds" in result.stderr
     with running_mock(faults=[Fault(hang=True, path="/api/public/v2/observations")]) as mock:
         result = verify("--timeout", "1", **with_keys(mock))
-    failed(result, "read", "took the test trace, and gives no answer when asked for it", layers)
+    failed(result, "read", "Langfuse gives no answer when asked for the test trace", layers)
 
 
 def test_swapped_keys() -> None:
@@ -390,7 +453,7 @@ def test_read(langfuse: int) -> None:
         "Langfuse took the test trace, and does not show it after 1 seconds",
         page_url("guide/verify", "layers"),
     )
-    assert "does its worker run" in result.stderr
+    assert "do worker and ClickHouse run" in result.stderr
     assert "The last answer had status" not in result.stderr
 
 
@@ -427,6 +490,8 @@ def test_read_names_what_was_answered_last() -> None:
         (["--region", "eu", "--environment", "Prod"], BOTH, "is no environment for Langfuse"),
         (["--region", "eu", "--environment", "langfuse-x"], BOTH, "is no environment for Langfuse"),
         (["--region", "eu", "--timeout", "0"], BOTH, "--timeout"),
+        (["--region", "eu", "--session", " "], BOTH, "--session needs the id"),
+        (["--region", "eu", "--session", "s", "--environment", "ci"], BOTH, "for the test trace"),
     ],
 )
 def test_wrong_usage(arguments: list[str], variables: dict[str, str], words: str) -> None:

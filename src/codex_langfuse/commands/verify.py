@@ -1,4 +1,4 @@
-"""``codex-langfuse verify``: send a test trace and see it arrive."""
+"""``codex-langfuse verify``: send a test trace and see it arrive, or ask for a session of Codex."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from codex_langfuse.commands.auth import RegionName
 from codex_langfuse.commands.messages import error, note, tell, wrong_usage
 
 if TYPE_CHECKING:
-    from codex_langfuse.verify.verification import Step
+    from codex_langfuse.verify.reading import Step
 
 
 def verify(
@@ -21,11 +21,16 @@ def verify(
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
     ] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Send nothing; ask for the traces of this session of Codex."),
+    ] = None,
     environment: Annotated[
-        str, typer.Option(metavar="NAME", help="Environment that Langfuse files the test trace under.")
-    ] = "verify",
+        str | None,
+        typer.Option(metavar="NAME", help="Environment of the test trace in Langfuse. Default: verify."),
+    ] = None,
     timeout: Annotated[
-        float, typer.Option(min=1, max=3600, help="Seconds to wait until Langfuse shows the trace.")
+        float, typer.Option(min=1, max=3600, help="Seconds to wait until Langfuse shows it.")
     ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
@@ -33,30 +38,39 @@ def verify(
 
     The keys come from the environment: LANGFUSE_PUBLIC_KEY and
     LANGFUSE_SECRET_KEY, or OTEL_EXPORTER_OTLP_TRACES_HEADERS; the address from
-    LANGFUSE_BASE_URL (or LANGFUSE_HOST). HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE
-    are used.
+    LANGFUSE_BASE_URL (or LANGFUSE_HOST). Without them, from the key file,
+    ~/.config/codex-langfuse/env. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are used.
 
     The trace is named "codex-langfuse verify": an agent, a generation and a tool,
     with fixed words. If it does not arrive, the layer that failed is named:
     address, tls, path, keys, ingestion or read.
 
-    Exit status: 0 it arrived, 1 it did not, 2 wrong usage.
+    With --session nothing is sent: Langfuse is asked for the traces of a session,
+    by the session id that Codex prints. The relay and the Collector send it.
+
+    Exit status: 0 it is shown, 1 it is not, 2 wrong usage.
 
     Examples:
       codex-langfuse verify
       codex-langfuse verify --region us --timeout 120
+      codex-langfuse verify --session 019a3e0c-5d5f-7b61-a0a3-6b1f2d3c4e5f
       codex-langfuse verify --json
     """
     from codex_langfuse.keys.credentials import CredentialsError
     from codex_langfuse.keys.key_file import find_access
     from codex_langfuse.keys.labels import check_environment
     from codex_langfuse.verify.layers import Layer, LayerError
-    from codex_langfuse.verify.verification import verify_arrival
+    from codex_langfuse.verify.session import SessionShown, verify_session
+    from codex_langfuse.verify.verification import Arrival, verify_arrival
 
     if region and base_url:
         wrong_usage("give --region or --base-url, not both")
+    if session is not None and environment is not None:
+        wrong_usage("--environment is for the test trace; with --session none is sent")
+    if session is not None and not session.strip():
+        wrong_usage("--session needs the id that Codex prints")
     try:
-        check_environment(environment)
+        check_environment(environment or "verify")
     except ValueError as wrong:
         wrong_usage(f"--environment: {wrong}")
     try:
@@ -66,8 +80,16 @@ def verify(
     for text in access.notes:
         note(text)
     try:
+        shown: SessionShown | Arrival
         with progress(quiet=as_json) as report:
-            arrival = verify_arrival(access, environment=environment, timeout=timeout, report=report)
+            if session is not None:
+                shown = verify_session(access, session.strip(), timeout=timeout, report=report)
+                text = f"Langfuse shows it: {_traces(shown.traces)}, the newest from {shown.newest}."
+            else:
+                shown = verify_arrival(
+                    access, environment=environment or "verify", timeout=timeout, report=report
+                )
+                text = f"It arrived: {shown.observations} observations, shown after {shown.seconds} seconds."
     except LayerError as failure:
         remedies = list(failure.remedies)
         if failure.layer is Layer.KEYS:
@@ -79,10 +101,14 @@ def verify(
             error(f"{failure.layer}: {failure}", *remedies, f"See {failure.page}")
         raise typer.Exit(1) from failure
     if as_json:
-        typer.echo(json.dumps({"arrived": True, **vars(arrival)}, indent=2))
+        typer.echo(json.dumps({"arrived": True, **vars(shown)}, indent=2))
     else:
-        typer.echo(f"It arrived: {arrival.observations} observations, shown after {arrival.seconds} seconds.")
-        typer.echo(arrival.link)
+        typer.echo(text)
+        typer.echo(shown.link)
+
+
+def _traces(number: int) -> str:
+    return "1 trace" if number == 1 else f"{number} traces"
 
 
 @contextmanager
@@ -91,7 +117,7 @@ def progress(*, quiet: bool) -> Iterator[Callable[["Step", str], None]]:
     from rich.console import Console
     from rich.text import Text
 
-    from codex_langfuse.verify.verification import Step
+    from codex_langfuse.verify.reading import Step
 
     said: set[Step] = set()
 

@@ -1,1 +1,1 @@
-"""A test trace to Langfuse and back: which layer between this machine and the shown trace fails, if any."""
+"""Langfuse asked for what should be in it: a test trace sent before, or a session of Codex."""
