@@ -20,6 +20,7 @@ from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.keys.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
 from codex_langfuse.mock.faults import Fault
 from exported_spans import spans_in
+from harness.fences.pages import DOCS
 from harness.fences.placeholders import filled_in
 from harness.interfaces import app_server
 from harness.no_langfuse import web_server
@@ -252,6 +253,17 @@ def test_a_process_keeps_the_configuration_of_its_start(surroundings, tmp_path) 
             wait="turn/completed",
         )
     assert {request.host for request in surroundings.proxy.requests} == {"cloud.langfuse.com"}
+
+
+@pytest.mark.codex
+def test_stopping_a_background_process_is_safe_where_there_is_none(shared_codex) -> None:
+    """So the pages say `stop`: `restart` would install a process of 425 MB, and start it."""
+    told = shared_codex.run("app-server", "daemon", "stop")
+    assert (told.returncode, json.loads(told.stdout)["status"]) == (0, "notRunning")
+    assert not (shared_codex.codex_home / "packages").exists()
+    pages = [*DOCS.rglob("*.md")]
+    assert pages
+    assert not [page for page in pages if "daemon restart" in page.read_text(encoding="utf-8")]
 
 
 @pytest.mark.codex

@@ -246,8 +246,8 @@ class TestDaemons:
         changed = (tmp_path / "home/.codex/config.toml").stat().st_mtime
         environment = {"HOME": str(tmp_path / "home"), "USERPROFILE": str(tmp_path / "home"), **GOOD_KEYS}
 
-        def seen(started: float, **variables: str) -> list[str]:
-            daemon = Daemon(4711, changed + started, {**environment, **variables})
+        def seen(started: float, version: Version = INSTALLED, **variables: str) -> list[str]:
+            daemon = Daemon(4711, changed + started, {**environment, **variables}, version)
             return [finding.id for finding in findings(setup_in(tmp_path, daemons=(daemon,)))]
 
         return seen
@@ -258,6 +258,10 @@ class TestDaemons:
 
     def test_one_with_another_key_is_told(self, seen) -> None:
         assert seen(60, **{TRACES_HEADERS: "Authorization=Basic%20b2xk"}) == ["daemon"]
+
+    def test_one_of_another_version_is_found(self, seen) -> None:
+        """A Codex 0.171 goes on with a process of 0.163 that was left from before the upgrade."""
+        assert seen(60, Version(0, 163, 0)) == ["daemon"]
 
     def test_one_of_another_home_is_not(self, seen) -> None:
         assert seen(-60, CODEX_HOME="/somewhere/else") == []

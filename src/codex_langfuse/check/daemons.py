@@ -1,9 +1,11 @@
 """Codex's background processes, which keep the configuration and the environment they were started with.
 
-From 0.157 on the terminal interface starts ``codex app-server … --managed-daemon``.
+From 0.157 on the terminal interface starts ``codex app-server … --managed-daemon`` from a copy of Codex in
+``CODEX_HOME/packages/app-server-daemon/releases/VERSION-…``. It goes on after Codex was upgraded.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,20 +15,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.config_files import config_path
 
 _MARK = "--managed-daemon"
+_RELEASE = re.compile(r"app-server-daemon[/\\]releases[/\\](\d+\.\d+\.\d+)")
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A background process: its id, when it started (seconds since 1970), and, where it can be seen, its
-    environment.
+    """A background process: its id, when it started (seconds since 1970), and, where they can be seen, its
+    environment and its version.
     """
 
     pid: int
     started: float
     environment: Mapping[str, str] | None = field(default=None, repr=False)
+    version: Version | None = None
 
     def reads_configuration_of(self, environment: Mapping[str, str]) -> bool:
         """Whether its configuration is that of a Codex started with ``environment``.
@@ -88,8 +93,14 @@ def _of_proc() -> list[Daemon]:
                 continue
             after_name = (folder / "stat").read_text().rpartition(")")[2].split()
             started = boot + int(after_name[19]) / os.sysconf("SC_CLK_TCK")
-            found.append(Daemon(int(folder.name), started, _environment(folder)))
+            version = _version(str((folder / "exe").readlink()))
+            found.append(Daemon(int(folder.name), started, _environment(folder), version))
     return found
+
+
+def _version(path: str) -> Version | None:
+    release = _RELEASE.search(path)
+    return Version.parse(release[1]) if release else None
 
 
 def _environment(folder: Path) -> dict[str, str] | None:
@@ -113,5 +124,5 @@ def _of_ps() -> list[Daemon]:
         words = line.split()
         if _MARK in words and "app-server" in words:
             started = time.mktime(time.strptime(" ".join(words[1:6]), "%a %b %d %H:%M:%S %Y"))
-            found.append(Daemon(int(words[0]), started))
+            found.append(Daemon(int(words[0]), started, version=_version(line)))
     return found

@@ -225,9 +225,7 @@ def _daemons(setup: Setup) -> Iterator[Finding]:
     for daemon in setup.daemons:
         why = _outdated(setup, daemon)
         if why:
-            yield Finding(
-                "daemon", Place(name=f"process {daemon.pid}"), why, "codex app-server daemon restart"
-            )
+            yield Finding("daemon", Place(name=f"process {daemon.pid}"), why, "codex app-server daemon stop")
 
 
 def _outdated(setup: Setup, daemon: Daemon) -> str:
@@ -239,6 +237,8 @@ def _outdated(setup: Setup, daemon: Daemon) -> str:
         changed = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
         if changed:
             return f"It was started with another `{changed[0]}`."
+    if daemon.version and setup.version and daemon.version != setup.version:
+        return f"It is Codex {daemon.version}, not {setup.version}."
     for file in setup.layers:
         try:
             newer = file.path.stat().st_mtime > daemon.started + 1
