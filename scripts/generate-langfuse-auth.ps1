@@ -118,8 +118,8 @@ function Stop-Refused([string[]]$lines) {
     exit 1
 }
 
-function Stop-WrongUsage([string]$text) {
-    Write-Problem @($text, 'See -Help.')
+function Stop-WrongUsage([string]$text, [string]$more = 'See -Help.') {
+    Write-Problem @($text, $more)
     exit 2
 }
 
@@ -606,19 +606,19 @@ if (-not $interactive) {
 }
 
 if ($given) {
-    if (-not (Read-Address $given)) { exit 1 }
+    if (-not (Read-Address $given)) { exit 2 }
 }
 else { Read-AskedAddress }
 
 if ($public) { $public = Get-TrimmedWithNote 'public key' $public }
 if ($secret) { $secret = Get-TrimmedWithNote 'secret key' $secret }
 if (-not $AnyKeyForm -and ($public -cmatch '^sk-lf-') -and ($secret -cmatch '^pk-lf-')) {
-    Stop-Refused @('the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-',
-        ('See ' + $pageKeys))
+    Stop-WrongUsage 'the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-' `
+        ('See ' + $pageKeys)
 }
 if ($public -or -not $interactive) {
     $complaint = Get-Complaint 'public key' $public
-    if ($complaint) { Stop-Refused @($complaint, ('See ' + $pageKeys)) }
+    if ($complaint) { Stop-WrongUsage $complaint ('See ' + $pageKeys) }
 }
 else {
     $public = Read-AskedKey 'public key' 'Public key (pk-lf-...): '
@@ -626,7 +626,7 @@ else {
 }
 if ($secret -or -not $interactive) {
     $complaint = Get-Complaint 'secret key' $secret
-    if ($complaint) { Stop-Refused @($complaint, ('See ' + $pageKeys)) }
+    if ($complaint) { Stop-WrongUsage $complaint ('See ' + $pageKeys) }
 }
 else { $secret = Read-AskedKey 'secret key' 'Secret key (sk-lf-..., not shown): ' }
 

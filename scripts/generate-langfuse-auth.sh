@@ -72,7 +72,8 @@ fail() {
 }
 
 wrong_usage() {
-  error "$1" 'See --help.'
+  if [ $# = 1 ]; then set -- "$1" 'See --help.'; fi
+  error "$@"
   exit 2
 }
 
@@ -644,7 +645,7 @@ if [ -z "$interactive" ]; then
   fi
 fi
 
-if [ -n "$address" ]; then read_base_url "$address" || exit 1; else ask_base_url; fi
+if [ -n "$address" ]; then read_base_url "$address" || exit 2; else ask_base_url; fi
 
 if [ -n "$public_key" ]; then
   trim_and_note 'public key' "$public_key"
@@ -657,13 +658,13 @@ fi
 if [ -z "$any_key_form" ]; then
   case $public_key/$secret_key in
     sk-lf-*/pk-lf-*)
-      fail 'the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-' "See $page_keys"
+      wrong_usage 'the two keys are swapped: the public key begins with pk-lf-, the secret key with sk-lf-' "See $page_keys"
       ;;
   esac
 fi
 if [ -n "$public_key" ] || [ -z "$interactive" ]; then
   check_key 'public key' "$public_key"
-  if [ -n "$complaint" ]; then fail "$complaint" "See $page_keys"; fi
+  if [ -n "$complaint" ]; then wrong_usage "$complaint" "See $page_keys"; fi
 else
   ask_key 'public key' 'Public key (pk-lf-...): '
   public_key=$trimmed
@@ -671,7 +672,7 @@ else
 fi
 if [ -n "$secret_key" ] || [ -z "$interactive" ]; then
   check_key 'secret key' "$secret_key"
-  if [ -n "$complaint" ]; then fail "$complaint" "See $page_keys"; fi
+  if [ -n "$complaint" ]; then wrong_usage "$complaint" "See $page_keys"; fi
 else
   ask_key 'secret key' 'Secret key (sk-lf-..., not shown): '
   secret_key=$trimmed

@@ -126,7 +126,7 @@ def test_secret_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("--region", "eu", "--public-key", PUBLIC, "--secret-stdin", "--quiet")
     assert run_auth(monkeypatch, *arguments, stdin=f"{SECRET}\n").stdout == header(PUBLIC, SECRET) + "\n"
     empty = run_auth(monkeypatch, *arguments)
-    assert (empty.exit_code, empty.stdout) == (1, "")
+    assert (empty.exit_code, empty.stdout) == (2, "")
     assert "error: the secret key is empty" in empty.stderr
 
 

@@ -164,7 +164,7 @@ def test_options_win_over_the_environment() -> None:
 def test_keys_that_cannot_be_right(name: str) -> None:
     public, secret, words = REFUSED_KEYS[name]
     result = run("--region", "eu", LANGFUSE_PUBLIC_KEY=public, LANGFUSE_SECRET_KEY=secret)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     first, *_, last = result.stderr.splitlines()
     assert first.startswith("error: ") or "left out" in first
     assert words in result.stderr
@@ -176,7 +176,7 @@ def test_keys_that_cannot_be_right(name: str) -> None:
 @pytest.mark.parametrize("address", REFUSED_ADDRESSES)
 def test_addresses_that_cannot_be_right(address: str) -> None:
     result = run(LANGFUSE_BASE_URL=address, **BOTH)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert REFUSED_ADDRESSES[address] in result.stderr
     assert "secret@" not in result.stderr
 

@@ -19,10 +19,12 @@ from codex_langfuse.commands.relay import relay
 from codex_langfuse.commands.setup import setup
 from codex_langfuse.commands.test_plan import test_plan
 from codex_langfuse.commands.uninstall import uninstall
+from codex_langfuse.commands.usage import Command, Group
 from codex_langfuse.commands.verify import verify
 
 app = typer.Typer(
     name="codex-langfuse",
+    cls=Group,
     help="See in Langfuse what Codex did.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -48,16 +50,8 @@ def root(
     """See in Langfuse what Codex did."""
 
 
-app.command()(setup)
-app.command()(uninstall)
-app.command()(auth)
-app.command()(check)
-app.command()(config)
-app.command()(dashboard)
-app.command()(mock)
-app.command()(relay)
-app.command("test-plan")(test_plan)
-app.command()(verify)
+for command in (setup, uninstall, auth, check, config, dashboard, mock, relay, test_plan, verify):
+    app.command(command.__name__.replace("_", "-"), cls=Command)(command)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Tables of the options of ``codex-langfuse``, read from the program itself.
+"""Tables of the options and exit statuses of ``codex-langfuse``, read from the program itself.
 
 English is what ``--help`` prints. Chinese is ``options.zh.toml``: a table for each command, with the
-meaning of each option.
+meaning of each option, and of the exit statuses 0, 1 and 2 as ``exits``.
 """
 
 import re
@@ -18,15 +18,8 @@ from page_tables.markdown import table
 _CHINESE = Path(__file__).with_name("options.zh.toml")
 
 _HEAD = {"en": ["Option", "Value", "Meaning"], "zh": ["选项", "值", "含义"]}
-_KINDS = {
-    "<file>": {"en": "file", "zh": "文件"},
-    "<dir>": {"en": "folder", "zh": "目录"},
-    "<str>": {"en": "text", "zh": "文本"},
-    "<list[str]>": {"en": "text", "zh": "文本"},
-    "<int range>": {"en": "number", "zh": "数字"},
-    "<float range>": {"en": "number", "zh": "数字"},
-    "": {"en": "–", "zh": "–"},
-}
+_EXITS_HEAD = {"en": ["Command", "0", "1", "2"], "zh": ["命令", "0", "1", "2"]}
+_EXITS = re.compile(r"Exit status: 0 (.+), 1 (.+), 2 (.+?)\.( |$)")
 _COMMA = {"en": ", ", "zh": "、"}
 _DEFAULT = {"en": " Default: `{}`.", "zh": "默认：`{}`。"}
 
@@ -55,9 +48,27 @@ def options(command: str, language: str) -> str:
     return table(_HEAD[language], rows)
 
 
+def exits(language: str) -> str:
+    """Return what the exit statuses of each command mean.
+
+    Raises:
+        ValueError: a command does not say so.
+        KeyError: there is no Chinese yet.
+    """
+    rows = []
+    for name, program in typer.main.get_command(app).commands.items():
+        told = re.search(r"Exit status: (.+?)\n\n", f"{program.help}\n\n", re.DOTALL)
+        found = _EXITS.search(f"Exit status: {' '.join(told[1].split())}" if told else "")
+        if found is None:
+            raise ValueError(f"{name} does not say what its exit statuses mean")
+        meanings = found.groups()[:3] if language == "en" else _chinese()[name]["exits"]
+        rows.append([f"[`{name}`](#{name})", *(_escaped(meaning) for meaning in meanings)])
+    return table(_EXITS_HEAD[language], rows)
+
+
 def _value(text: str, language: str) -> str:
-    if text in _KINDS:
-        return _KINDS[text][language]
+    if not text:
+        return "–"
     return _COMMA[language].join(f"`{choice}`" for choice in text.strip("<>").split("|"))
 
 
@@ -78,5 +89,6 @@ def _chinese() -> dict[str, dict[str, str]]:
 
 
 TABLES: dict[str, Callable[[str], str]] = {
-    f"options-{command}": partial(options, command) for command in typer.main.get_command(app).commands
+    "exits": exits,
+    **{f"options-{command}": partial(options, command) for command in typer.main.get_command(app).commands},
 }

@@ -239,7 +239,7 @@ def _base_url(given: str | None) -> "BaseUrl":
         return _ask("Address of your Langfuse: ") if answer == "5" else answer
 
     if given:
-        return _or_refuse(lambda: read(given))
+        return _or_wrong_usage(lambda: read(given))
     tell("Where is your Langfuse?")
     for number, region in enumerate(REGIONS, 1):
         tell(f"  {number}  {region.label:<8}  {region.url}")
@@ -253,7 +253,7 @@ def _keys(public_text: str | None, secret_text: str | None, any_form: bool) -> t
     public = _trimmed("public key", public_text) if public_text is not None else None
     secret = _trimmed("secret key", secret_text) if secret_text is not None else None
     if public and secret:
-        _or_refuse(lambda: check_pair(public, secret, any_form=any_form))
+        _or_wrong_usage(lambda: check_pair(public, secret, any_form=any_form))
         return public, secret
 
     def key(kind: "KeyKind", given: str | None, prompt: str) -> str:
@@ -263,7 +263,7 @@ def _keys(public_text: str | None, secret_text: str | None, any_form: bool) -> t
 
         # An empty variable is asked for, where someone can be asked; an empty standard input is not.
         if given or (given is not None and not sys.stdin.isatty()):
-            return _or_refuse(lambda: checked(given))
+            return _or_wrong_usage(lambda: checked(given))
         # Neither is shown while it is typed: whoever copied both pastes both.
         return _asking(lambda: checked(_trimmed(kind, _ask(prompt, hidden=True))))
 
@@ -395,6 +395,15 @@ def _asking(attempt: Callable[[], T]) -> T:
         except CredentialsError as wrong:
             error(str(wrong), f"See {wrong.page}")
     raise typer.Exit(1)
+
+
+def _or_wrong_usage(attempt: Callable[[], T]) -> T:
+    from codex_langfuse.keys.credentials import CredentialsError
+
+    try:
+        return attempt()
+    except CredentialsError as wrong:
+        wrong_usage(str(wrong), f"See {wrong.page}")
 
 
 def _or_refuse(attempt: Callable[[], T]) -> T:

@@ -19,11 +19,15 @@ def check(
     ] = None,
     project: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Folder that Codex works in. Default: the current one."),
+        typer.Option(
+            metavar="DIR", file_okay=False, help="Folder that Codex works in. Default: the current one."
+        ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="Read FILE in place of config.toml in CODEX_HOME (~/.codex)."),
+        typer.Option(
+            metavar="FILE", dir_okay=False, help="Read FILE in place of config.toml in CODEX_HOME (~/.codex)."
+        ),
     ] = None,
     codex_version: Annotated[
         str | None,
@@ -36,7 +40,8 @@ def check(
         bool, typer.Option("--run-helper", help="Run a headers_helper of your own, to ask with its headers.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.1, max=600, help="Seconds to wait for the server's answer.")
+        float,
+        typer.Option(metavar="SECONDS", min=0.1, max=600, help="Seconds to wait for the server's answer."),
     ] = 10,
     fix: Annotated[
         bool, typer.Option("--fix", help="Repair what is safe to repair, after showing the difference.")

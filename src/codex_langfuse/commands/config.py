@@ -55,7 +55,11 @@ def config(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="File to change. Default: config.toml in CODEX_HOME (~/.codex)."),
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="File to change. Default: config.toml in CODEX_HOME (~/.codex).",
+        ),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="NAME", help="Change NAME.config.toml, which `codex -p NAME` reads.")

@@ -15,11 +15,16 @@ def dashboard(
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the dashboard. Each name is a dashboard.")] = None,
-    environment: Annotated[
-        list[str] | None, typer.Option(help="Count only this environment; as often as needed.")
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the dashboard. Each name is a dashboard.")
     ] = None,
-    user: Annotated[list[str] | None, typer.Option(help="Count only this user; as often as needed.")] = None,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Count only this environment; as often as needed."),
+    ] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Count only this user; as often as needed.")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Dashboard to make instead of the built-in one, JSON.")
     ] = None,

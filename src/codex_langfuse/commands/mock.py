@@ -12,19 +12,27 @@ from codex_langfuse.pages import page_url
 
 def mock(
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Any but a loopback address lets others read the page.")
+        str,
+        typer.Option(
+            metavar="HOST", help="Address to listen on. Any but a loopback address lets others read the page."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 3000,
     public_key: Annotated[
-        str | None, typer.Option(help="Public key to accept instead of the demonstration's.")
+        str | None, typer.Option(metavar="KEY", help="Public key to accept instead of the demonstration's.")
     ] = None,
-    secret_key: Annotated[str | None, typer.Option(help="Secret key that goes with it.")] = None,
-    langfuse: Annotated[int, typer.Option(min=3, max=4, help="Major version to answer as.")] = 4,
+    secret_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Secret key that goes with it.")
+    ] = None,
+    langfuse: Annotated[
+        int, typer.Option(metavar="3|4", min=3, max=4, help="Major version to answer as.")
+    ] = 4,
     store: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             dir_okay=False,
             help="File that keeps what arrived (JSON lines), credentials left out; read on start.",
         ),
@@ -32,9 +40,10 @@ def mock(
     fault: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="SETTINGS",
             help="Trouble to play, as often as needed: status=N, retry-after=N, delay=SECONDS or hang, "
             "joined by commas; also times=N, after=N (let N requests pass first) and path=/… "
-            "(default: the OTLP endpoints)."
+            "(default: the OTLP endpoints).",
         ),
     ] = None,
     delays: Annotated[
@@ -70,6 +79,8 @@ def mock(
 
     Unlike Langfuse it answers 413 to bodies of more than 256 MiB, and forgets the
     oldest of more than 10,000 requests, 256 MiB or 100,000 observations.
+
+    Exit status: 0 stopped, 1 it cannot run, 2 wrong usage.
 
     Examples:
       codex-langfuse mock

@@ -56,7 +56,12 @@ def test_plan(
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option(min=1, max=3600, help="Seconds to wait at most until Langfuse shows what it took."),
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            max=3600,
+            help="Seconds to wait at most until Langfuse shows what it took.",
+        ),
     ] = 60,
     keep: Annotated[
         bool, typer.Option("--keep", help="With --langfuse-url: leave there what was sent.")

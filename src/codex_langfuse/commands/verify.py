@@ -30,7 +30,8 @@ def verify(
         typer.Option(metavar="NAME", help="Environment of the test trace in Langfuse. Default: verify."),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=1, max=3600, help="Seconds to wait until Langfuse shows it.")
+        float,
+        typer.Option(metavar="SECONDS", min=1, max=3600, help="Seconds to wait until Langfuse shows it."),
     ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:

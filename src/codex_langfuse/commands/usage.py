@@ -1,0 +1,49 @@
+"""Typer with errors in one line, as every other error is, and without the type of a flag in ``--help``."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from codex_langfuse.commands.messages import error
+
+
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, flags without a type."""
+        return _flags_without_type(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """The program."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, flags without a type."""
+        return _flags_without_type(super().get_params(ctx))
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **named: Any) -> Any:
+        """Run; a wrong option or value is one line on stderr, and status 2."""
+        try:
+            status = super().main(*arguments, standalone_mode=False, **named)
+        except typer.TyperException as wrong:
+            if not standalone_mode:
+                raise
+            text = wrong.format_message().replace("Value error, ", "").rstrip(".")
+            if text:  # There is none where the help was printed instead.
+                context = getattr(wrong, "ctx", None)
+                error(text, f"See {context.command_path if context else self.name} --help")
+            raise SystemExit(wrong.exit_code) from wrong
+        except typer.Abort as aborted:
+            raise SystemExit(130) from aborted
+        if standalone_mode:
+            raise SystemExit(status or 0)
+        return status
+
+
+def _flags_without_type(parameters: list[Any]) -> list[Any]:
+    for each in parameters:
+        if getattr(each, "is_bool_flag", False):
+            each.metavar = ""
+    return parameters
