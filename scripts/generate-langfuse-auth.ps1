@@ -61,7 +61,7 @@ Environment: LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LAN
 -Check uses HTTPS_PROXY and NO_PROXY, and on Windows the certificates that Windows trusts, elsewhere
 SSL_CERT_FILE; a request to this machine takes no proxy. NO_COLOR turns colour off.
 
-Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+Exit status: 0 done, 1 refused or failed, 2 a wrong option or value.
 
 Examples:
   ./generate-langfuse-auth.ps1

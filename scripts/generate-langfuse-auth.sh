@@ -42,7 +42,7 @@ Options:
 Environment: LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL (or LANGFUSE_HOST). Options win.
 --check uses HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE; a request to this machine takes no proxy. NO_COLOR turns colour off.
 
-Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+Exit status: 0 done, 1 refused or failed, 2 a wrong option or value.
 
 Examples:
   ./generate-langfuse-auth.sh

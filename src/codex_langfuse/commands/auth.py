@@ -123,7 +123,7 @@ def auth(
     takes them from the key file, ~/.config/codex-langfuse/env, if there is one.
     --check uses HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
 
-    Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+    Exit status: 0 done, 1 refused or failed, 2 a wrong option or value.
 
     Examples:
       codex-langfuse auth

@@ -60,7 +60,7 @@ def check(
 
     `codex-langfuse config --undo` takes back what --fix changed.
 
-    Exit status: 0 clean, 1 warnings, 2 errors or wrong usage.
+    Exit status: 0 clean, 1 warnings, 2 errors, or a wrong option or value.
 
     Examples:
       codex-langfuse check

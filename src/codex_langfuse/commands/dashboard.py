@@ -52,7 +52,7 @@ def dashboard(
     Langfuse calls the API for dashboards unstable. This was run with Langfuse
     4.16.0.
 
-    Exit status: 0 done, 1 refused or not reached, 2 wrong usage.
+    Exit status: 0 done, 1 refused or not reached, 2 a wrong option or value.
 
     Examples:
       codex-langfuse dashboard

@@ -80,7 +80,7 @@ def mock(
     Unlike Langfuse it answers 413 to bodies of more than 256 MiB, and forgets the
     oldest of more than 10,000 requests, 256 MiB or 100,000 observations.
 
-    Exit status: 0 stopped, 1 it cannot run, 2 wrong usage.
+    Exit status: 0 stopped, 1 it cannot run, 2 a wrong option or value.
 
     Examples:
       codex-langfuse mock

@@ -157,7 +157,7 @@ def relay(
     turns are accepted; with --since or --session: there are such turns, and all
     of them are accepted, whether it runs or not), 1 it cannot run (with --status:
     it does not, or a turn is not accepted; with --finish-on-stop: something is
-    left), 2 wrong usage.
+    left), 2 a wrong option or value.
 
     Examples:
       codex-langfuse relay

@@ -59,7 +59,7 @@ def setup(
     file; you are asked for what is missing. `codex-langfuse uninstall` takes all
     of it back.
 
-    Exit status: 0 done, 1 a step failed, 2 wrong usage.
+    Exit status: 0 done, 1 a step failed, 2 a wrong option or value.
 
     Examples:
       codex-langfuse setup

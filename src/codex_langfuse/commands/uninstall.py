@@ -33,7 +33,7 @@ def uninstall(
     At the end it says what is left: turns that could not be delivered, backups,
     the command itself, and what is in Langfuse.
 
-    Exit status: 0 done, 1 a step failed, 2 wrong usage.
+    Exit status: 0 done, 1 a step failed, 2 a wrong option or value.
 
     Examples:
       codex-langfuse uninstall

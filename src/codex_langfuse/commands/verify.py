@@ -49,7 +49,7 @@ def verify(
     With --session nothing is sent: Langfuse is asked for the traces of a session,
     by the session id that Codex prints. The relay and the Collector send it.
 
-    Exit status: 0 it is shown, 1 it is not, 2 wrong usage.
+    Exit status: 0 it is shown, 1 it is not, 2 a wrong option or value.
 
     Examples:
       codex-langfuse verify
