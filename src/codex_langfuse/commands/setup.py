@@ -34,7 +34,10 @@ def setup(
         str, typer.Option(metavar="HOST:PORT", help="Where the relay listens, if it is not installed yet.")
     ] = "127.0.0.1:4318",
     timeout: Annotated[
-        float, typer.Option(min=1, max=3600, help="Seconds to wait until Langfuse shows the test turn.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=1, max=3600, help="Seconds to wait until Langfuse shows the test turn."
+        ),
     ] = 60,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what each step would do, and change nothing.")
