@@ -1,5 +1,6 @@
 """Typer with errors in one line, as every other error is, and without the type of a flag in ``--help``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -23,10 +24,10 @@ class Group(TyperGroup):
         """Return the parameters, flags without a type."""
         return _flags_without_type(super().get_params(ctx))
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **named: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **named: Any) -> Any:  # type: ignore[override]
         """Run; a wrong option or value is one line on stderr, and status 2."""
         try:
-            status = super().main(*arguments, standalone_mode=False, **named)
+            status = super().main(args, standalone_mode=False, **named)
         except typer.TyperException as wrong:
             if not standalone_mode:
                 raise
