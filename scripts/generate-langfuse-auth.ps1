@@ -3,7 +3,7 @@
 Two keys of Langfuse in, what Codex needs out: the header for its environment, and the TOML.
 .DESCRIPTION
 Needs Windows PowerShell 5.1, or PowerShell 7 on any system. Asks for what is not given.
-Run it with -Help for the options. The secret key is never in a command line.
+Run it with -Help for the options. The secret key is never on a command line.
 .EXAMPLE
 ./generate-langfuse-auth.ps1 -Region eu -Check
 #>
@@ -52,7 +52,7 @@ Options:
   -Write FILE        Put keys and address into FILE, readable by you only, instead of printing the key.
                      A name that ends in .ps1 makes a script that sets the variable for Codex.
   -Force             With -Write: replace FILE whatever is in it.
-  -Quiet             Print the header's value alone: Basic <base64>. With -Write: print nothing.
+  -Quiet             Print only the header's value: Basic <base64>. With -Write: print nothing.
   -Headers           Print the header of ~/.config/codex-langfuse/env as JSON, as Codex's headers_helper
                      wants it. It takes no other option.
   -Help              Show this.
@@ -227,7 +227,7 @@ function Read-Url([string]$url) {
         $root = $root.TrimEnd('/')
     }
     $corrected = $scheme + '://' + $authority + $root
-    if (($before -cne $rest) -or ($root -cne $path)) { return 'give the address of Langfuse alone: ' + $corrected }
+    if (($before -cne $rest) -or ($root -cne $path)) { return 'give only the address of Langfuse: ' + $corrected }
     if ($path) {
         Write-Note ($path + ' is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=' + $path)
     }

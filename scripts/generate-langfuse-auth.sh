@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two keys of Langfuse in, what Codex needs out: the header for its environment, and the TOML.
-# Needs bash 3.2 or newer, base64 and tr; curl and awk for --check. The secret key is never in a command line.
+# Needs bash 3.2 or newer, base64 and tr; curl and awk for --check. The secret key is never on a command line.
 { set +xv; } 2>/dev/null # A trace of this script would show the secret key.
 if [ -z "${BASH_VERSION:-}" ]; then
   echo "error: this script needs bash. Run it so: bash $0" >&2
@@ -34,7 +34,7 @@ Options:
   --check            Ask Langfuse whether it accepts the keys, before anything is printed or written.
   --write FILE       Put keys and address into FILE, readable by you only, instead of printing the key.
   --force            With --write: replace FILE whatever is in it.
-  --quiet            Print the header's value alone: Basic <base64>. With --write: print nothing.
+  --quiet            Print only the header's value: Basic <base64>. With --write: print nothing.
   --headers          Print the header of ~/.config/codex-langfuse/env as JSON, as Codex's headers_helper
                      wants it. It takes no other option.
   -h, --help         Show this.
@@ -182,7 +182,7 @@ read_base_url() {
     esac
     corrected=$scheme://$authority$root
     if [ "$before" != "$rest" ] || [ "$root" != "$path" ]; then
-      refuse_address "give the address of Langfuse alone: $corrected" || return 1
+      refuse_address "give only the address of Langfuse: $corrected" || return 1
     fi
     if [ -n "$path" ]; then
       note "$path is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH=$path"

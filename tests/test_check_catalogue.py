@@ -184,7 +184,7 @@ def test_an_administrators_file_wins(surroundings, tmp_path) -> None:
     mistake = catalogue()["overridden"]
     etc = tmp_path / "etc"
     (etc / "codex").mkdir(parents=True)
-    # A mount that this process and its children alone see.
+    # A mount that only this process and its children see.
     private = [
         "unshare",
         "--map-root-user",

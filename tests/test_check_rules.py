@@ -1,4 +1,4 @@
-"""`check` finds each mistake in its example, that one alone, and nothing in what is right."""
+"""`check` finds each mistake in its example, only that one, and nothing in what is right."""
 
 import os
 import tempfile
@@ -362,7 +362,7 @@ def _without_none(value):
 
 
 class TestHostileFiles:
-    """Whatever stands in a file, `check` tells about it and does not fall over."""
+    """Whatever is in a file, `check` reports it and does not crash."""
 
     SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

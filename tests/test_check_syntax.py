@@ -1,4 +1,4 @@
-"""A TOML text is read as Codex reads it, and what is wrong with it stands where Codex says."""
+"""A TOML text is read as Codex reads it, and what is wrong with it is where Codex says."""
 
 import re
 import tomllib
@@ -53,7 +53,7 @@ WRONG = {
     "a word after a value": '[otel]\nenvironment = "ü" x\n',
     "Python's True": "[otel]\nlog_user_prompt = True\n",
     "a no-break space": '[otel]\n\u00a0environment = "prod"\n',
-    "a carriage return alone": '[otel]\rmetrics_exporter = "none"\r',
+    "only a carriage return": '[otel]\rmetrics_exporter = "none"\r',
 }
 
 RIGHT = {

@@ -33,8 +33,8 @@ INLINE = in_otel("trace_exporter", f'endpoint = "{URL}", protocol = "binary"')
 WORKING = {
     "inline table": INLINE,
     "inline table, quoted key": INLINE.replace("otlp-http", '"otlp-http"'),
-    "table alone": TABLE,
-    "table alone, quoted key": TABLE.replace("otlp-http", '"otlp-http"'),
+    "only a table": TABLE,
+    "only a table, quoted key": TABLE.replace("otlp-http", '"otlp-http"'),
     "table with a table of headers": f"{TABLE}[otel.trace_exporter.otlp-http.headers]\nx-a = '4'\n",
     "JSON": TABLE.replace("binary", "json"),
     "nothing": '[otel]\nexporter = "none"\ntrace_exporter = "none"\nmetrics_exporter = "none"\n',
@@ -201,8 +201,8 @@ class TestProjectConfiguration:
 def test_overrides_before_and_after_the_subcommand_hold(surroundings, shared_codex) -> None:
     surroundings.clear()
     shared_codex.write_config(INLINE)
-    alone = shared_codex.run("-c", "otel.environment=early", "exec", "Say hello.")
-    assert alone.returncode == 0
+    once = shared_codex.run("-c", "otel.environment=early", "exec", "Say hello.")
+    assert once.returncode == 0
     assert environments(surroundings) == {"early"}
 
     surroundings.clear()

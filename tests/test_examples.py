@@ -1,7 +1,8 @@
 """Every fence of every page runs, and does what its page says.
 
 English pages are followed from the top with the real Codex, a real shell and real HTTP. The Chinese
-fences are the same text (``test_translation.py``), so they are not run again, but for the diagrams.
+fences are the same text (``test_translation.py``), so they are not run again, but for the diagrams and for
+the parts that only Chinese pages have.
 """
 
 import sys
@@ -18,7 +19,14 @@ from pytest_examples import CodeExample, EvalExample
 
 from harness.fences.executors import FenceFailedError
 from harness.fences.following import Execute, Following
-from harness.fences.pages import chinese_pages, english_pages, needs_codex, needs_collector, twin_of
+from harness.fences.pages import (
+    chinese_pages,
+    english_pages,
+    followed,
+    needs_codex,
+    needs_collector,
+    twin_of,
+)
 from harness.fences.reader import Reader
 from harness.fences.rendered import count_fences
 from harness.fences.scanner import ROOT, Fence, scan
@@ -30,14 +38,14 @@ def _name(page: Path) -> str:
 
 def _fences() -> Iterator[pytest.param]:
     for page in [*english_pages(), *chinese_pages()]:
-        fences = scan(page) if page.is_file() else []
-        marks = [pytest.mark.codex] if needs_codex(fences) else []
-        marks += [pytest.mark.collector] if needs_collector(fences) else []
+        fences = scan(page)
+        run = followed(page)
+        marks = [pytest.mark.codex] if needs_codex(run) else []
+        marks += [pytest.mark.collector] if needs_collector(run) else []
         for fence in fences:
-            chinese = page in chinese_pages()
             if fence.language == "mermaid":
                 yield pytest.param(fence, id=fence.place, marks=pytest.mark.browser)
-            elif not chinese:
+            elif fence in run:
                 yield pytest.param(fence, id=fence.place, marks=marks)
 
 

@@ -19,7 +19,7 @@ from harness.fences.rendered import count_fences
 from harness.fences.scanner import ROOT, Fence, FenceError, scan
 from harness.fences.terminal import Terminal
 
-# What braces may hold for the drawn page alone.
+# What braces may hold only for the drawn page.
 DRAWN = {"linenums", "hl_lines"}
 
 SHOW_SETTINGS = """\
@@ -127,7 +127,7 @@ def test_a_fence_can_be_written_back_where_it_stands(page: Callable[[str], Path]
     ("text", "complaint"),
     [
         ("```bash\necho\n", "never closed"),
-        ("```bash title=x\n```\n", "settings stand in braces"),
+        ("```bash title=x\n```\n", "settings go in braces"),
         ('```bash {title="a" loose}\n```\n', 'name="value"'),
         ('```toml {title="x"}\n--8<-- "no/such/file.toml"\n```\n', "not in examples/"),
     ],
@@ -158,7 +158,7 @@ def test_what_cannot_be_understood_is_said(page: Callable[[str], Path], text: st
         ('```yaml {schema="kubernetes"}\nkind: Pod\napiVersion: v1\nspce: {}\n```\n', "spce"),
         ('```yaml {schema="kubernetes"}\nkind: Pot\napiVersion: v1\n```\n', "not valid by kubernetes"),
         ('```yaml {schema="langfuse-helm-values"}\nlangfuse: {solt: {}}\n```\n', "no value langfuse.solt"),
-        ("```ascii\n+---+\n| A |\n+---+\n```\n", "below a Mermaid diagram"),
+        ("```ascii\n+---+\n| A |\n+---+\n```\n", "after a Mermaid diagram"),
         ("```bash\ndocker run hello-world\n```\n", "exited with 1"),
         ("```powershell\nif ($true) {\n```\n", "not PowerShell"),
         ("```powershell\nexport A=1\n```\n", "this is bash"),

@@ -52,7 +52,7 @@ def export(*spans: dict[str, Any]) -> bytes:
 #: Every row of the table: what is sent, whether Langfuse invents tokens, and what it shows otherwise.
 MEASURED: dict[str, tuple[dict[str, Any], bool, dict[str, int], dict[str, float]]] = {
     "text": ({**SOL, **TEXT}, True, {}, {}),
-    "input alone": ({**SOL, "langfuse.observation.input": "Why?"}, True, {}, {}),
+    "only input": ({**SOL, "langfuse.observation.input": "Why?"}, True, {}, {}),
     "lengths": ({**SOL, **LENGTHS}, True, {}, {}),
     "warning": ({**SOL, **TEXT, LEVEL: "WARNING"}, True, {}, {}),
     "error": ({**SOL, **TEXT, LEVEL: "ERROR"}, True, {}, {}),
@@ -83,7 +83,7 @@ MEASURED: dict[str, tuple[dict[str, Any], bool, dict[str, int], dict[str, float]
         {},
         {},
     ),
-    "model alone": (SOL, False, {}, {}),
+    "only a model": (SOL, False, {}, {}),
     "gpt-5-codex": ({"model": "gpt-5-codex", **TEXT}, False, {}, {}),
     "o4-mini": ({"model": "o4-mini", **TEXT}, False, {}, {}),
     "gpt-6.2-sol": ({"model": "gpt-6.2-sol", **TEXT}, False, {}, {}),

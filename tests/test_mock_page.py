@@ -1,4 +1,4 @@
-"""The mock's own page over HTTP: what it tells of real recordings, what it does with hostile telemetry."""
+"""The mock's own page over HTTP: what it shows of real recordings, what it does with hostile telemetry."""
 
 import gzip
 import json

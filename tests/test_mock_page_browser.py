@@ -1,4 +1,4 @@
-"""The mock's own page in Chromium: accessible, live, and deaf to what telemetry tells it to do."""
+"""The mock's own page in Chromium: accessible, live, and unmoved by instructions in telemetry."""
 
 from collections.abc import Callable, Iterator
 from itertools import product

@@ -1,4 +1,4 @@
-"""What the mock tells those who ask what arrived."""
+"""What the mock answers when asked what arrived."""
 
 import base64
 import json

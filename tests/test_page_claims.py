@@ -20,7 +20,7 @@ from page_tables.comparison import directly
 
 BOTH_LANGUAGES = pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
 
-# Pages that describe nothing measured would stand here.
+# Pages that describe nothing measured would be listed here.
 PAGES = sorted(DOCS.rglob("*.md"))
 
 

@@ -1,4 +1,4 @@
-"""The proxy that stands for the internet hands on what it is given, and shows the rest."""
+"""The proxy in place of the internet hands on what it is given, and shows the rest."""
 
 import socket
 import ssl

@@ -71,7 +71,7 @@ def test_one_clean_trace_a_turn(stage: Stage, tmp_path: Path, protocol: str) -> 
 
 
 def test_a_langfuse_that_hangs_does_not_keep_codex(stage: Stage, tmp_path: Path) -> None:
-    """In turns with one that answers: what the machine does besides falls on both."""
+    """In turns with one that answers: whatever else the machine does affects both."""
     seconds: dict[str, list[float]] = {"answers": [], "hangs": []}
     with running_mock(faults=[Fault(hang=True)]) as hanging:
         there = {"answers": stage.langfuse, "hangs": hanging}

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 Batch = ExportLogsServiceRequest | ExportTraceServiceRequest
 
-#: Of every shape: logs alone, content in spans (0.73, 0.98), MCP and a login, sub-agents, errors.
+#: Of every shape: only logs, content in spans (0.73, 0.98), MCP and a login, sub-agents, errors.
 RECORDINGS = [
     "0.44.0-simple",
     "0.73.0-simple",

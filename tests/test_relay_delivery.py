@@ -177,7 +177,7 @@ def test_knows_refused_keys_before_the_first_turn(tmp_path: Path) -> None:
 
 
 def test_one_bad_trace_does_not_take_the_others_along(tmp_path: Path) -> None:
-    """Turns that wait are sent together; when that is refused, each is tried alone."""
+    """Turns that wait are sent together; when that is refused, each is tried separately."""
     state = tmp_path / "state"
     with running_mock() as langfuse:
         with relay_for("http://127.0.0.1:9", state) as url:

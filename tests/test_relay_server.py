@@ -549,7 +549,7 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
         ),
         (("--forward", "http://127.0.0.1:99999/v1/traces"), "--forward must be an address with http://"),
         (("--forward", "http://"), "--forward must be an address with http://"),
-        (("--forward", "http://me:hidden@127.0.0.1:9/"), "would stand in the list of processes"),
+        (("--forward", "http://me:hidden@127.0.0.1:9/"), "would appear in the list of processes"),
         (("--forward", "http://127.0.0.1:9/?key=hidden"), "--forward-header authorization=@FILE"),
         (("--forward-header", "a=b"), "--forward-header goes with --forward"),
         (("--environment", "Prod!"), "'Prod!' is no environment for Langfuse"),

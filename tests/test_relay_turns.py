@@ -112,7 +112,7 @@ def test_root_has_neither_model_nor_usage_and_tells_the_settings():
         "reasoning_output_tokens": 40,
         "time_to_first_token_ms": 91,
         "signals": "logs and traces",
-        "end": "told by Codex",
+        "end": "reported by Codex",
     }
     assert {key: root["metadata"].get(key) for key in told} == told
     assert root["input"] == "(prompt not sent, 23 characters)"
@@ -706,7 +706,7 @@ def test_too_many_turns_leave_as_they_stand(monkeypatch: pytest.MonkeyPatch):
 
 
 def _by_id(observations: list[dict]) -> dict[tuple[str, str], dict]:
-    """Return the observations by their ids; what tells which signals were there does not count."""
+    """Return the observations by their ids; what depends on which signals were there does not count."""
     return {(each["traceId"], each["id"]): each for each in observations}
 
 

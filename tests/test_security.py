@@ -130,7 +130,7 @@ def test_a_denied_folder_is_not_read(surroundings, codex) -> None:
         ("", ["--sandbox", "workspace-write"], False),
         ("", ["-c", "sandbox_mode=read-only"], False),
     ],
-    ids=["alone", "sandbox_mode in the file", "--sandbox", "-c sandbox_mode"],
+    ids=["default", "sandbox_mode in the file", "--sandbox", "-c sandbox_mode"],
 )
 def test_the_profile_holds_until_a_sandbox_is_typed(surroundings, codex, in_the_file, typed, holds) -> None:
     codex.write_config(in_the_file + FOLDER_DENIED)

@@ -48,7 +48,7 @@ class Visit:
 
 
 def violations(page: Page, when: str, within: str = "html") -> list[str]:
-    """Return what axe finds against WCAG 2.2 AA on the page as it stands, one line an element."""
+    """Return what axe finds against WCAG 2.2 AA on the page as it is, one line for each element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate(
@@ -121,7 +121,7 @@ def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> Visit:
     page.goto(built.address(name, language))
 
     expected = number_of_diagrams(seen.source)
-    with suppress(NotInTime):  # the test of diagrams tells how many there are
+    with suppress(NotInTime):  # the test of diagrams says how many there are
         page.wait_for_function(f"count => {DRAWN_DIAGRAMS}.length === count", arg=expected, timeout=30_000)
     seen.diagrams = page.evaluate(f"{DRAWN_DIAGRAMS}.map((svg) => svg.getAttribute('aria-labelledby') ?? '')")
     seen.undrawn = page.locator("pre.mermaid").count()

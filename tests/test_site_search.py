@@ -1,4 +1,4 @@
-"""The search: finds Chinese words, and pages in the reader's language alone."""
+"""The search: finds Chinese words, and only pages in the reader's language."""
 
 import json
 import re

@@ -203,7 +203,7 @@ SABOTAGES = [
 ]
 
 
-# In a few runs of a hundred Codex loses the span that tells the prompt's length a second time.
+# In a few runs of a hundred Codex loses the span that reports the prompt's length a second time.
 LOST_NOW_AND_THEN = {"events-conversation": {"prompt_shown"}}
 
 

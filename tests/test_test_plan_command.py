@@ -288,7 +288,7 @@ def test_progress_at_a_terminal() -> None:
 
 @CODEX
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to one process alone")
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to a single process")
 def test_what_was_sent_until_ctrl_c_is_deleted() -> None:
     with own_langfuse() as own:
         keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET}

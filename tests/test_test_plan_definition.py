@@ -51,7 +51,7 @@ def test_every_kind_of_event_has_its_case() -> None:
 
 @pytest.mark.parametrize("case", PLAN.cases, ids=lambda case: case.id)
 def test_both_languages_name_the_same_things(case: definition.Case) -> None:
-    """What stands in backticks is typed or searched for, so it is the same."""
+    """What is in backticks is typed or searched for, so it is the same."""
     english, chinese = case.words["en"], case.words["zh"]
     pairs = [*zip(english.steps, chinese.steps, strict=True)]
     pairs += [(english.expected[name], chinese.expected[name]) for name in case.checks]
@@ -87,7 +87,7 @@ SPOILT: dict[str, Callable[[str], str]] = {
     "says why": with_('because = "faults"\n', ""),
     "there is no group": with_('group = "tls"', 'group = "ssl"'),
     "stand together": with_('group = "tls"', 'group = "failure"'),
-    "stands for more than one": with_('id = "scenario-cloud-us"', 'id = "scenario-cloud-eu"'),
+    "is used for more than one": with_('id = "scenario-cloud-us"', 'id = "scenario-cloud-eu"'),
     "observations are for": with_("observations = 600\n", ""),
     "no case has the reason": with_("[because]\n", '[because]\nweather = { en = "rain", zh = "雨" }\n'),
 }

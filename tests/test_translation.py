@@ -13,7 +13,7 @@ import pytest
 
 import translations
 from harness.fences.pages import CHINESE, chinese_pages
-from harness.fences.scanner import ROOT, scan
+from harness.fences.scanner import ONLY_CHINESE, ROOT, scan
 
 PAGES = translations.english_pages()
 TWINS = {translations.english(page): translations.chinese(page) for page in PAGES}
@@ -38,6 +38,11 @@ def prose(file: Path) -> str:
     return re.sub(r"\A---\n.*?\n---\n", "", without_fences(file), flags=re.S)
 
 
+def shared(file: Path) -> str:
+    """The prose without the parts that only the Chinese page has."""
+    return ONLY_CHINESE.sub("", prose(file))
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_translation_is_current(page: str) -> None:
     word = translations.state(page)
@@ -47,7 +52,8 @@ def test_translation_is_current(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_same_code(page: str) -> None:
     """Diagrams are the exception: their words are Chinese, their nodes and edges the same."""
-    english, chinese = scan(translations.english(page)), scan(translations.chinese(page))
+    english = scan(translations.english(page))
+    chinese = [fence for fence in scan(translations.chinese(page)) if not fence.own]
     assert [fence.language for fence in chinese] == [fence.language for fence in english]
     for ours, theirs in zip(chinese, english, strict=True):
         assert ours.settings == theirs.settings, f"{ours.place} and {theirs.place}"
@@ -66,7 +72,7 @@ def skeleton(diagram: str) -> str:
 @pytest.mark.parametrize("page", PAGES)
 def test_same_headings(page: str) -> None:
     def headings(file: Path) -> list[tuple[str, str]]:
-        return [(match["level"], match["id"]) for match in _HEADING.finditer(prose(file))]
+        return [(match["level"], match["id"]) for match in _HEADING.finditer(shared(file))]
 
     assert headings(translations.chinese(page)) == headings(translations.english(page))
 
@@ -74,7 +80,8 @@ def test_same_headings(page: str) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
 def test_headings_have_ids(page: str) -> None:
     """A heading's address is the same in both languages and does not change with its words."""
-    assert all(match["id"] for match in _HEADING.finditer(prose(translations.english(page))))
+    for file in (translations.english(page), translations.chinese(page)):
+        assert all(match["id"] for match in _HEADING.finditer(prose(file)))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -86,7 +93,7 @@ def test_same_links(page: str) -> None:
 
     def links(file: Path) -> list[tuple[Path | str, str]]:
         """Return what each link leads to, as (file or address, id in it)."""
-        targets = (match["target"].partition("#") for match in _LINK.finditer(prose(file)))
+        targets = (match["target"].partition("#") for match in _LINK.finditer(shared(file)))
         return [
             (path if "://" in path else (file.parent / path).resolve() if path else file, id_)
             for path, _, id_ in targets
@@ -104,6 +111,10 @@ def test_same_links(page: str) -> None:
 @pytest.mark.parametrize("page", chinese_pages(), ids=lambda file: file.relative_to(ROOT).as_posix())
 def test_chinese_page_has_an_english_one(page: Path) -> None:
     assert page in map(translations.chinese, PAGES)
+
+
+def test_only_chinese_pages_have_parts_of_their_own() -> None:
+    assert not any(ONLY_CHINESE.search(translations.english(page).read_text("utf-8")) for page in PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)

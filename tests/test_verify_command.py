@@ -194,7 +194,7 @@ def test_a_moment_of_trouble_is_waited_out() -> None:
 
 
 def test_langfuse_cloud_says_more_than_is_asked() -> None:
-    """Old observations alone, with the notice of their end that Langfuse Cloud adds."""
+    """Only old observations, with the notice of their end that Langfuse Cloud adds."""
 
     class Cloud(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -484,7 +484,7 @@ def test_read_names_what_was_answered_last() -> None:
         (
             ["--base-url", "https://cloud.langfuse.com/api/public/otel"],
             BOTH,
-            "alone: https://cloud.langfuse.com",
+            "only the address of Langfuse: https://cloud.langfuse.com",
         ),
         (["--region", "eu", "--base-url", "http://localhost"], BOTH, "not both"),
         (["--region", "eu", "--environment", "Prod"], BOTH, "is no environment for Langfuse"),

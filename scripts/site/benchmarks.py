@@ -123,7 +123,7 @@ class Measured:
 
 
 def bench_site(measured: Measured) -> None:
-    """Build the site, and the same pages with MkDocs Material alone."""
+    """Build the site, and the same pages with plain MkDocs Material."""
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder, "mkdocs.yml")
         bare.write_text(BARE_SITE.format(docs=ROOT / "docs"))
@@ -146,7 +146,7 @@ def bench_site(measured: Measured) -> None:
 
         ours, theirs = alternated(3, lambda: build(ROOT / "mkdocs.yml"), lambda: build(bare))
     measured.pair(
-        "site", "the site's build, both languages", "the same Markdown by MkDocs Material alone", ours, theirs
+        "site", "the site's build, both languages", "the same Markdown by plain MkDocs Material", ours, theirs
     )
 
 

@@ -16,11 +16,13 @@ from hooks import tested_with
 _KEYS = {TRACES_HEADERS: "Authorization=Basic%20cGstbGYt…"}
 _FENCE_SETTINGS = ("fails", "strict", "prints", "answers", "arrives", "drops", "leaks")
 _CONFIG = "~/.codex/config.toml"
+#: What begins so is only in Codex's debug log.
+_IN_DEBUG_LOG = ("Status(", "ConnectError", "Operation failed", "TunnelUnsuccessful", "reqwest::")
 
 
 @dataclass(frozen=True)
 class _Phrases:
-    """What the page says besides the catalogue."""
+    """What the page says around the catalogue."""
 
     description: str
     title: str
@@ -32,6 +34,8 @@ class _Phrases:
     groups: Mapping[str, str]
     colon: str
     nothing_shown: str
+    in_debug_log: str
+    in_answer: str
 
 
 _PHRASES: Mapping[Language, _Phrases] = {
@@ -58,6 +62,8 @@ _PHRASES: Mapping[Language, _Phrases] = {
         },
         colon=": ",
         nothing_shown="–",
+        in_debug_log=" Only the debug log shows {shown}.",
+        in_answer=" The server answers {shown}; Codex does not show it.",
     ),
     "zh": _Phrases(
         description="codex-langfuse check 能发现的每一个错误：你会看到什么、原因是什么、怎样解决。",
@@ -82,6 +88,8 @@ _PHRASES: Mapping[Language, _Phrases] = {
         },
         colon="：",
         nothing_shown="–",
+        in_debug_log="只有调试日志里能看到 {shown}。",
+        in_answer="服务器的应答是 {shown}，Codex 不会显示。",
     ),
 }
 
@@ -128,9 +136,21 @@ def _entry(mistake: Mistake, language: Language, exported: dict[str, str]) -> It
     for name in ("symptom", "cause", "check", "fix"):
         text = _code(mistake.check) if name == "check" else getattr(words, name)
         if name == "symptom" and mistake.shows:
-            text = f"{text} {_code(mistake.shows)}" if language == "en" else f"{text}{_code(mistake.shows)}"
+            text += _shown(mistake, phrases)
         yield f"- **{phrases.labels[name]}**{phrases.colon}{text}"
     yield ""
+
+
+def _shown(mistake: Mistake, phrases: _Phrases) -> str:
+    """Return where the words of a mistake are seen."""
+    assert mistake.shows is not None
+    if mistake.shows.startswith(_IN_DEBUG_LOG):
+        sentence = phrases.in_debug_log
+    elif mistake.proof.keys() & {"says", "drops"} or mistake.shows.isdecimal():
+        sentence = phrases.in_answer
+    else:
+        sentence = " {shown}" if phrases.colon == ": " else "{shown}"
+    return sentence.format(shown=_code(mistake.shows))
 
 
 def _example(mistake: Mistake, exported: dict[str, str]) -> Iterator[str]:
@@ -172,7 +192,7 @@ def _toml(title: str, text: str, settings: Mapping[str, str | int]) -> list[str]
 
 
 def _setting(value: str | int) -> str:
-    """Return the longest part that can stand in a fence's first line, which has no backtick and no quote."""
+    """Return the longest part that fits in a fence's first line, which has no backtick and no quote."""
     return max(re.split(r'[`"]', str(value)), key=len).strip(" ,") or str(value)
 
 

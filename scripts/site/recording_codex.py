@@ -41,7 +41,7 @@ TURNS: Mapping[str, Scenario] = {
     "sub-agent": SCENARIOS["sub-agent"],
 }
 
-#: What stands in a recording in place of the machine's own.
+#: What a recording has in place of the machine's own names.
 HOST = "vm"
 FOLDER = "/home/dev"
 

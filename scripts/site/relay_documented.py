@@ -23,7 +23,7 @@ from codex_langfuse.relay.policy import Content, Policy
 
 Batch = ExportLogsServiceRequest | ExportTraceServiceRequest
 
-#: Stands for what a person would not want to leave: it has the form of a path, and words.
+#: In place of what a person would not want to leave: it has the form of a path, and words.
 CONTENT_MARKER = "/home/dev/Zq7marker said so"
 #: The same in the form of a name, which an allow-list of forms lets pass where a name belongs.
 NAME_MARKER = "Zq7marker"
@@ -229,7 +229,7 @@ def _given(batches: Sequence[Batch]) -> dict[str, bool]:
         any("exit_code" in each["metadata"] for each in tools),
         "turn_id" in root,
         root.get("total_from") == "Codex",
-        root.get("end") == "told by Codex",
+        root.get("end") == "reported by Codex",
         "approval_policy" in root,
     )
     return dict(zip(_COLUMNS, facts, strict=True))

@@ -1,6 +1,6 @@
-"""Draw what happens in a terminal as one animated SVG: CSS alone, no script, no font, no request.
+"""Draw what happens in a terminal as one animated SVG: only CSS, no script, no font, no request.
 
-Captions stand above the terminal in the reader's language; the terminal is the same in every language. All
+Captions are above the terminal, in the reader's language; the terminal is the same in every language. All
 that moves is declared for readers who do not mind motion. Without it, the drawing is its last frame.
 """
 
@@ -39,7 +39,7 @@ _STYLE = Path(__file__).with_suffix(".css")
 
 @dataclass(frozen=True)
 class Caption:
-    """What stands above the terminal meanwhile: a heading, and a sentence or two."""
+    """The caption above the terminal: a heading, and a sentence or two."""
 
     heading: str
     text: str
@@ -75,7 +75,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Words:
-    """What the drawing says besides its scenes, in its language."""
+    """What the drawing says around its scenes, in its language."""
 
     language: str
     title: str

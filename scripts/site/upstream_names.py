@@ -3,7 +3,7 @@
 
     .venv/bin/python scripts/site/upstream_names.py LANGFUSE_CLONE v4.16.0 CHART_CLONE langfuse-2.0.0
 
-Writes, for the tests and the pages, names and defaults alone:
+Writes only names and defaults, for the tests and the pages:
 
 - tests/upstream/compose.json: services, images, ports and variables of Langfuse's docker-compose.yml, and
   which variables its comments mark CHANGEME;
@@ -68,7 +68,7 @@ def environment_names(clone: str, version: str) -> dict[str, Any]:
 
 
 def chart_names(clone: str, tag: str) -> dict[str, Any]:
-    """Return the paths of the chart's values; ``*`` stands for whatever a map or list is given."""
+    """Return the paths of the chart's values; ``*`` is any key of a map or list."""
     values = yaml.safe_load(_show(clone, tag, "charts/langfuse/values.yaml"))
     chart = yaml.safe_load(_show(clone, tag, "charts/langfuse/Chart.yaml"))
     return {

@@ -3,7 +3,7 @@
 Data flows one way: Codex's configuration, Codex, OTLP, Langfuse or its mock, observations.
 
 ``codex``
-    What is known of Codex: its binary, how to run it alone, the scripted model it talks to.
+    What is known of Codex: its binary, how to run it in isolation, the scripted model it talks to.
 ``keys``
     Langfuse's API keys and addresses.
 ``mock``

@@ -1,4 +1,4 @@
-"""Files that hold a secret: readable by their owner alone, whole or not there."""
+"""Files that hold a secret: readable only by their owner, complete or absent."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 def write_private(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one step, with mode 0600; missing folders get mode 0700.
 
-    On Windows, which has no modes, the file is granted to the current user alone. Raises ``OSError``.
+    On Windows, which has no modes, only the current user is granted the file. Raises ``OSError``.
     """
     make_private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=".codex-langfuse.", dir=path.parent)

@@ -1,1 +1,1 @@
-"""What the tests stand on: nothing here asserts anything."""
+"""What the tests share: nothing here asserts anything."""

@@ -58,14 +58,14 @@ REFUSED_KEYS = {
         "does not begin with pk-lf-. If your own Langfuse was set up with such a key",
     ),
     "upper case": (PUBLIC.upper(), SECRET, "does not begin with pk-lf-"),
-    "prefix alone": (PUBLIC, "sk-lf-", "the secret key is not whole"),
+    "only the prefix": (PUBLIC, "sk-lf-", "the secret key is not whole"),
     "dots": ("pk-lf-...", SECRET, "the public key is not whole"),
     "ellipsis": ("pk-lf-…", SECRET, "the public key contains a character that no key has"),
     "line break": (PUBLIC, f"{SECRET}\n{SECRET}", "the secret key contains a character that no key has"),
     "escape": (PUBLIC, f"{SECRET}\x1b[201~", "the secret key contains a character that no key has"),
     "space": (PUBLIC, "sk-lf-12 34", "the secret key contains a space"),
     "pair": (f"{PUBLIC}:{SECRET}", SECRET, "the public key contains a colon"),
-    "quotes alone": (PUBLIC, "''", "the secret key is empty"),
+    "only quotes": (PUBLIC, "''", "the secret key is empty"),
 }
 #: Address: what is said.
 REFUSED_ADDRESSES = {
@@ -89,11 +89,11 @@ REFUSED_ADDRESSES = {
     "https://pk:secret@example.com": "contains a user name or a password",
     "https://langfuse.com": "langfuse.com is the website",
     "http://us.cloud.langfuse.com": "https:// only: https://us.cloud.langfuse.com",
-    "https://cloud.langfuse.com/api/public/otel/v1/traces": "alone: https://cloud.langfuse.com",
-    "https://cloud.langfuse.com/project/abc/traces?x=1": "alone: https://cloud.langfuse.com",
-    "https://lf.example.com/base/api/public/otel/": "alone: https://lf.example.com/base",
-    "https://lf.example.com/project/abc": "alone: https://lf.example.com",
-    "https://lf.example.com/#top": "alone: https://lf.example.com",
+    "https://cloud.langfuse.com/api/public/otel/v1/traces": "only the address of Langfuse: https://cloud.langfuse.com",
+    "https://cloud.langfuse.com/project/abc/traces?x=1": "only the address of Langfuse: https://cloud.langfuse.com",
+    "https://lf.example.com/base/api/public/otel/": "only the address of Langfuse: https://lf.example.com/base",
+    "https://lf.example.com/project/abc": "only the address of Langfuse: https://lf.example.com",
+    "https://lf.example.com/#top": "only the address of Langfuse: https://lf.example.com",
     "sk-lf-1234": "that is a key in the place of the address",
 }
 

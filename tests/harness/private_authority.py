@@ -1,4 +1,4 @@
-"""A certificate authority of one's own, as companies have, and the files that it gives to a user of Codex."""
+"""A private certificate authority, as companies have, and the files that it gives to a user of Codex."""
 
 import ssl
 from pathlib import Path

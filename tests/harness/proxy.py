@@ -1,4 +1,4 @@
-"""A proxy that stands for the internet: no request of a program under test leaves the machine.
+"""A proxy in place of the internet: no request of a program under test leaves the machine.
 
 Programs reach it through ``HTTPS_PROXY`` and name the host they want, so no DNS look-up is made. It speaks
 TLS as whatever host was asked for, with a throw-away certificate authority that the programs are told to
@@ -79,7 +79,7 @@ class TlsProxy:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make curl, Python and Codex use the proxy and trust its authority alone."""
+        """The variables that make curl, Python and Codex use the proxy and trust only its authority."""
         return {
             **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), self.url),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(self.direct_hosts)),

@@ -23,7 +23,7 @@ class Teletype:
     shown: str = field(default="")
 
     def wait_for(self, text: str, *, after: int = 0) -> int:
-        """Read the terminal until ``text`` stands there; returns the place behind it."""
+        """Read the terminal until it shows ``text``; returns the place behind it."""
         deadline = time.monotonic() + _SECONDS
         while text not in self.shown[after:]:
             assert time.monotonic() < deadline, f"no {text!r} in {self.shown!r}"

@@ -1,4 +1,4 @@
-"""How a fence of a page is drawn, whatever settings for the tests stand on it.
+"""How a fence of a page is drawn, whatever settings for the tests it has.
 
 A fence says in braces both how it looks and how it is proved, for example
 ``{title="config.toml" run="turn"}``. Only the settings named in `SHOWN_SETTINGS` concern the page;
@@ -37,7 +37,7 @@ def keep_shown_settings(
 def drop_settings(
     language: str, inputs: dict[str, str], options: dict[str, str], attrs: dict[str, str], md: Markdown
 ) -> bool:
-    """Validate a diagram for SuperFences: nothing that stands in its braces is drawn."""
+    """Validate a diagram for SuperFences: nothing in its braces is drawn."""
     return True
 
 

@@ -2,7 +2,7 @@
 
 The plugin i18n writes one index for all languages, so that every reader would find pages in a language
 they may not read. Material has Chinese text cut into words by jieba while it builds, with U+200B between
-them; a search finds whole words alone, and jieba keeps compounds such as 常见问题 whole. English pages quote
+them; a search finds only whole words, and jieba keeps compounds such as 常见问题 whole. English pages quote
 Chinese here and there, as the one on translating does; it is not looked for in English.
 """
 
@@ -36,7 +36,7 @@ def _shorter_words(word: str) -> list[str]:
 
 
 def without_chinese(index: dict[str, Any]) -> dict[str, Any]:
-    """Leave Chinese words out of an index: an ellipsis stands for them where a result is shown."""
+    """Leave Chinese words out of an index: a search result shows an ellipsis in their place."""
     return index | {
         "docs": [
             entry | {key: CHINESE.sub("…", entry[key]) for key in ("title", "text")}

@@ -1,6 +1,6 @@
 """The tables of the pages that are made from data, one module for each kind of data.
 
-A module's ``TABLES`` has, for each name that stands in a page as ``<!-- generated: NAME -->``, the function
+A module's ``TABLES`` has, for each name that a page has as ``<!-- generated: NAME -->``, the function
 that returns its Markdown in a language (``en`` or ``zh``).
 """
 

@@ -61,7 +61,7 @@ def _list_of(group: str, language: str) -> str:
 
 def _definition(variable: Variable, language: str) -> str:
     of_commands = variable.group == "commands"
-    # The same name stands under Codex too, and an id is there once.
+    # The same name is listed under Codex too, and an id must be unique.
     names = (f"`{name}`" if of_commands else f"`{name}`{{ #{name} }}" for name in variable.names)
     signal = _in(variable.signal, language).replace("`, `", f"`{_COMMA[language]}`")
     facts = [(_READ_BY if of_commands else _ACTS_ON)[language].format(signal)]

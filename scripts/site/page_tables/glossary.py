@@ -42,7 +42,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def glossary(language: str) -> str:
-    """Return a section for each letter, with its terms; the reader's language stands first."""
+    """Return a section for each letter, with its terms; the reader's language comes first."""
     sections = []
     for letter, group in groupby(entries(), key=lambda entry: entry.names["en"][0].upper()):
         terms = "\n".join(_definition(entry, language) for entry in group)

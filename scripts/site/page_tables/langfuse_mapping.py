@@ -793,7 +793,7 @@ def _records(by_record: Mapping[str, list[str]], language: str) -> str:
 
 
 def relay_counts(language: str) -> str:
-    """Return the metadata that the relay adds of itself: no attribute of Codex alone is behind it."""
+    """Return the metadata that the relay adds itself: it comes from no single attribute of Codex."""
     from_codex = {(field.kind, field.path) for field in _sources()}
     own: dict[str, list[str]] = {}
     for kind, path in sorted(relayed_fields()):

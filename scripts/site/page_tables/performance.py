@@ -41,7 +41,7 @@ _TOOLS = {
         "zh": "经 HTTP 向模拟服务发一个请求 | 只解码这些字节",
     },
     "site": {
-        "en": "Building this site | the same Markdown by MkDocs Material alone",
+        "en": "Building this site | the same Markdown by plain MkDocs Material",
         "zh": "构建本站 | 只用 MkDocs Material 构建同样的 Markdown",
     },
 }

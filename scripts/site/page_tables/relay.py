@@ -17,11 +17,11 @@ _SIGNALS["both"] = {"en": "both", "zh": "两者"}
 #: Columns of the versions table that differ between versions.
 _COLUMNS = {
     "tokens": {"en": "Tokens", "zh": "token"},
-    "time to first token": {"en": "Time to first token", "zh": "首 token 时间"},
+    "time to first token": {"en": "Time to first token", "zh": "首 token 延迟"},
     "reasoning effort": {"en": "Reasoning effort", "zh": "推理强度"},
     "decision": {"en": "Decision on a tool", "zh": "工具的审批"},
     "exit code": {"en": "Failure of a tool", "zh": "工具的失败"},
-    "end told": {"en": "End told by Codex", "zh": "Codex 告知结束"},
+    "end told": {"en": "End reported by Codex", "zh": "Codex 报告轮次结束"},
 }
 
 #: What a person would want to know of: its names in telemetry.

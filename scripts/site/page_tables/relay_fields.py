@@ -1,4 +1,4 @@
-"""Where in Langfuse each thing that Codex tells is found, by the relay: found by changing it and looking.
+"""Where Langfuse shows each thing that Codex reports, through the relay: found by changing it and looking.
 
 A recorded turn goes through the relay once as it is, and once with one attribute changed. The fields of the
 observations that differ are where that attribute is seen.
@@ -24,8 +24,8 @@ from relay_documented import Batch, relayed
 
 #: A turn with nearly every event: a ChatGPT login, an MCP server, prompts and answers logged.
 RECORDING = "0.169.0-privacy-lup_true_agentresp"
-#: Turns in which an event tells what it does not tell there: a request to the model was refused; a tool was
-#: allowed and then cut off.
+#: Turns in which an event carries what it does not carry there: a request to the model was refused; a tool
+#: was allowed and then cut off.
 _ELSEWHERE = {
     "codex.api_request": "0.169.0-err-api_429_then_ok",
     "codex.tool_decision": "relay/0.163.0-interrupt-logs",
@@ -66,7 +66,7 @@ _INSTEAD: dict[str, Any] = {
     "error.message": "stream disconnected before completion: another reason",
 }
 
-#: Stands for all events of a signal, and for the span of any tool.
+#: All events of a signal, and the span of any tool.
 EVERY, TOOL = "*", "tool"
 _PLACES = (
     ("resource", EVERY),
@@ -186,7 +186,7 @@ def _others(key: str, value: AnyValue) -> tuple[AnyValue, ...]:
         return (AnyValue(string_value=_INSTEAD[key]),)
     text = value.string_value
     if key == "output":
-        # Another text, and another end of the command that it tells of.
+        # Another text, and another end of the command that it reports.
         failed = text.replace("exited with code 0", "exited with code 3")
         return AnyValue(string_value=f"{text}zq7"), AnyValue(string_value=failed)
     return (AnyValue(string_value=str(int(text) + 7) if text.isdigit() else f"{text}zq7"),)
@@ -262,7 +262,7 @@ def _difference(
 def _stage(name: str) -> tuple[Batch, ...]:
     """Return a turn on which attributes are changed: ``logs``, ``traces``, a recording, or an event by hand.
 
-    An event made by hand stands after the last record of its conversation.
+    An event made by hand comes after the last record of its conversation.
     """
     signal = ExportTraceServiceRequest if name == "traces" else ExportLogsServiceRequest
     turn = _turn(name if name in _ELSEWHERE.values() else RECORDING)

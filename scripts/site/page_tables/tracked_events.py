@@ -200,9 +200,9 @@ def event_attributes(event: str, language: str) -> str:
                 covered |= fields
             else:
                 unread.append(f"`{key}`{mark}")
-    alone = (shown_by_presence("log", event) | shown_by_presence("event", event)) - covered
-    if alone and event not in MADE_BY_HAND:
-        rows.insert(0, [_word("event", language), fields_in_words(alone, language)])
+    by_presence = (shown_by_presence("log", event) | shown_by_presence("event", event)) - covered
+    if by_presence and event not in MADE_BY_HAND:
+        rows.insert(0, [_word("event", language), fields_in_words(by_presence, language)])
     elif event in MADE_BY_HAND:
         rows.insert(0, [_word("event", language), fields_in_words(shown_by_presence("log", event), language)])
     head = {"en": ["Attribute", "Relay"], "zh": ["属性", "中继"]}[language]

@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).resolve().parents[3] / ".github/workflows"
 _ON = True
 _EVENTS = {
     "push": {"en": "a push to `main`", "zh": "推送到 `main`"},
-    "pull_request": {"en": "a pull request", "zh": "拉取请求"},
+    "pull_request": {"en": "a pull request", "zh": "pull request"},
     "schedule": {"en": "a schedule", "zh": "定时"},
     "workflow_dispatch": {"en": "by hand", "zh": "手动"},
 }

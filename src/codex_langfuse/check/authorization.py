@@ -26,7 +26,7 @@ def mistake_in(value: str) -> str | None:
     if re.match(r"(?i)basic(\s|%20|$)", encoded):
         return "basic-twice"
     if " " in encoded:
-        # Langfuse takes what stands before the space.
+        # Langfuse takes what is before the space.
         encoded = encoded.split(" ")[0]
     try:
         decoded = decode_base64(encoded)

@@ -10,7 +10,7 @@ from codex_langfuse.configuration.edit import Draft, Names
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands: in a file, perhaps at a line and column (from 1), or in something with a name,
+    """Where something is: in a file, perhaps at a line and column (from 1), or in something with a name,
     such as an environment variable.
     """
 

@@ -195,7 +195,7 @@ def _certificate(setup: Setup, path: tuple[str, ...], written: str) -> Iterator[
 
 
 def certificate_path(setup: Setup, path: tuple[str, ...], written: str) -> Path:
-    """Return the file that a TLS setting names: relative to the folder of the configuration it stands in."""
+    """Return the file that a TLS setting names: relative to the folder of the configuration that has it."""
     if written.startswith("~/"):
         home = setup.environment.get("HOME") or setup.environment.get("USERPROFILE") or str(Path.home())
         return Path(home) / written[2:]

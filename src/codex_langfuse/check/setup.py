@@ -24,7 +24,7 @@ SIGNALS: Mapping[str, str] = {"trace_exporter": "TRACES", "exporter": "LOGS", "m
 
 @dataclass(frozen=True)
 class Exporter:
-    """An exporter as Codex sees it after all files: ``otlp-http`` or ``otlp-grpc``, or a name alone."""
+    """An exporter as Codex sees it after all files: ``otlp-http`` or ``otlp-grpc``, or only a name."""
 
     key: str
     kind: str
@@ -32,7 +32,7 @@ class Exporter:
 
     @property
     def path(self) -> Names:
-        """Where its table stands."""
+        """The path of its table."""
         return ("otel", self.key, self.kind)
 
     @property
@@ -95,7 +95,7 @@ class Setup:
 
     @property
     def is_incomplete(self) -> bool:
-        """Tell whether a file that counts could not be read, so that what is missing may stand in it."""
+        """Tell whether a file that counts could not be read, so that what is missing may be in it."""
         unread = any(file.error is not None for file in self.files.precedence(requirements=False))
         return unread or bool(self.home_problem)
 
@@ -118,7 +118,7 @@ class Setup:
         return holders[-1] if holders else None
 
     def place(self, path: Names) -> Place:
-        """Return where a setting stands, or the table around it, or the file it belongs in."""
+        """Return the place of a setting, or of the table around it, or the file it belongs in."""
         for depth in range(len(path), 0, -1):
             file = self.file_of(path[:depth])
             if file is not None:
@@ -216,7 +216,7 @@ def is_traces_path(path: str) -> bool:
 
 
 def place_in(file: ConfigFile, path: Names) -> Place:
-    """Return where ``path`` stands in ``file``."""
+    """Return the place of ``path`` in ``file``."""
     offset = file.document.offset(path) if file.document else None
     if offset is None or file.document is None:
         return Place(file.path)

@@ -1,4 +1,4 @@
-"""What is known of Codex: its binary, the scripted model it talks to, and how to run it alone.
+"""What is known of Codex: its binary, the scripted model it talks to, and how to run it in isolation.
 
 ``binary``
     Find the real Codex and its version.

@@ -1,4 +1,4 @@
-"""What a piece of Codex's telemetry tells about its user: content, identity, paths, names, secrets.
+"""What a piece of Codex's telemetry reveals about its user: content, identity, paths, names, secrets.
 
 Known attributes are those seen in ``tests/recordings`` (0.44 to 0.169); whatever is not known is judged by
 its look. Codex 0.73 to 0.111 wrote prompts, answers and tool output into the names and attributes of span
@@ -170,7 +170,7 @@ def _classify(key: str, value: str) -> Kind:
 
 
 def by_look(value: str) -> Kind:
-    """Judge a text by its look alone."""
+    """Judge a text only by its form."""
     if value.startswith(_SENTENCES):
         return Kind.OTHER
     if len(value) > _LONGEST_WORD or _WORDS.search(value):

@@ -25,7 +25,7 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The Codex that sent a batch, by its resource: an empty text is for what it did not say.
+    """The Codex that sent a batch, by its resource: an empty text for what it did not say.
 
     extra: the resource attributes that are not Codex's or the SDK's (`OTEL_RESOURCE_ATTRIBUTES`).
     """
@@ -152,7 +152,7 @@ _TASK = frozenset(
 _OF_TURN = frozenset({"turn.id", "conversation.id"})
 _OF_CELL = frozenset({"turn_id", "conversation.id", "call_id", "cell.id"})
 
-#: The spans that are read, and what is read of each (besides `conversation`, see `_span_attributes`).
+#: The spans that are read, and what is read of each (and `conversation`, see `_span_attributes`).
 SPANS: Mapping[str, frozenset[str]] = {
     "session_task.turn": _TASK,
     "session_task.review": _TASK,
@@ -181,7 +181,7 @@ SPANS: Mapping[str, frozenset[str]] = {
     "codex.exec": frozenset({"turn.id"}),
 }
 _TOOL_SPAN = frozenset({"tool_name", "call_id", "aborted", "conversation.id", "turn.id", "turn_id"})
-#: Spans that are read for the events on them alone.
+#: Spans that are read only for the events on them.
 _HOLD_EVENTS = frozenset(
     {
         *("session_init", "thread/start", "codex.turn_input", "run_hooks_and_record_inputs"),
@@ -370,7 +370,7 @@ _UNREAD_TRACES = _unread_traces()
 def _says_something(span: bytes, name: bytes, at: int) -> bool:
     """Whether a serialized span holds anything that `read_spans` reads; raises `DecodeError` if it is none.
 
-    name, at: its name and where that stands, if its fields are in the usual order.
+    name, at: its name and where that begins, if its fields are in the usual order.
     """
     if not name or span[at] != _NAME_TAG or not span.startswith(b"\x0a\x10"):
         return True

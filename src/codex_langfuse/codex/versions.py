@@ -60,7 +60,7 @@ OTEL_KEYS: Mapping[str, Version] = {
     "headers_helper_refresh_interval_ms": _v(171),
 }
 
-#: The keys that change log records alone, and so nothing that Langfuse gets directly.
+#: The keys that change only log records, and so nothing that Langfuse gets directly.
 LOG_KEYS = (
     "log_user_prompt",
     "log_agent_responses",

@@ -1,1 +1,1 @@
-"""What a reader types: one module a command, which asks, tells, and leaves the work to the rooms."""
+"""What a reader types: a module for each command, which asks and reports; the rooms do the work."""

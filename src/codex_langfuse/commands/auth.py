@@ -100,7 +100,7 @@ def auth(
         bool,
         typer.Option(
             "--quiet",
-            help="Print the header's value alone: Basic <base64>. With --write: print nothing.",
+            help="Print only the header's value: Basic <base64>. With --write: print nothing.",
         ),
     ] = False,
     headers: Annotated[

@@ -27,7 +27,7 @@ from codex_langfuse.configuration.secrets import masked
 from codex_langfuse.configuration.undoing import ConflictError, taken_back
 from codex_langfuse.pages import page_url
 
-#: Stands in no TOML file.
+#: No TOML file contains it.
 _SHOWN = "\0"
 
 

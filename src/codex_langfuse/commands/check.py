@@ -34,7 +34,7 @@ def check(
         typer.Option(metavar="X.Y.Z", help="Check it for this Codex instead of the installed one."),
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Look at files and environment alone; ask no server.")
+        bool, typer.Option("--offline", help="Look only at files and environment; ask no server.")
     ] = False,
     run_helper: Annotated[
         bool, typer.Option("--run-helper", help="Run a headers_helper of your own, to ask with its headers.")

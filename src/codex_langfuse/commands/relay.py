@@ -398,7 +398,7 @@ def _url(text: str) -> str:
         )
     if "@" in parts.netloc or parts.query:
         wrong_usage(
-            "--forward: a user name, a password or what follows a ? would stand in the list of processes "
+            "--forward: a user name, a password or what follows a ? would appear in the list of processes "
             "and in the log; give it as --forward-header authorization=@FILE"
         )
     return text

@@ -32,14 +32,14 @@ class ReportLanguage(StrEnum):
 def test_plan(
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="CASES", help="Run these alone: numbers, ids or groups, with commas."),
+        typer.Option(metavar="CASES", help="Run only these: numbers, ids or groups, with commas."),
     ] = None,
     list_cases: Annotated[bool, typer.Option("--list", help="List the cases, and run none.")] = False,
     langfuse_url: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Run against this Langfuse (an address, or eu, us, jp, hipaa) instead of the mock alone.",
+            help="Run against this Langfuse (an address, or eu, us, jp, hipaa) instead of only the mock.",
         ),
     ] = None,
     report: Annotated[

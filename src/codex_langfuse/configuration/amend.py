@@ -1,6 +1,6 @@
 """Write a route into the text of a Codex configuration.
 
-The empty text becomes, byte for byte, the reference configuration in ``examples/codex``. Whatever else stands
+The empty text becomes, byte for byte, the reference configuration in ``examples/codex``. Whatever else is
 in a text stays: other settings, comments, order, and exporters' headers for the same host.
 
 The text may be that of a profile. Codex 0.163 merges ``NAME.config.toml`` table by table over
@@ -68,7 +68,7 @@ def amend(
     """Return ``text`` with ``wish`` in it; the same text if it is in it already.
 
     Args:
-        text: a whole configuration, with line feeds alone at the end of lines.
+        text: a whole configuration, with only line feeds at the end of lines.
         wish: the route and what goes with it.
         version: the Codex that will read it; None for one that understands everything.
         force: accept a Codex whose spans hold prompts and answers.
@@ -171,7 +171,7 @@ class _Amendment:
         self.draft.set(("otel", "environment"), environment)
         if self._understands("metrics_exporter"):
             if isinstance(self.draft.get(METRICS_EXPORTER) or self._below(METRICS_EXPORTER), dict):
-                self._note("metrics_exporter stays as it is: it names a place of yours")
+                self._note("metrics_exporter stays as it is: it names a place of your own")
             else:
                 self.draft.set(METRICS_EXPORTER, "none", _METRICS_COMMENT)
         if self._by_helper:

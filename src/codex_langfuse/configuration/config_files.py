@@ -72,13 +72,13 @@ def codex_home(environment: Mapping[str, str]) -> Path:
 
 
 def config_path(environment: Mapping[str, str], profile: str | None = None) -> Path:
-    """Return the file that a person's own settings stand in, or those of a profile."""
+    """Return the file of a person's own settings, or of a profile's."""
     name = f"{profile}.config.toml" if profile else "config.toml"
     return codex_home(environment) / name
 
 
 def is_profile_name(name: str) -> bool:
-    """Tell whether ``NAME.config.toml`` stands beside config.toml, and not elsewhere."""
+    """Return whether ``NAME.config.toml`` is a file next to config.toml, and not elsewhere."""
     return bool(name) and not set(name) & set("/\\:\0") and not name.startswith(".")
 
 

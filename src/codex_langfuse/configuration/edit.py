@@ -247,8 +247,8 @@ class Draft:
         start = self.text.rfind("\n", 0, section.start) + 1
         last = section.assignments[-1].value.end if section.assignments else section.body - 1
         end = _end_of_line(self.text, last)
-        alone = not self.text[:start].strip("\n") or self.text[:start].endswith("\n\n")
-        return start, end + 1 if alone and self.text.startswith("\n", end) else end
+        is_paragraph = not self.text[:start].strip("\n") or self.text[:start].endswith("\n\n")
+        return start, end + 1 if is_paragraph and self.text.startswith("\n", end) else end
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -278,7 +278,7 @@ def literal(value: Any) -> str:
 
 
 def value_at(data: Any, path: Iterable[str], default: Any = None) -> Any:
-    """Return what stands in nested tables at ``path``; ``default`` when nothing does."""
+    """Return the value at ``path`` in nested tables; ``default`` when there is none."""
     for name in path:
         if not isinstance(data, Mapping) or name not in data:
             return default

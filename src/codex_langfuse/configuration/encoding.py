@@ -9,14 +9,14 @@ _MARK = "\ufeff"
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a file's bytes hold besides its text: a byte order mark, and the line ends of each line."""
+    """What a file's bytes hold in addition to its text: a byte order mark, and the line ends of each line."""
 
     mark: str
     lines: tuple[str, ...]
 
     @property
     def text(self) -> str:
-        """The text with a line feed alone at the end of each line."""
+        """The text with only a line feed at the end of each line."""
         return "".join(self.lines).replace("\r\n", "\n")
 
     def with_text(self, text: str) -> bytes:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from codex_langfuse.pages import page_url
 
-#: The variable in which Codex finds the header; it applies to traces alone.
+#: The variable in which Codex finds the header; it applies only to traces.
 TRACES_HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
 TRACES_PATH = "/api/public/otel/v1/traces"
 
@@ -83,7 +83,7 @@ def read_base_url(text: str) -> BaseUrl:
     """Read a region's name or an address.
 
     A path is kept, as Langfuse can be built to live under one (``NEXT_PUBLIC_BASE_PATH``); raises
-    ``CredentialsError`` for one that is Langfuse's own, with the address corrected.
+    ``CredentialsError`` for one that is Langfuse's own, with the corrected address.
     """
     trimmed = trim(text)
     notes = [] if trimmed == text else [left_out("address")]
@@ -119,7 +119,7 @@ def read_base_url(text: str) -> BaseUrl:
     if on_cloud and scheme == "http":
         raise CredentialsError(f"Langfuse Cloud is reached with https:// only: https://{authority}")
     if beyond or root != path:
-        raise CredentialsError(f"give the address of Langfuse alone: {corrected}")
+        raise CredentialsError(f"give only the address of Langfuse: {corrected}")
     if path:
         notes.append(
             f"{path} is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH={path}"

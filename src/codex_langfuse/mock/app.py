@@ -1,7 +1,7 @@
 """The mock's routes: which request is answered by what.
 
 Paths, methods and their order as Langfuse 4.16.0 (Next.js 16) has them: redirect of untidy paths, 404 for a
-path that is not there, CORS, method, and only then the endpoint itself. The mock's own page stands apart, at
+path that is not there, CORS, method, and only then the endpoint itself. The mock's own page is separate, at
 ``/`` and under ``/-/``: its requests are neither recorded nor struck by faults.
 """
 

@@ -71,7 +71,7 @@ Work = Callable[[Call], Answer]
 
 @dataclass(frozen=True)
 class _Endpoint:
-    """What one method of a path does. ``is_open_to_bearers``: the public key alone is enough."""
+    """What one method of a path does. ``is_open_to_bearers``: the public key is enough."""
 
     work: Work
     is_given_up: bool = False

@@ -1,4 +1,4 @@
-"""The relay's routes: what Codex posts to, and what tells how the relay does."""
+"""The relay's routes: what Codex posts to, and what reports the relay's state."""
 
 import asyncio
 import collections

@@ -228,7 +228,7 @@ class Scene:
             or None,
         }
         if own is not None and own.total > usage.total:
-            # Codex's own sum tells that a model call was not seen.
+            # Codex's own sum is higher: a model call was not seen.
             metadata["tokens_seen"] = usage.total
             self._flags["tokens missing"] = None
         elif own is not None and own.total < usage.total:
@@ -650,7 +650,7 @@ def _signals(turn: Turn) -> str:
 def _end(turn: Turn) -> str:
     """Return by what the turn is taken to be over."""
     if turn.closed or (turn.spans is not None and turn.spans.ran is not None):
-        return "told by Codex"
+        return "reported by Codex"
     if turn.ended is not None:
         return turn.ended
     return "the next prompt" if turn.next_prompt else "silence"

@@ -4,12 +4,12 @@ What an answer means:
 
 * 2xx with an OTLP answer, or with nothing in it: accepted. Langfuse works on it later.
 * 400, 413, and a 2xx that says that spans were rejected: this turn is refused. Sent together with others,
-  each is tried singly first; after a 413 its spans are sent in parts. What is still refused is set aside: it
-  is not sent again until somebody asks for that.
+  each is tried separately first; after a 413 its spans are sent in parts. What is still refused is set
+  aside: it is not sent again until somebody asks for that.
 * anything else, such as 401, 403, 404, 429, any 5xx, a redirect, a web page, or no answer: something is wrong
   with the destination. Everything waits, longer each time, or as long as ``Retry-After`` says, and is
   delivered when the destination is right again. After a 500, or when no answer came, the turn may be what it
-  stumbles over: that one is tried again by itself and less often.
+  stumbles over: that one is tried again separately and less often.
 
 While something is wrong and no turn waits, an empty export asks whether it still is.
 """
@@ -80,7 +80,7 @@ class Destination:
         """Make the destination for a Langfuse.
 
         ``x-langfuse-ingestion-version: 4`` makes a server with two write paths take the direct one, so that a
-        turn shows at once (``otelIngestionQueue.ts``); others do not touch it.
+        turn shows at once (``otelIngestionQueue.ts``); others ignore it.
         """
         headers = {"authorization": access.authorization, "x-langfuse-ingestion-version": "4"}
         url = access.base_url

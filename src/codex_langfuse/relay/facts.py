@@ -278,7 +278,7 @@ class FactReader:
         }
 
     def read(self, event: CodexEvent, batch: int, heard: float) -> Fact | None:
-        """Return what `event` says; None for nothing. heard: seconds since 1970."""
+        """Return what `event` reports; None for nothing. heard: seconds since 1970."""
         reader = self._readers.get(event.name)
         if reader is None:
             return None

@@ -1,7 +1,7 @@
 """What went wrong, in words that quote nobody.
 
-The message of an API or the output of a command can hold a prompt, a path or a file. So failures are told by
-a number (HTTP status, exit code) and by a phrase of a short list.
+The message of an API or the output of a command can hold a prompt, a path or a file. So failures are reported
+as a number (HTTP status, exit code) and by a phrase of a short list.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _JSON_END = re.compile(r'"metadata":\{"exit_code":(-?\d{1,10})[,}]')
 
 
 def phrase_of(message: str) -> str | None:
-    """Return the phrase that tells the failure of a model request; None if the message is not known."""
+    """Return the phrase for the failure of a model request; None if the message is not known."""
     given_up = _RETRY_LIMIT.match(message)
     if given_up:
         return f"exceeded retry limit, last status: {status_phrase(int(given_up[1]))}"
@@ -70,7 +70,7 @@ def phrase_of(message: str) -> str | None:
 
 
 def tool_phrase_of(output: str) -> str | None:
-    """Return the phrase that tells why a tool that Codex calls failed did; None if it is not known."""
+    """Return the phrase that says why a tool failed, as Codex reports it; None if it is not known."""
     return _first(output, _TOOL_PHRASES)
 
 
@@ -80,7 +80,7 @@ def _first(text: str, phrases: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def status_phrase(status: int) -> str:
-    """Return `429 Too Many Requests` for 429; the number alone if it has no name."""
+    """Return `429 Too Many Requests` for 429; only the number if it has no name."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -88,7 +88,7 @@ def status_phrase(status: int) -> str:
 
 
 def exit_code(output: str) -> int | None:
-    """Return the exit code that Codex tells in the output of a tool; None if it tells none.
+    """Return the exit code that Codex reports in the output of a tool; None if it reports none.
 
     Three forms have been seen: JSON with `metadata` (0.44, `shell`), `Exit code: N` in the first line (0.73,
     `shell_command`, and `apply_patch` since), `Process exited with code N` under `Chunk ID` and `Wall time`

@@ -42,7 +42,7 @@ Documentation=https://codex-langfuse.github.io/codex-langfuse/guide/relay/
 ExecStart={_systemd_command(command)}
 Restart=on-failure
 RestartSec=5
-# Wrong usage: starting again would not mend it.
+# Usage error: starting again would not fix it.
 RestartPreventExitStatus=2
 TimeoutStopSec={_SECONDS_TO_STOP}
 UMask=0077
@@ -93,7 +93,7 @@ def install(
 
 
 def uninstall(environment: Mapping[str, str], platform: str = sys.platform) -> Installed | None:
-    """Remove the service's file; ``None`` if there is none. Credentials and state are left alone."""
+    """Remove the service's file; ``None`` if there is none. Credentials and state are kept."""
     path = service_file(environment, platform)
     if not path.exists():
         return None

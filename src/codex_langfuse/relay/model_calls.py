@@ -1,4 +1,4 @@
-"""The model calls of a turn, and the turn's progress."""
+"""The model calls of a turn, and how far the turn is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelCall:
 
 
 class Standing(Enum):
-    """A turn's progress."""
+    """How far a turn is."""
 
     STARTED = auto()  # nothing but a prompt
     SAMPLING = auto()  # the model was asked and has not ended its answer

@@ -48,7 +48,7 @@ SANDBOX_OUTCOMES = frozenset(
 
 @lru_cache(4096)
 def identifier(text: str) -> str:
-    """Return `text` if it has the form of an id, else a digest of it that stands for it."""
+    """Return `text` if it has the form of an id, else a digest of it."""
     if _IDENTIFIER.fullmatch(text) and mask_secrets(text) == text:
         return text
     return "id-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

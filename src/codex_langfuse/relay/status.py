@@ -1,4 +1,4 @@
-"""What the relay tells of itself: a few lines for a person, JSON for a script, metrics for Prometheus."""
+"""What the relay reports on itself: a few lines for a person, JSON for scripts, metrics for Prometheus."""
 
 import json
 import sqlite3
@@ -27,7 +27,7 @@ _LAST_TURNS = 20
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a relay, running or not, as its folder tells it."""
+    """The state of a relay, running or not, as its folder shows it."""
 
     folder: Path
     holder: Holder | None

@@ -489,7 +489,7 @@ class Store:
         """Return what may be delivered at ``now`` (seconds on the clock of ``postpone``), oldest first.
 
         At most ``most`` turns, of ``most_bytes`` together unless one is larger. A turn that failed before
-        comes after those that did not, by itself.
+        comes after those that did not, and by itself.
         """
         found: list[Waiting] = []
         fresh = self._database.execute(
@@ -536,7 +536,7 @@ class Store:
         self._freeing(work)
 
     def postpone(self, ids: Sequence[int], until: float) -> None:
-        """Try turns again, each by itself, at ``until`` (seconds on the monotonic clock of this process)."""
+        """Try turns again, each separately, at ``until`` (seconds on the monotonic clock of this process)."""
 
         def work() -> None:
             with self._transaction():

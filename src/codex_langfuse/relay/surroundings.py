@@ -10,7 +10,7 @@ from codex_langfuse.relay.policy import Policy
 
 
 class Surroundings:
-    """Told by the resource of a batch, by `codex.conversation_starts` and by `codex.user_prompt`.
+    """From the resource of a batch, `codex.conversation_starts` and `codex.user_prompt`.
 
     Everything but account_id and email has passed `names`; those two leave only as `Policy.user` says.
     """

@@ -36,7 +36,7 @@ def environments(stage: Stage, proof: Proof) -> None:
         all_shown, words, observations = seen.arrived(langfuse, turns[name], stage.session, environment=name)
         others = {id_ for other, each in exports.items() if other != name for id_ in seen.ids_of(each)[0]}
         strangers = others & {each["id"] for each in observations}
-        # Langfuse 3 is asked for this turn's traces alone, so it must be asked for the other's, too.
+        # Langfuse 3 is asked only for this turn's traces, so it must be asked for the other's, too.
         strangers |= {
             each["id"]
             for other, each_sent in exports.items()

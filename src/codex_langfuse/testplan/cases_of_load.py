@@ -29,7 +29,7 @@ _DIRECT_LIMIT = 1.0
 
 
 def recovery(stage: Stage, proof: Proof) -> None:
-    """End a turn while Langfuse is down, kill the relay, mend Langfuse, start the relay again."""
+    """End a turn while Langfuse is down, kill the relay, bring Langfuse back, start the relay again."""
     langfuse = stage.langfuse()
     outage = Fault(status=503)
     stage.mock.faults.add(outage)

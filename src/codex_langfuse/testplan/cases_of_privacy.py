@@ -27,7 +27,7 @@ class Planted:
 
     @classmethod
     def anew(cls) -> "Planted":
-        """Make up new ones; the output's comes of the command and does not stand in it."""
+        """Make up new ones; the output's is made by the command and is not part of it."""
         token = secrets.token_hex(4)
         names = ("prompt", "answer", "command", "output", "instructions", "file")
         prompt, answer, command, output, instructions, file = (f"planted-{name}-{token}" for name in names)

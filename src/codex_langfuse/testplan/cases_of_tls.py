@@ -1,11 +1,11 @@
-"""Cases: TLS under an authority of one's own, and TLS for clients that have a certificate alone."""
+"""Cases: TLS with a private authority, and TLS only for clients that have a certificate."""
 
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.certificates import CLIENT, PrivateAuthority, private_authority
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
 
-#: At the level "error" Codex tells of a full batch that failed, and not of the last one.
+#: At the level "error" Codex reports a full batch that failed, and not the last one.
 _TELLING = {"RUST_LOG": "opentelemetry_sdk=debug"}
 
 

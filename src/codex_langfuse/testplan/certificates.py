@@ -1,4 +1,4 @@
-"""A certificate authority of one's own, with a server and a client that it vouches for."""
+"""A private certificate authority, with a server and a client that it vouches for."""
 
 import ssl
 from dataclasses import dataclass

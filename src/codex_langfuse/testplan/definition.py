@@ -126,7 +126,7 @@ def read_plan(text: str) -> Plan:
     ids = [case.id for case in cases]
     alike = [name for name in ids if name in groups and [c.id for c in cases if c.group == name] != [name]]
     if len(set(ids)) < len(ids) or alike or any(name.isdecimal() for name in (*ids, *groups)):
-        raise DefinitionError("a name stands for more than one case or group, or is a number")
+        raise DefinitionError("a name is used for more than one case or group, or is a number")
     order = [case.group for case in cases]
     if list(dict.fromkeys(order)) != list(groups) or order != sorted(order, key=list(groups).index):
         raise DefinitionError(
@@ -150,9 +150,7 @@ def _case(raw: Mapping[str, Any], number: int, groups: Mapping[str, Any], reason
         raise DefinitionError(f"{place}: against must be one of {', '.join(Against)}") from error
     because = raw.get("because")
     if (against is Against.MOCK) != (because is not None) or (because and because not in reasons):
-        raise DefinitionError(
-            f"{place}: a case against the mock says why, by a name that stands under because"
-        )
+        raise DefinitionError(f"{place}: a case against the mock says why, by a name listed under because")
     if raw.get("group") not in groups:
         raise DefinitionError(f"{place}: there is no group {raw.get('group')!r}")
     observations = raw.get("observations", 0)

@@ -17,7 +17,7 @@ class UnfitError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A Codex: its path, and the version it tells."""
+    """A Codex: its path, and the version it reports."""
 
     path: Path
     version: str

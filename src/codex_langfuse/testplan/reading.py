@@ -13,7 +13,7 @@ from codex_langfuse.verify.connection import Connection, has_no_traces, json_of,
 Observation = dict[str, Any]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
-#: Groups of fields: what tells an observation from others, and all that the cases look at.
+#: Groups of fields: what identifies an observation, and all that the cases look at.
 NAMES = "core,basic"
 EVERYTHING = "core,basic,io,metadata,model,usage,trace_context"
 #: Of Langfuse: what one request may name (``DeleteTracesV1Body``).
@@ -52,7 +52,7 @@ class Reading:
         self._since = since.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def version(self, endpoint: str = "health") -> tuple[int, str]:
-        """Return the status of ``/api/public/health`` or ``ready``, and the version that it tells."""
+        """Return the status of ``/api/public/health`` or ``ready``, and the version that it reports."""
         answer = self._connection.get(f"/api/public/{endpoint}")
         body = json_of(answer)
         return answer.status_code, str(body.get("version", "")) if isinstance(body, dict) else ""

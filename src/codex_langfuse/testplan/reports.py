@@ -320,7 +320,7 @@ def _template() -> jinja2.Template:
 
 
 def _with_code(text: str) -> Markup:
-    """Return a text of the definition as HTML: what stands in backticks is code."""
+    """Return a text of the definition as HTML: what is in backticks is code."""
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
         for index, part in enumerate(text.split("`"))

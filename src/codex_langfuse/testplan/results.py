@@ -41,7 +41,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """With what it was run. ``target`` is the tester's Langfuse, None for the mock alone."""
+    """With what it was run. ``target`` is the tester's Langfuse, None for only the mock."""
 
     codex: str
     codex_langfuse: str

@@ -58,7 +58,7 @@ def run(
         cases: in the order in which they are to be run.
         codex: the program.
         codex_version: what it says of itself.
-        target: the tester's Langfuse; None for the mock alone.
+        target: the tester's Langfuse; None for only the mock.
         keep: leave in it what was sent, instead of having it deleted.
         seconds: how long to wait at most until a Langfuse shows what it took.
         announce: called with each case when it begins (None), and again with what came of it.

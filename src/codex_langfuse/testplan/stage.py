@@ -52,7 +52,7 @@ class Langfuse:
     """A Langfuse as a case sees it.
 
     ``address`` is what a configuration names, ``upstream`` where that leads; they differ for the mock, which
-    stands for every address.
+    replaces every address.
     """
 
     address: str
@@ -173,7 +173,7 @@ class Stage:
         """Return the Langfuse for this case, and lead ``address`` to it.
 
         It is the tester's where the case's definition and ``address`` allow it, else the mock. Without an
-        address it is the tester's own, or Langfuse Cloud's in the EU, for which the mock stands.
+        address it is the tester's own, or Langfuse Cloud's in the EU, which the mock replaces.
         """
         assert self.case is not None
         real = self.real
@@ -372,7 +372,7 @@ def a_stage(folder: Path, codex: Path, real: Access | None, seconds: float) -> I
     Args:
         folder: where everything goes.
         codex: the program.
-        real: the tester's Langfuse, None for the mock alone.
+        real: the tester's Langfuse, None for only the mock.
         seconds: how long to wait at most until a Langfuse shows what it took.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Running what stands between fences on a page.
+"""Running what is in the fences of a page.
 
 ``scanner``
     Finds the fences of a page as a reader of the Markdown source sees them.

@@ -6,7 +6,7 @@ from harness.fences.scanner import ROOT
 
 ADDRESS = "https://github.com/codex-langfuse/codex-langfuse"
 
-#: Environment: ``ROOT`` wherever the project's address stands, and a name to commit by.
+#: Environment: ``ROOT`` in place of the project's address, and a name to commit by.
 GIT: Mapping[str, str] = {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",

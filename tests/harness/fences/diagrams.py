@@ -1,8 +1,8 @@
 """Read a diagram, drawn with Mermaid or with plain characters, as the graph that it says.
 
-In plain characters a box is drawn with ``+``, ``-`` and ``|``, and its text stands within. A box around boxes
-is a group; its name stands in its upper edge. An arrow begins at the edge of a box, turns at ``+``, and ends
-with ``>``, ``<``, ``v`` or ``^`` at the edge of another. What it carries stands in a horizontal part of it
+In plain characters a box is drawn with ``+``, ``-`` and ``|``, and its text is inside. A box around boxes
+is a group; its name is in its upper edge. An arrow begins at the edge of a box, turns at ``+``, and ends
+with ``>``, ``<``, ``v`` or ``^`` at the edge of another. What it carries is in a horizontal part of it
 (``-- traces -->``), or right beside a vertical one (``| traces``):
 
     +- machine -----------+

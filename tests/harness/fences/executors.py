@@ -1,10 +1,10 @@
 """What it means to run a fence, one function a language.
 
-Each takes the fence and the reader who follows the page, does what the page tells the reader to do,
+Each takes the fence and the reader who follows the page, does what the page asks the reader to do,
 and raises ``FenceFailedError`` with what happened when that is not what the page says. A language
 without a function here fails: there is no way to show code that nothing runs.
 
-``SETTINGS`` are all the settings a fence can have in its braces besides those that only draw it.
+``SETTINGS`` are all the settings a fence can have in its braces, except those that only draw it.
 """
 
 import json
@@ -37,7 +37,7 @@ SETTINGS = {
     "answers": "the status that every export request of this configuration gets, when it is not 200",
     "arrives": "nothing: no export request is made",
     "drops": "the header of this configuration that Codex does not send",
-    "leaks": "the host that gets the authorization besides the endpoint",
+    "leaks": "the host that also gets the authorization",
     "schema": "the schema that the document must satisfy",
     "ran_by": "the test module that runs the text",
 }
@@ -156,7 +156,7 @@ def run_output(fence: Fence, reader: Reader) -> None:
 def run_ascii(fence: Fence, reader: Reader) -> None:
     """Read the drawing, and the Mermaid diagram before it on the page: they must say the same."""
     before = [other for other in scan(fence.page) if other.line < fence.line and other.language == "mermaid"]
-    expect(bool(before), "a drawing in plain characters stands below a Mermaid diagram that says the same")
+    expect(bool(before), "a drawing in plain characters comes after a Mermaid diagram that says the same")
     try:
         drawn, plain = read_mermaid(before[-1].source), read_ascii(fence.source)
     except DiagramError as error:
@@ -189,7 +189,7 @@ EXECUTORS: dict[str, Callable[[Fence, Reader], None]] = {
 
 
 def _compared(shown: str, reader: Reader, complaint: str) -> str:
-    """Return what a page shows for what was printed last: as it stands if it is right or compared only."""
+    """Return what a page shows for what was printed last: unchanged if it is right or compared only."""
     wanted, printed = filled_in(shown), reader.last.text
     if matches(wanted, printed):
         return shown

@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_examples import CodeExample
 
 from harness.fences.executors import EXECUTORS, FenceFailedError
-from harness.fences.pages import DOCS, needs_codex, needs_collector
+from harness.fences.pages import DOCS, followed, needs_codex, needs_collector
 from harness.fences.ports import ports_of, require_free
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import Fence, scan
@@ -78,7 +78,7 @@ class Following:
 
     def _open(self, page: Path) -> None:
         self.close()
-        fences = [*fences_before(page), *scan(page)]
+        fences = [*fences_before(page), *followed(page)]
         # What held a port a moment ago, for the fence before this one, holds it still.
         waited, self._in_the_way = self._in_the_way == page, page
         require_free(ports_of(fences), 0 if waited else _PATIENCE)

@@ -1,7 +1,7 @@
 """Compare what a page shows with what a program printed.
 
-In a page ``…`` stands for what differs from run to run: within a line for any text, alone on a
-line for any number of lines.
+In a page ``…`` replaces what differs from run to run: within a line any text, on a line of its own
+any number of lines.
 """
 
 import difflib

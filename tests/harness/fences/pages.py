@@ -34,6 +34,11 @@ def chinese_pages() -> list[Path]:
     return sorted(CHINESE.rglob("*.md")) + twins
 
 
+def followed(page: Path) -> list[Fence]:
+    """Return the fences of ``page`` that are run: of a Chinese page, those that the English one lacks."""
+    return [fence for fence in scan(page) if fence.own or page not in chinese_pages()]
+
+
 def needs_codex(fences: Sequence[Fence]) -> bool:
     """Tell whether following a page with these ``fences`` takes the real Codex."""
     return any(
@@ -57,5 +62,5 @@ def twin_of(fence: Fence) -> Fence | None:
     if page is None or not page.is_file():
         return None
     place = [entry.line for entry in scan(fence.page)].index(fence.line)
-    fences = scan(page)
+    fences = [entry for entry in scan(page) if not entry.own]
     return fences[place] if place < len(fences) else None

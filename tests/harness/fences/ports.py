@@ -1,4 +1,4 @@
-"""The ports of this machine that a page uses: what answers there must be its own, no relay of yours."""
+"""The ports of this machine that a page uses: what answers there must be its own, not your relay."""
 
 import re
 import socket

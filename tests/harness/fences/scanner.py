@@ -1,12 +1,12 @@
 """Find the fenced code of a Markdown page.
 
-The scanner reads lines, not HTML, so that it knows where each fence stands in the file. It
+The scanner reads lines, not HTML, so that it knows where each fence is in the file. It
 understands what the site's renderer understands: fences of backticks or tildes, of any length,
 indented in lists, tabs and admonitions. Whatever it misses is found by the count in ``rendered``.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -21,6 +21,9 @@ _INFO = re.compile(r"^(?P<language>[\w+#.-]*)[ ]*(?:\{(?P<settings>.*)\})?[ ]*$"
 _SETTING = re.compile(r"""(?P<name>[\w-]+)=(?P<quote>["'])(?P<value>.*?)(?P=quote)[ ]*""")
 _SNIPPET = re.compile(r'^--8<-- "(?P<path>[^"]+)"$')
 
+#: A part of a Chinese page without a counterpart on the English one.
+ONLY_CHINESE = re.compile(r"^<!-- only: zh -->\n.*?^<!-- end only -->$", re.M | re.S)
+
 
 class FenceError(Exception):
     """A fence that cannot be understood; the message begins with page and line."""
@@ -28,10 +31,11 @@ class FenceError(Exception):
 
 @dataclass(frozen=True)
 class Fence:
-    """One fenced block: where it stands, what it holds, and what its braces say of it.
+    """One fenced block: where it is, what it holds, and what its braces say about it.
 
     ``source`` is what a reader copies: without the indentation, with included files in it.
-    ``start`` and ``end`` are character offsets of the written lines in the page's file.
+    ``start`` and ``end`` are character offsets of the written lines in the page's file; ``own`` says that the
+    other language's page does not have it.
     """
 
     page: Path
@@ -44,6 +48,7 @@ class Fence:
     start: int
     end: int
     group: UUID
+    own: bool
 
     @property
     def place(self) -> str:
@@ -71,10 +76,13 @@ def scan(page: Path) -> tuple[Fence, ...]:
 
     Raises:
         FenceError: a fence is not closed, its settings are not ``name="value"`` in braces, or a
-            file that it includes does not exist.
+            file that it includes does not exist; a part for Chinese readers is not closed.
     """
     text = page.read_text(encoding="utf-8")
     group = uuid4()
+    own = [match.span() for match in ONLY_CHINESE.finditer(text)]
+    if len(own) != len(re.findall(r"^<!-- only: zh -->$", text, re.M)):
+        raise FenceError(f"{page}: a part for Chinese readers ends with a line <!-- end only -->")
     fences: list[Fence] = []
     opening: re.Match[str] | None = None
     opened_at = first_line_at = offset = 0
@@ -87,7 +95,8 @@ def scan(page: Path) -> tuple[Fence, ...]:
             if opening:
                 opened_at, first_line_at, body = number, offset, []
         elif _closes(bare, opening):
-            fences.append(_fence(page, opened_at, opening, body, first_line_at, offset - len(line), group))
+            fence = _fence(page, opened_at, opening, body, first_line_at, offset - len(line), group)
+            fences.append(replace(fence, own=any(start < offset < end for start, end in own)))
             opening = None
         else:
             body.append(line)
@@ -105,7 +114,7 @@ def _fence(
 ) -> Fence:
     info = _INFO.match(opening["info"])
     if info is None:
-        raise FenceError(f"{page}:{line}: settings stand in braces after the language: {opening['info']!r}")
+        raise FenceError(f"{page}:{line}: settings go in braces after the language: {opening['info']!r}")
     indent = len(opening["indent"])
     written = "".join(entry.removeprefix(" " * indent) for entry in body)
     return Fence(
@@ -119,6 +128,7 @@ def _fence(
         start=start,
         end=end,
         group=group,
+        own=False,
     )
 
 

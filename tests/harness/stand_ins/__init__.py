@@ -21,7 +21,7 @@ import yaml
 #: The folder that goes in front of a reader's PATH.
 PROGRAMS = Path(__file__).parent / "bin"
 
-#: The variable that tells the programs where they keep what they know.
+#: The variable with the folder where the programs keep their state.
 STATE = "STAND_INS_STATE"
 
 _UPSTREAM = Path(__file__).parents[2] / "upstream"

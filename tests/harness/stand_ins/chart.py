@@ -12,7 +12,7 @@ from harness.stand_ins.cluster import Cluster, references, split
 
 CHART = "oci://ghcr.io/langfuse/langfuse-k8s/charts/langfuse"
 
-# What the bundled stores read from the Secret that values name, besides the keys that values name:
+# What the bundled stores read from the Secret that values name, in addition to the keys that values name:
 # comments of the chart's values.yaml, and its templates/validations.yaml.
 _STORES = {
     "postgresql.settings.existingSecret": ("POSTGRES_USER", "POSTGRES_PASSWORD"),

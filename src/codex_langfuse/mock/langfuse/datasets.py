@@ -53,7 +53,7 @@ def check_dataset(body: Any) -> Dataset:
 
 
 def complaints_of_name(name: str, *, more: tuple[tuple[str, str], ...] = ()) -> list[dict[str, Any]]:
-    """Return what zod finds wrong in a name with folders; ``more`` are patterns it must match besides."""
+    """Return what zod finds wrong in a name with folders; ``more`` are further patterns it must match."""
     checks = BodyChecks()
     checks.string([], name, least=1, too_short="Text cannot be empty")
     if _TAG.search(name):
@@ -215,7 +215,7 @@ def check_run_item(body: Any) -> dict[str, Any]:
 def run_item(given: dict[str, Any], item: Item, *, project_id: str, now: int) -> dict[str, Any]:
     """Return what Langfuse 4 answers for an item of a run, of which by default it keeps nothing.
 
-    The id of the run is the same for every item of it. That the trace belongs to the experiment is told by
+    The id of the run is the same for every item of it. That the trace belongs to the experiment is said by
     attributes of its spans instead.
     """
     run = stringify(["langfuse-experiment-v1", project_id, item["datasetId"], given["runName"]]) or ""

@@ -314,7 +314,7 @@ def _is_null(value: Any, empty_is_null: bool) -> bool:
 
 
 def text_holds(text: str, sign: str, wanted: str) -> bool:
-    """Say whether a text stands to another as an operator of text says."""
+    """Return whether a text relates to another as an operator of text says."""
     if sign == "=":
         return text == wanted
     if sign == "contains":

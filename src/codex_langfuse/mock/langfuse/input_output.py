@@ -261,7 +261,7 @@ def _nested(flat: dict[str, Any], prefix: str) -> Any:
                 wanted[array] = max(wanted.get(array, 0), int(part[:6]) + 1)
         if sum(wanted.values()) <= _MOST_ARRAY_SLOTS:
             lengths = wanted
-            # An attribute whose key is the prefix itself stands for itself.
+            # An attribute whose key is the prefix itself is kept under that key.
             paths.append((path, flat.get(f"{prefix}.{'.'.join(path)}", UNDEFINED)))
     if any(len(path) > 1 and _is_place(path[0]) for path, _ in paths):
         places: list[Any] = []

@@ -2,7 +2,7 @@
 
 Langfuse is a JavaScript program and stores what its conversions make of a value: ``JSON.stringify`` of an
 attribute, ``Number`` of a token count, ``parseInt`` of a header. A JavaScript number is here an ``int``
-when it is whole and exact, else a ``float``; ``UNDEFINED`` stands where an object would have no such key.
+when it is whole and exact, else a ``float``; ``UNDEFINED`` is used where an object would have no such key.
 """
 
 import json
@@ -116,7 +116,7 @@ def number_text(value: int | float) -> str:
     mantissa, _, exponent_text = repr(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + ("" if fraction == "0" else fraction)).lstrip("0")
-    # The decimal point stands before digit number `point` of `digits`.
+    # The decimal point comes before digit number `point` of `digits`.
     point = int(exponent_text or 0) + (
         len(whole) if whole != "0" else len(fraction.lstrip("0")) - len(fraction)
     )

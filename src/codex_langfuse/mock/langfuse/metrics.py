@@ -70,7 +70,7 @@ class _View:
     dimensions: dict[str, _Dimension]
     measures: dict[str, _Measure]
     time: str
-    #: What else Langfuse has and the mock does not play, and what of it are measures.
+    #: What Langfuse also has and the mock does not play, and what of it are measures.
     left_out: frozenset[str]
     left_out_measures: frozenset[str] = frozenset()
     is_in_it: Callable[[Row], bool] = lambda _row: True

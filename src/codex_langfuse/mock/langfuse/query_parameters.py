@@ -191,5 +191,5 @@ def _message(options: Sequence[str]) -> dict[str, str]:
 
 
 def literal_issue(options: Sequence[str]) -> dict[str, Any]:
-    """Make the complaint that stands within that about a union."""
+    """Make the complaint that is part of the one about a union."""
     return {**not_one_of(options), "path": [], **_message(options)}

@@ -67,8 +67,8 @@ def utf16_length(text: str) -> int:
 class BodyChecks(Checks):
     """Checks fields of a body; each method returns the value to go on with, ``None`` when there is none.
 
-    ``is_final`` tells whether zod would go on to checks of the whole: a wrong type stops it, a value out of
-    bounds does not.
+    ``is_final``: zod goes on to checks of the whole, as it does after a value out of bounds, and not after a
+    wrong type.
     """
 
     def __init__(self) -> None:

@@ -168,7 +168,7 @@ def with_total(usage: dict[str, int | float]) -> dict[str, int | float]:
 
 
 def costs(given: dict[str, Any], usage: dict[str, int | float], tier: Tier | None) -> dict[str, int | float]:
-    """Return costs in US dollars: the given ones alone, or those computed from a tier's prices."""
+    """Return costs in US dollars: only the given ones, or those computed from a tier's prices."""
     given = {key: value for key, value in given.items() if value is not None}
     if given:
         result = {key: _stored(value) for key, value in given.items()}

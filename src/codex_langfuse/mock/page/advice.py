@@ -1,4 +1,4 @@
-"""What is amiss in what arrived, how often, since when, and which page mends it.
+"""What is wrong in what arrived, how often, since when, and which page has the fix.
 
 The words are in ``texts.toml``, under ``advice.<name>``.
 """

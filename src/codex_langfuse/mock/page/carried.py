@@ -51,7 +51,7 @@ class Place:
 
 @dataclass
 class Carried:
-    """The texts of a request by place, each with how often it is there, and what tells who sent it.
+    """The texts of a request by place, each with how often it is there, and what identifies the sender.
 
     ``items`` are spans, log records or data points; ``versions`` and ``services`` are those of the resources.
     """

@@ -35,7 +35,7 @@ class Words:
         self.language = language
 
     def __call__(self, key: str, **values: object) -> Markup:
-        """Return a text as HTML: what is filled in is escaped, what stands in backquotes is code."""
+        """Return a text as HTML: what is filled in is escaped, what is in backquotes is code."""
         text = self._find(key)
         pieces = re.split(r"`([^`]*)`", text)
         filled = [

@@ -20,7 +20,7 @@ _FEWEST_ALIKE = 3
 
 
 def address_of(trace_id: str) -> str:
-    """Return what stands for an id in an address: itself, or a digest when it is no plain word."""
+    """Return an id as it is written in an address: itself, or a digest when it is no plain word."""
     if _PLAIN_ID.fullmatch(trace_id):
         return trace_id
     return "_" + hashlib.sha256(trace_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -117,7 +117,7 @@ class Branch:
 def tree_of(trace: Trace) -> list[Branch]:
     """Return a trace's observations in the order of a tree, children by their start.
 
-    One whose parent was not sent, or that is its own ancestor, stands at the top.
+    One whose parent was not sent, or that is its own ancestor, is at the top.
     """
     by_id = {row["id"]: row for row in trace.rows}
     children: dict[str, list[Row]] = {}
