@@ -77,7 +77,10 @@ def by_app_server(codex: IsolatedCodex, done: Callable[[], bool]) -> None:
 
 @contextmanager
 def app_server(codex: IsolatedCodex, environment: Mapping[str, str]) -> Iterator[Callable[..., dict]]:
-    """Run ``codex app-server`` and yield what asks it: a method, its parameters, the notice to wait for."""
+    """Run ``codex app-server`` and yield what asks it: a method, its parameters, the notice to wait for.
+
+    ``trace`` is the W3C context of the span that asks.
+    """
     process = subprocess.Popen(
         [*codex.command, "app-server"],
         cwd=codex.workspace,
@@ -94,10 +97,17 @@ def app_server(codex: IsolatedCodex, environment: Mapping[str, str]) -> Iterator
         process.stdin.write(json.dumps(message) + "\n")
         process.stdin.flush()
 
-    def ask(method: str, parameters: Mapping[str, Any], *, wait: str = "") -> dict:
+    def ask(
+        method: str,
+        parameters: Mapping[str, Any],
+        *,
+        wait: str = "",
+        trace: Mapping[str, str] | None = None,
+    ) -> dict:
         nonlocal number
         number += 1
-        send({"id": number, "method": method, "params": parameters})
+        context = {"trace": trace} if trace else {}
+        send({"id": number, "method": method, "params": parameters, **context})
         result = _answer(process.stdout, number, wait)
         if method == "initialize":
             send({"method": "initialized"})

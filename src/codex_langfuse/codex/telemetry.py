@@ -76,7 +76,11 @@ class SpanLink:
 
 @dataclass(slots=True)
 class CodexSpan:
-    """One span that says something; times in nanoseconds since 1970. kind: a name from `SPANS`, or `tool`."""
+    """One span that says something; times in nanoseconds since 1970. kind: a name from `SPANS`, or `tool`.
+
+    labels: of the spans of a turn, what `[otel.span_attributes]` says of user, environment, tags and metadata
+    under Langfuse's names.
+    """
 
     kind: str
     trace_id: bytes
@@ -86,6 +90,7 @@ class CodexSpan:
     end: int
     attributes: dict[str, Value]
     process: Process
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 _WHO = frozenset({"app.version", "originator", "auth_mode", "user.account_id", "user.email"})
@@ -180,6 +185,9 @@ SPANS: Mapping[str, frozenset[str]] = {
     "new_session": frozenset({"conversation_id"}),
     "codex.exec": frozenset({"turn.id"}),
 }
+#: The spans of a turn on which labels are looked for; `[otel.span_attributes]` are on every span.
+_LABELLED = frozenset({"session_task.turn", "session_task.review", "session_task.compact", "run_turn"})
+_LABELS = frozenset({"user.id", "deployment.environment.name", "deployment.environment"})
 _TOOL_SPAN = frozenset({"tool_name", "call_id", "aborted", "conversation.id", "turn.id", "turn_id"})
 #: Spans that are read only for the events on them.
 _HOLD_EVENTS = frozenset(
@@ -443,7 +451,16 @@ def _read_span(span: Span, process: Process, records: list[CodexEvent | CodexSpa
             span.end_time_unix_nano,
             attributes,
             process,
+            _labels(span.attributes) if name in _LABELLED else (),
         )
+    )
+
+
+def _labels(attributes: Any) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (item.key, item.value.string_value)
+        for item in attributes
+        if item.key in _LABELS or item.key.startswith("langfuse.")
     )
 
 

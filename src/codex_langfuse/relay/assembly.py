@@ -540,6 +540,8 @@ class Assembly:
         above = self._above(turn)
         conversation = self._conversations[turn.conversation]
         self._name_title(conversation, turn)
+        if turn.spans is not None:
+            conversation.about.labels |= turn.spans.labels()
         session = self._family.top(turn.conversation)
         caller = self._caller_trace(conversation, turn) if above is None else b""
         place = clean_trace.place_of(turn, above if isinstance(above, Sent) else None, session, caller)

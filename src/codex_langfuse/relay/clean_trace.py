@@ -84,9 +84,8 @@ class Scene:
         self._resource = {
             "service.name": "codex",
             "service.version": about.version,
-            "deployment.environment.name": names.environment(policy.environment)
-            if policy.environment
-            else about.environment,
+            "deployment.environment.name": about.environment_of(policy),
+            "langfuse.release": about.release(),
         }
         self._spans: list[bytes] = []
         self._trace_id = bytes.fromhex(place.trace_id)
@@ -174,7 +173,7 @@ class Scene:
         """Return what every observation of the trace says of the trace."""
         policy, about = self._policy, self._about
         user = about.user(policy)
-        tags = ["codex", about.originator or about.service_name or "", *policy.tags]
+        tags = ["codex", about.originator or about.service_name or "", *policy.tags, *about.tags()]
         if self._is_title:
             tags.append("title-generation")
         common: dict[str, encoding.Value | None] = {
@@ -205,11 +204,11 @@ class Scene:
         compactions = sum(call.compaction for call in course.calls)
         unreported = sum(call.usage is None for call in course.calls)
         metadata: dict[str, encoding.Value | None] = {
+            **about.metadata(),
             "conversation_id": turn.conversation,
             "turn_id": turn.turn_id,
             "model": _model_of(turn, course) or about.model,
             "reasoning_effort": _effort_of(turn) or about.reasoning_effort,
-            **about.metadata(),
             **_totals(total),
             "total_from": "Codex" if own is not None and total == own else "the model calls seen",
             "model_calls": len(course.calls),

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 
 from codex_langfuse.codex.telemetry import CodexEvent, Process
+from codex_langfuse.masking import mask_secrets
 from codex_langfuse.relay import names
 from codex_langfuse.relay.policy import Policy
+
+#: Prefixes of what Langfuse shows as metadata.
+_METADATA = ("langfuse.trace.metadata.", "langfuse.observation.metadata.", "langfuse.metadata.")
+_LONGEST_LABEL = 200
+_MOST_LABELS = 50
 
 
 class Surroundings:
@@ -24,7 +30,7 @@ class Surroundings:
             "context_window",
             "email",
         ),
-        *("environment", "mcp_server_count", "mcp_servers", "model", "originator", "provider"),
+        *("environment", "labels", "mcp_server_count", "mcp_servers", "model", "originator", "provider"),
         *("reasoning_effort", "reasoning_summary", "resource", "sandbox_policy", "service_name", "version"),
     )
 
@@ -35,6 +41,8 @@ class Surroundings:
         #: What the caller gave Codex in `OTEL_RESOURCE_ATTRIBUTES`, as far as it has the form of a name.
         labels = {names.name(key): names.name(value) for key, value in process.extra}
         self.resource = {key: value for key, value in labels.items() if names.OTHER not in {key, value}}
+        #: What the caller says in `[otel.span_attributes]`, under Langfuse's names.
+        self.labels: dict[str, str] = {}
         self.account_id: str | None = None
         self.email: str | None = None
         self.auth_mode: str | None = None
@@ -128,10 +136,41 @@ class Surroundings:
             self.mcp_server_count = names.count(found["mcp_server_count"])
 
     def user(self, policy: Policy) -> str | None:
-        """Return whom the turns are said to belong to."""
+        """Return whom the turns are said to belong to: as the policy says, else as the caller says."""
         found = {"name": policy.user.name, "account-id": self.account_id, "email": self.email}
+        found["off"] = self._label("langfuse.user.id", "user.id")
         user = found.get(policy.user.source)
         return user[:200] if user else None
+
+    def environment_of(self, policy: Policy) -> str | None:
+        """Return the environment: the policy's, else the caller's, else what `[otel] environment` says."""
+        told = policy.environment or self._label(
+            "langfuse.environment", "deployment.environment.name", "deployment.environment"
+        )
+        return names.environment(told) if told else self.environment
+
+    def release(self) -> str | None:
+        """Return the release that the caller names."""
+        return self._label("langfuse.release")
+
+    def tags(self) -> list[str]:
+        """Return the tags that the caller gives, as Langfuse reads them: a JSON array, or commas between."""
+        text = self._label("langfuse.trace.tags", "langfuse.tags")
+        if not text:
+            return []
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        parts = found if isinstance(found, list) else text.split(",")
+        return [part.strip() for part in parts if isinstance(part, str) and part.strip()][:_MOST_LABELS]
+
+    def _label(self, *keys: str) -> str | None:
+        for said in (self.labels, self.resource):
+            for key in keys:
+                if said.get(key):
+                    return mask_secrets(said[key][:_LONGEST_LABEL])
+        return None
 
     def metadata(self) -> dict[str, str | int]:
         """Return what of it goes into the metadata of a turn."""
@@ -150,4 +189,8 @@ class Surroundings:
             "auto_compact_token_limit": self.auto_compact_token_limit,
         }
         extra = {f"resource.{key}": value for key, value in self.resource.items()}
+        for key in list(self.labels)[:_MOST_LABELS]:
+            for prefix in _METADATA:
+                if key.startswith(prefix) and len(key) > len(prefix):
+                    extra[names.name(key.removeprefix(prefix))] = self._label(key) or ""
         return {key: value for key, value in (known | extra).items() if value is not None}

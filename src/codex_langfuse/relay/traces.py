@@ -126,6 +126,10 @@ class SpanTurn:
         parts = ("input", "cached_input", "cache_write_input", "output", "reasoning_output")
         return Usage(*(names.count(found.get(f"{_TOKENS}{part}_tokens")) or 0 for part in parts))
 
+    def labels(self) -> dict[str, str]:
+        """Return what the caller says of the turn in `[otel.span_attributes]`."""
+        return {key: value for span in (self.ran, self.task) if span for key, value in span.labels}
+
     def script_of(self, cell: str, time: int) -> str | None:
         """Return the call id of the script of code mode that ran in `cell` at `time`."""
         scripts = self.cells.get(cell, [])
