@@ -34,6 +34,7 @@ LABELS = """
 "langfuse.release" = "v1.2"
 "langfuse.trace.metadata.job" = "https://ci.example.com/jobs/42"
 """
+SAMPLER = "export OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=0"
 RESOURCE = {"OTEL_RESOURCE_ATTRIBUTES": "team=payments,ci.job=42"}
 RELAYED = """
 [otel]
@@ -120,7 +121,7 @@ def test_on_the_direct_route_the_callers_trace_is_the_only_one(codex: IsolatedCo
     authorization = basic_authorization(caller.langfuse.public_key, caller.langfuse.secret_key)
     header = f'Authorization = "{authorization}"'
     codex.write_config(DIRECT.format(url=caller.langfuse.url + TRACES_PATH, header=header) + LABELS)
-    sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
+    sampler = dict(each.split("=") for each in SAMPLER.split()[1:])
     run = codex.run_exec(environment={"TRACEPARENT": context["traceparent"], **RESOURCE, **sampler})
     assert run.returncode == 0, run.stderr
     span.end()

@@ -267,7 +267,9 @@ def test_a_turn_is_in_the_trace_of_its_caller_and_keeps_what_the_caller_says() -
         assert {each["traceId"] for each in result.observations} == {caller}
         (agent,) = result.of("AGENT")
         assert agent["parentObservationId"] == parent
+    assert agent["metadata"]["spans_missing"].startswith("the caller does not sample")
     (agent,) = relayed(sent("real-use/0.171.0-caller")).of("AGENT")
+    assert "spans_missing" not in agent["metadata"]
     assert (agent["metadata"]["resource.team"], agent["metadata"]["resource.ci.job"]) == ("payments", "42")
 
 

@@ -45,6 +45,8 @@ class Place:
     parent_id: str
     session: str
     caller: bool = False
+    #: The caller does not sample, so Codex sent no span of the turn.
+    unsampled: bool = False
 
 
 def _digest(size: int, *parts: str) -> str:
@@ -70,7 +72,7 @@ def place_of(turn: Turn, above: Sent | None, session: str, caller_trace: bytes =
     if spans is not None and spans.caller and spans.begun is not None:
         return Place(spans.begun.trace_id.hex(), spans.caller.hex(), session, True)
     if caller_trace:
-        return Place(caller_trace.hex(), "", session)
+        return Place(caller_trace.hex(), "", session, unsampled=True)
     return Place(trace_id_of(turn.conversation, turn.key), "", session)
 
 
@@ -235,6 +237,11 @@ class Scene:
             metadata["codex_total_tokens"] = own.total
         if unreported:
             self._flags[NOT_REPORTED] = None
+        if self._place.unsampled and not is_child:
+            metadata["spans_missing"] = (
+                "the caller does not sample (TRACEPARENT); what [otel.span_attributes] says is unknown"
+            )
+            self._flags["no spans, as the caller does not sample"] = None
         if metadata["end"] == "silence":
             self._flags["no end seen"] = None
         if course.calls and prompts and course.calls[0].first_token is not None:
