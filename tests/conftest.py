@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["harness.fixtures", "harness.site"]
 
@@ -23,3 +24,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if asked is None or not collection_path.match("test_*.py"):
         return None
     return None if is_marked(collection_path, asked[0]) else True
+
+# For `pytest tests/test_relay_law.py --hypothesis-profile=thorough`.
+settings.register_profile("thorough", max_examples=5_000)

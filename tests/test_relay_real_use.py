@@ -12,9 +12,11 @@ from dataclasses import replace
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Content, Policy
+from harness.simulated_codex import as_traces
 from recorded_truth import NAMES, Change, Timed, relayed, sent, shown, truth
 from relayed_recordings import Relayed, observed, tree
 
@@ -143,6 +145,21 @@ def test_matching_does_not_rest_on_clocks_or_order(name: str, change: str) -> No
     given = CHANGES[change](sent(name))
     for observation in hold_the_law(name, given).observations:
         assert observation["startTime"] > "2026"
+
+
+def test_spans_come_one_by_one_in_any_order() -> None:
+    """The spans between two that say something tell whose they are, also when they come last."""
+    name = "real-use/0.171.0-auto-compaction"
+    spans = [
+        as_traces([span])
+        for each in sent(name)
+        if isinstance(each.message, ExportTraceServiceRequest)
+        for group in each.message.resource_spans
+        for scope in group.scope_spans
+        for span in scope.spans
+    ]
+    random.Random(2).shuffle(spans)
+    hold_the_law(name, [Timed(0.0, "traces", each) for each in spans])
 
 
 # --- what it looks like -------------------------------------------------------------------------------------

@@ -53,7 +53,8 @@ class CodexEvent:
 
     time: nanoseconds since 1970; 0 when nothing gives it. trace_id, span_id: the span that the event is on,
     or that a log record names; none when Codex exports no traces or wrote the event outside any span
-    (`codex.sse_event`). attributes: those of `WANTED[name]` that were there.
+    (`codex.sse_event`). attributes: those of `WANTED[name]` that were there. raw: the time of the log record
+    itself, which is finer, and which a proxy or a Collector may have changed.
     """
 
     name: str
@@ -63,6 +64,7 @@ class CodexEvent:
     process: Process
     on_span: bool
     span_id: bytes = b""
+    raw: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ _TOOL_SPAN = frozenset({"tool_name", "call_id", "aborted", "conversation.id", "t
 #: Spans that are read only for the events on them.
 _HOLD_EVENTS = frozenset(
     {
-        *("session_init", "thread/start", "codex.turn_input", "run_hooks_and_record_inputs"),
+        *("session_init", "thread/start", "run_hooks_and_record_inputs"),
         *("op.dispatch.turn_input", "op.dispatch.user_input_with_turn_context", "submission_dispatch"),
         *("stream_request", "stream_prompt", "handle_output_item_done", "handle_tool_call_with_source"),
         *("endpoint_session.stream_encoded_json_with", "endpoint_session.stream_with", "dispatch_tool_call"),
@@ -257,7 +259,7 @@ def read_logs(request: ExportLogsServiceRequest) -> list[CodexEvent]:
                     raw = record.time_unix_nano or record.observed_time_unix_nano
                     time = _written(told[1].pop("event.timestamp", None), raw)
                     trace_id, span_id = record.trace_id, record.span_id
-                    events.append(CodexEvent(told[0], time, trace_id, told[1], process, False, span_id))
+                    events.append(CodexEvent(told[0], time, trace_id, told[1], process, False, span_id, raw))
     return events
 
 

@@ -30,10 +30,10 @@ from codex_langfuse.codex.telemetry import (
     read_spans,
 )
 from codex_langfuse.relay import clean_trace, names
-from codex_langfuse.relay.deadlines import NO_RESULT, deadline, is_over
+from codex_langfuse.relay.deadlines import NO_RESULT, awaits_logs, deadline, is_over
 from codex_langfuse.relay.facts import Assessment, Cost, Fact, FactReader, Mark, Prompt, ToolEvent
 from codex_langfuse.relay.family import Family
-from codex_langfuse.relay.model_calls import Course, course_of
+from codex_langfuse.relay.model_calls import Course, Standing, course_of
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.resolver import Resolved, Resolver
 from codex_langfuse.relay.sent_turns import SentTurns
@@ -157,13 +157,20 @@ class Assembly:
                 self._event(event, connection)
         else:
             self.foreign += request.foreign if isinstance(request, SpanBatch) else 0
+            linked: dict[bytes, None] = {}
             for record in read_spans(request):
                 if isinstance(record, CodexEvent):
                     self._event(record, connection)
                 elif isinstance(record, SpanLink):
                     self._traces.link(record, batch_id, self._now)
+                    linked[record.trace_id] = None
                 else:
                     self._span(record)
+            for trace_id in linked:
+                trace = self._traces.get(trace_id)
+                for conversation_id in sorted(trace.conversations) if trace is not None else ():
+                    if conversation_id in self._conversations:
+                        self._dirty[conversation_id] = None
         self._keep_bounds()
 
     def connection_closed(self, batch_id: int, connection: str, now: float) -> None:
@@ -233,7 +240,7 @@ class Assembly:
         key = (type(fact), event.time, fact.trace_id, fact.span_id, fact.on_span, *fact.same_as())
         if key in conversation.facts or len(conversation.facts) >= MOST_FACTS:
             return
-        fact.written = fact.time
+        fact.written, fact.raw = fact.time, event.raw
         conversation.facts[key] = fact
         self._dirty[conversation.id] = None
         if isinstance(fact, Prompt):
@@ -272,6 +279,7 @@ class Assembly:
         turn_id = span.attributes.get("turn.id") or span.attributes.get("turn_id")
         if isinstance(turn_id, str) and self._sent.holds(names.identifier(turn_id)):
             self.dropped += 1
+            self._traces.bury(span, self._batch, self._now)
             return
         for conversation_id in self._traces.add(span, self._batch, self._now):
             if conversation_id in self._conversations:
@@ -401,16 +409,19 @@ class Assembly:
 
     def _plan(self, time: float) -> None:
         """Resolve what changed, and see when it is due; too early an entry of the heap is harmless."""
-        dirty, self._dirty = self._dirty, {}
-        known = [self._conversations[each] for each in dirty if each in self._conversations]
-        for conversation in known:
-            self._resolve(conversation, time)
-        for conversation in known:
-            for child in self._family.children(conversation.id):
-                if child not in dirty and child in self._conversations:
-                    known.append(self._conversations[child])
-        for conversation in known:
-            self._set_due(conversation)
+        dirty, self._dirty = list(self._dirty), {}
+        family = [each for each in dirty if each in self._conversations]
+        for each in family:
+            self._resolve(self._conversations[each], time)
+        known = set(family)
+        for each in family:  # A turn leaves with those below it: all of a family can be due at another time.
+            above = self._family.parent(each)
+            for other in (*self._family.children(each), *(above[:1] if above is not None else ())):
+                if other in self._conversations and other not in known:
+                    known.add(other)
+                    family.append(other)
+        for each in family:
+            self._set_due(self._conversations[each])
 
     def _set_due(self, conversation: Conversation) -> None:
         times = [
@@ -426,10 +437,23 @@ class Assembly:
     def _deadline(self, conversation: Conversation, turn: Turn) -> float:
         if turn.gone:
             return turn.heard + GONE
-        about = conversation.about
+        about, course = conversation.about, conversation.courses[turn]
         sends_logs = (about.service_name, about.version) in self._senders_of_logs
         sampled = not self._caller_trace(conversation, turn)
-        return deadline(turn, conversation.courses[turn], sends_logs, sampled)
+        due = deadline(turn, course, sends_logs, sampled)
+        for fact in conversation.resolved.waiting:
+            if fact.time <= turn.end:
+                # It may be of this turn, and would be late once the turn has left.
+                due = max(due, fact.heard + PATIENCE + 1)
+        for child, below in self._children_of(turn):
+            its_course = below.courses.get(child)
+            if its_course and is_over(child, its_course) and awaits_logs(child, its_course, sends_logs):
+                due = max(due, self._deadline(below, child))
+        place = conversation.resolved.turns.index(turn)
+        if place and course.standing is Standing.STARTED and not is_over(turn, course):
+            # A prompt and no more may have been written into the turn before it, in which a tool runs.
+            return max(due, self._deadline(conversation, conversation.resolved.turns[place - 1]))
+        return due
 
     def next_deadline(self) -> float | None:
         """When `finished` should be asked again at the latest."""
@@ -463,7 +487,7 @@ class Assembly:
             conversation = self._conversations[conversation_id]
             for turn in conversation.resolved.turns:
                 if not isinstance(self._above(turn), Turn) and self._deadline(conversation, turn) <= time:
-                    self._leave(turn)
+                    self._leave_in_order(conversation, turn)
                     break
             self._dirty[conversation_id] = None
             self._plan(time)
@@ -535,6 +559,18 @@ class Assembly:
 
     # --- leaving --------------------------------------------------------------------------------------------
 
+    def _leave_in_order(self, conversation: Conversation, turn: Turn) -> None:
+        """Let a turn leave, after those before it that only logs tell: by time, these would be late then."""
+        for each in conversation.resolved.turns[: conversation.resolved.turns.index(turn)]:
+            if (
+                each.spans is None
+                and each in conversation.courses
+                and not isinstance(self._above(each), Turn)
+            ):
+                self._leave(each)
+        if turn in conversation.courses:
+            self._leave(turn)
+
     def _leave(self, turn: Turn) -> None:
         """Render a turn, with those of its sub-agents that have ended, and forget it."""
         above = self._above(turn)
@@ -594,21 +630,26 @@ class Assembly:
 
     def _add_children(self, scene: clean_trace.Scene, turn: Turn, sent: list[Sent], left: list[Turn]) -> None:
         agent_id = sent[-1].agent_id
-        children = [
-            (child, conversation)
-            for each in self._family.children(turn.conversation)
-            if (conversation := self._conversations.get(each)) is not None
-            for child in conversation.resolved.turns
-        ]
-        for child, conversation in sorted(children, key=lambda pair: (pair[0].start, pair[0].key)):
+        for child, conversation in self._children_of(turn):
             course = conversation.courses[child]
-            if len(left) > MOST_CHILDREN or self._above(child) is not turn:
-                continue
+            if len(left) > MOST_CHILDREN:
+                return
             if is_over(child, course) or turn.ended is not None:
                 child.ended = child.ended or turn.ended
                 sent.append(scene.add_turn(child, course, conversation.about, True, agent_id))
                 left.append(child)
                 self._add_children(scene, child, sent, left)
+
+    def _children_of(self, turn: Turn) -> list[tuple[Turn, Conversation]]:
+        """Return the turns in progress right under `turn`, in the order of their beginning."""
+        children = [
+            (child, conversation)
+            for each in self._family.children(turn.conversation)
+            if (conversation := self._conversations.get(each)) is not None
+            for child in conversation.resolved.turns
+            if self._above(child) is turn
+        ]
+        return sorted(children, key=lambda pair: (pair[0].start, pair[0].key))
 
     def _forget(self, turn: Turn) -> None:
         conversation = self._conversations[turn.conversation]

@@ -9,6 +9,7 @@ Langfuse would count and price its tokens a second time.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -104,6 +105,7 @@ class Scene:
         self._models: dict[str, None] = {}
         self._level = "DEFAULT"
         self._flags: dict[str, None] = {}
+        self._events: Counter[tuple[str, ...]] = Counter()
 
     # --- turns ----------------------------------------------------------------------------------------------
 
@@ -498,7 +500,11 @@ class Scene:
         message: str | None,
         metadata: Mapping[str, encoding.Value | None],
     ) -> None:
-        span_id = _digest(8, "event", conversation, name, str(time))
+        place = (conversation, name, str(time))
+        self._events[place] += 1
+        # Without times of their own, several can be of the same moment.
+        again = (str(self._events[place]),) if self._events[place] > 1 else ()
+        span_id = _digest(8, "event", *place, *again)
         self._span(span_id, agent_id, name, time, time, "event", _level(level, message), metadata)
 
     def _span(

@@ -21,12 +21,8 @@ def deadline(turn: Turn, course: Course, sends_logs: bool, sampled: bool) -> flo
 
     sends_logs: the Codex that runs it is known to send logs, too. sampled: its spans are sent.
     """
-    if not turn.from_logs and turn.spans is not None:
-        silent = any(call.compaction and call.usage is None for call in course.calls) or not turn.spans.whole
-        if (turn.closed or turn.ended is not None) and (sends_logs or silent):
-            return turn.heard + LATE_LOGS
     if turn.closed or turn.ended is not None:
-        return turn.heard + SETTLE
+        return turn.heard + (LATE_LOGS if awaits_logs(turn, course, sends_logs) else SETTLE)
     spans_to_come = sampled and (turn.from_spans or bool(turn.traces))
     settle = SETTLE_FOR_SPANS if spans_to_come else SETTLE
     if turn.spans is not None and turn.spans.ran is not None:
@@ -43,6 +39,18 @@ def deadline(turn: Turn, course: Course, sends_logs: bool, sampled: bool) -> flo
     if standing is Standing.TOOLS:
         return turn.heard + NO_RESULT
     return turn.heard + NO_ANSWER
+
+
+def awaits_logs(turn: Turn, course: Course, sends_logs: bool) -> bool:
+    """Whether log records are on their way that tell of the turn what its spans do not, or tell, too."""
+    if turn.spans is None:
+        return False
+    if any(call.compaction and call.usage is None for call in course.calls) or not turn.spans.whole:
+        return True
+    if not turn.from_logs:
+        return sends_logs
+    told = {attempt.span for attempt in turn.attempts if attempt.completion is not None}
+    return any(call.usage is not None and span_id not in told for span_id, call in turn.spans.calls.items())
 
 
 def is_over(turn: Turn, course: Course) -> bool:

@@ -62,8 +62,15 @@ class Fact:
     turn_id: str | None
     #: When it was by the clock that wrote it: of a log record, a proxy's or a Collector's may be another.
     written: int = field(init=False, default=0, compare=False)
+    #: The time that the log record itself has; it puts those of one millisecond in order.
+    raw: int = field(init=False, default=0, compare=False)
     #: The same event as the span has it.
     twin: Fact | None = field(init=False, default=None, repr=False, compare=False)
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """What puts it in order among all facts."""
+        return (self.time, self.raw, self.order)
 
     def adopt(self, twin: Fact) -> None:
         """Take from the event on the span what the log record does not say: the time by Codex's clock."""
@@ -231,6 +238,10 @@ class Phase(Fact):
     TWICE: ClassVar[bool] = True
 
     over: bool
+
+    def same_as(self) -> tuple[object, ...]:
+        """Two steps can be written at once."""
+        return (self.over,)
 
 
 @dataclass(slots=True)

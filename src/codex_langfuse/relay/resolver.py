@@ -70,7 +70,7 @@ class Resolver:
         self._sent = sent
         self._old = old
         self._patience = patience
-        self._facts = sorted(_without_twins(facts), key=lambda fact: (fact.time, fact.order))
+        self._facts = sorted(_without_twins(facts), key=lambda fact: fact.place)
         self._resolved = Resolved()
         self._by_id: dict[str, Turn] = {}
         self._in_trace: dict[bytes, list[Turn]] = defaultdict(list)
@@ -419,17 +419,16 @@ class Resolver:
 
     def _runs_across(self, turn: Turn, prompt: Prompt, rest: list[Fact | Attempt]) -> bool:
         """Whether a turn goes on after `prompt`: what had begun before it ends after it."""
-        place = (prompt.time, prompt.order)
-        last = max(turn.attempts, key=lambda attempt: attempt.facts[0].order, default=None)
+        last = max(turn.attempts, key=lambda attempt: attempt.facts[0].place, default=None)
         if last is not None and last.facts[0] is not last.facts[-1]:
             ends = [each for each in last.facts[1:] if not isinstance(each, Mark)] or last.facts[1:]
-            if (ends[-1].time, ends[-1].order) > place:
+            if ends[-1].place > prompt.place:
                 return True
         open_calls = {
             fact.call_id for fact in turn.facts if isinstance(fact, ToolEvent) and fact.kind != "ended"
         }
         for item in rest:
-            if isinstance(item, ToolEvent) and item.kind == "ended" and (item.time, item.order) > place:
+            if isinstance(item, ToolEvent) and item.kind == "ended" and item.place > prompt.place:
                 began = item.time - item.duration
                 if item.call_id in open_calls or (last is not None and last.time <= began < prompt.time):
                     return True
@@ -480,7 +479,7 @@ class Resolver:
     # --- what the facts of a turn come to -------------------------------------------------------------------
 
     def _finish(self, turn: Turn) -> None:
-        for fact in sorted(turn.facts, key=lambda each: (each.time, each.order)):
+        for fact in sorted(turn.facts, key=lambda each: each.place):
             if isinstance(fact, Prompt):
                 if len(turn.prompts) < MOST_NOTICES:
                     turn.prompts.append(fact)
@@ -501,7 +500,7 @@ class Resolver:
             elif isinstance(fact, FirstToken):
                 turn.first_tokens.append(fact)
         _read_tool_spans(turn, self._loose)
-        turn.attempts.sort(key=lambda attempt: (attempt.facts[0].time, attempt.facts[0].order))
+        turn.attempts.sort(key=lambda attempt: attempt.facts[0].place)
         if turn.spans is not None and turn.spans.first:
             # The clock of spans is Codex's own; a proxy may have given log records another time.
             told = [fact.time for fact in turn.facts if fact.on_span]
@@ -536,7 +535,7 @@ def _without_twins(facts: Iterable[Fact]) -> list[Fact]:
     for key, group in logged.items():
         twins = spanned.pop(key, [])
         for each in (group, twins):
-            each.sort(key=lambda fact: (fact.time, fact.order))
+            each.sort(key=lambda fact: fact.place)
         for fact, twin in zip(group, twins, strict=False):
             fact.adopt(twin)
         single += group
@@ -560,8 +559,10 @@ def _pair_nameless(logged: list[Fact], spanned: list[Fact]) -> None:
             spanned.remove(nearest)
 
 
-#: Log records and spans agree to the millisecond, unless something on the way gave the records other times.
-_SAME_CLOCK = 20_000_000
+#: Log records and spans agree to a millisecond, unless something on the way gave the records other times.
+_SAME_CLOCK = 2_000_000
+#: What a log record says of its time is cut to the millisecond, the time of its twin is not.
+_CUT = 1_000_000
 
 
 def _set_clock(logged: list[Fact]) -> None:
@@ -569,9 +570,14 @@ def _set_clock(logged: list[Fact]) -> None:
 
     They follow the record before them that has a twin, as they do by their own times.
     """
+    logged.sort(key=lambda fact: (fact.written, fact.raw, fact.order))
     if all(abs(fact.written - fact.time) < _SAME_CLOCK for fact in logged if fact.twin is not None):
+        latest = 0
+        for fact in logged:
+            if fact.twin is None and fact.time < latest <= fact.time + _CUT:
+                fact.time = latest
+            latest = max(latest, fact.time)
         return
-    logged.sort(key=lambda fact: (fact.written, fact.order))
     anchor = next(fact for fact in logged if fact.twin is not None)
     before = (anchor.written, anchor.time - 1_000)
     for fact in logged:

@@ -19,6 +19,8 @@ TASKS = frozenset({"session_task.turn", "session_task.review", "session_task.com
 #: Spans under which a conversation is made shorter, by a model call that has no span of its own.
 _COMPACTIONS = frozenset({"run_auto_compact", "session_task.compact"})
 _CALLS = _COMPACTIONS | {"try_run_sampling_request"}
+#: Spans that everything of a turn is under.
+_TOPS = TASKS | {"run_turn", "codex.turn_input"}
 #: Spans that say in which turn, and in which part of it, the spans and events below them are.
 _PLACES = TASKS | {
     *("try_run_sampling_request", "run_auto_compact", "run_turn", "codex.turn_input", "turn/start"),
@@ -147,13 +149,15 @@ class Trace:
     spans: dict[bytes, KeptSpan] = field(default_factory=dict)
     conversations: set[str] = field(default_factory=set)
     batches: set[int] = field(default_factory=set)
+    #: Of turns that have left, the spans that all others of the turn are under.
+    gone: dict[bytes, KeptSpan] = field(default_factory=dict)
     #: The first prompt in it: when, and in which conversation.
     spoke: tuple[int, str] | None = None
 
     def upward(self, span_id: bytes) -> Iterator[KeptSpan]:
         """Yield the kept spans from `span_id` upward, itself included."""
         for _ in range(_DEEPEST):
-            kept = self.spans.get(span_id)
+            kept = self.spans.get(span_id) or self.gone.get(span_id)
             if kept is not None:
                 yield kept
             parent = self.links.get(span_id)
@@ -258,6 +262,18 @@ class Traces:
                 owner = self._owner(trace, kept)
                 if owner == turn_id if owner is not None else none_else and kept.span.start <= end:
                     del trace.spans[span_id]
+                    if owner is not None:
+                        self._bury(trace, kept)
+
+    def bury(self, span: CodexSpan, batch: int, heard: float) -> None:
+        """Note a span of a turn that has left: what is below it belongs to that turn, and to no other."""
+        self._bury(self._trace(span.trace_id, heard), KeptSpan(span, heard, batch))
+
+    @staticmethod
+    def _bury(trace: Trace, kept: KeptSpan) -> None:
+        if kept.span.kind in _TOPS and kept.turn_id is not None:
+            kept.owner = kept.turn_id
+            trace.gone[kept.span.span_id] = kept
 
     def batches(self, in_use: Container[bytes]) -> set[int]:
         """Return the batches of traces that hold spans of turns in progress, or facts (`in_use`)."""
