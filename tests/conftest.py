@@ -25,5 +25,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     return None if is_marked(collection_path, asked[0]) else True
 
+
 # For `pytest tests/test_relay_law.py --hypothesis-profile=thorough`.
 settings.register_profile("thorough", max_examples=5_000)
