@@ -10,8 +10,8 @@ import pytest
 import bench_results
 import recordings
 from benchmarks import BENCHMARKS, BURST
+from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.faults import Fault
-from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
 from harness.surroundings import Surroundings
@@ -58,7 +58,7 @@ def test_every_benchmark_was_kept() -> None:
 def test_the_page_tells_the_largest_request() -> None:
     """512 spans at most."""
     requests = [body for name in recordings.names() for body in recordings.bodies(name, "traces")]
-    assert max(len(spans_in(body)) for body in requests) == 512
+    assert max(len(spans_in([body])) for body in requests) == 512
 
 
 @pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])

@@ -18,9 +18,9 @@ from codex_langfuse.check.catalogue import Mistake, catalogue
 from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
+from codex_langfuse.exports import spans_in
 from codex_langfuse.keys.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
 from codex_langfuse.mock.faults import Fault
-from exported_spans import spans_in
 from harness.fences.pages import DOCS
 from harness.fences.placeholders import filled_in
 from harness.interfaces import app_server
@@ -165,7 +165,7 @@ def test_metrics_are_taken_and_thrown_away(surroundings, shared_codex) -> None:
 
 
 def _spans(request) -> list:
-    return list(spans_in(request.body))
+    return spans_in([request.body])
 
 
 @pytest.mark.codex

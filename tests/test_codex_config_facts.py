@@ -2,7 +2,7 @@
 
 import pytest
 
-from exported_spans import spans_in
+from codex_langfuse.exports import spans_in
 
 pytestmark = pytest.mark.codex
 
@@ -214,6 +214,5 @@ def test_overrides_before_and_after_the_subcommand_hold(surroundings, shared_cod
 def environments(surroundings) -> set[str]:
     return {
         span.resource["env"]
-        for request in surroundings.langfuse.store.requests
-        for span in spans_in(request.body)
+        for span in spans_in(request.body for request in surroundings.langfuse.store.requests)
     }

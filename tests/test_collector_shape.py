@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import recordings
+from codex_langfuse.exports import each_span
 from codex_langfuse.mock.server import running_mock
 from harness import web
 from harness.running_collector import langfuse_environment, running_collector
@@ -50,17 +51,11 @@ def exports(name: str) -> Sequence[ExportTraceServiceRequest]:
     found = []
     for body in recordings.bodies(name, "traces"):
         export = ExportTraceServiceRequest.FromString(body)
-        for span in spans_of(export):
+        for span in each_span(export):
             for key, value in CALLER.items():
                 span.attributes.add(key=key).value.string_value = value
         found.append(export)
     return found
-
-
-def spans_of(export: ExportTraceServiceRequest) -> list[Span]:
-    return [
-        span for resource in export.resource_spans for scope in resource.scope_spans for span in scope.spans
-    ]
 
 
 def attributes_of(span: Span) -> dict[str, Any]:
@@ -102,7 +97,7 @@ class Shaped:
             self.sent = [
                 span
                 for request in langfuse.store.requests
-                for span in spans_of(ExportTraceServiceRequest.FromString(gzip.decompress(request.body)))
+                for span in each_span(ExportTraceServiceRequest.FromString(gzip.decompress(request.body)))
             ]
             self.log = collector.log
 
@@ -111,7 +106,7 @@ class Shaped:
         turns = {
             attributes_of(span)["turn.id"]
             for export in exports(name)
-            for span in spans_of(export)
+            for span in each_span(export)
             if "turn.id" in attributes_of(span)
         }
         return {turn: self.traces[trace] for turn in turns if (trace := turn.replace("-", "")) in self.traces}
@@ -131,7 +126,7 @@ def closing_spans(name: str) -> dict[str, Mapping[str, Any]]:
     return {
         attributes["turn.id"]: attributes
         for export in exports(name)
-        for span in spans_of(export)
+        for span in each_span(export)
         if span.name == "session_task.turn" and (attributes := attributes_of(span))
     }
 
@@ -163,7 +158,7 @@ def test_a_turn_is_an_agent_with_its_usage_and_its_tools_below_it(shaped: Shaped
     began = {
         attributes["turn.id"]
         for export in exports(name)
-        for span in spans_of(export)
+        for span in each_span(export)
         if span.name == "run_turn" and (attributes := attributes_of(span))
     }
     for turn, observations in shaped.turns(name).items():
@@ -188,7 +183,7 @@ def test_the_tools_of_a_turn_are_those_that_codex_ran(shaped: Shaped) -> None:
         ran = Counter(
             (attributes["turn.id"], attributes["tool_name"], attributes["call_id"], attributes["aborted"])
             for export in exports(name)
-            for span in spans_of(export)
+            for span in each_span(export)
             if (attributes := attributes_of(span)).get("codex.tool.phase") == "dispatch"
         )
         shown = Counter(

@@ -7,8 +7,8 @@ import pytest
 
 import recordings
 from codex_langfuse.codex import versions
+from codex_langfuse.exports import spans_in
 from codex_langfuse.relay.policy import Content, Policy
-from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
 from hooks.tested_with import pinned_codex
@@ -68,7 +68,7 @@ def first_versions() -> None:
     traced = {codex: recordings.bodies(name, "traces") for codex, name in recordings.simple_turns().items()}
     for codex, bodies in traced.items():
         number = versions.Version.parse(codex)
-        spans = [span for body in bodies for span in spans_in(body)]
+        spans = spans_in(bodies)
         assert bool(spans) == (number >= versions.OTEL_KEYS["trace_exporter"]), codex
         assert (OUTPUT in repr(spans)) == versions.leaks_content(number), codex
         assert relay(batches(f"{codex}-simple")).turns, codex
@@ -133,8 +133,7 @@ def test_codex_names_neither_operation_nor_model_as_the_convention_has_it() -> N
     """The sentence on views that other products build from GenAI attributes."""
     names = {
         name
-        for body in recordings.bodies(TURN, "traces")
-        for span in spans_in(body)
+        for span in spans_in(recordings.bodies(TURN, "traces"))
         for name in span.attributes
         if name.startswith("gen_ai.")
     }

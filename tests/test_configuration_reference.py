@@ -17,6 +17,7 @@ from codex_langfuse.check import rules_of_files
 from codex_langfuse.codex import telemetry, versions
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
+from codex_langfuse.exports import each_span
 from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.relay.policy import Content, Policy
 from harness.fences.scanner import ROOT
@@ -217,9 +218,7 @@ def test_tracestate_is_on_spans_and_on_requests_to_the_model(sent_to_the_relay) 
         span
         for batch in sent_to_the_relay[True]["batches"]
         if isinstance(batch, ExportTraceServiceRequest)
-        for resource in batch.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
+        for span in each_span(batch)
     ]
     (turn,) = (span.trace_id for span in spans if span.name == "turn/start")
     states = Counter(span.trace_state for span in spans if span.trace_id == turn)

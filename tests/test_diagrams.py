@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import recordings
+from codex_langfuse.exports import spans_in
 from codex_langfuse.relay.policy import Policy
-from exported_spans import spans_in
 from harness.fences.diagrams import DiagramError, read_ascii, read_mermaid
 from harness.fences.executors import FenceFailedError, run_ascii
 from harness.fences.pages import CHINESE, DOCS
@@ -193,8 +193,7 @@ def observations(without: str | None = None) -> dict[str, list[str]]:
                 scope.log_records.extend(kept)
         batches.append(batch)
     found: dict[str, list[str]] = {}
-    for body in relayed(batches, Policy()):
-        for span in spans_in(body):
-            kind = str(span.attributes["langfuse.observation.type"]).upper()
-            found.setdefault(kind, []).append(repr(sorted(span.attributes.items())))
+    for span in spans_in(relayed(batches, Policy())):
+        kind = str(span.attributes["langfuse.observation.type"]).upper()
+        found.setdefault(kind, []).append(repr(sorted(span.attributes.items())))
     return found

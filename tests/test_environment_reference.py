@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
+from codex_langfuse.exports import spans_in
 from codex_langfuse.keys.credentials import base_url_in, basic_authorization
 from codex_langfuse.mock.faults import Fault
-from exported_spans import spans_in
 from harness.fences.scanner import ROOT
 from harness.surroundings import Outcome
 from page_tables.environment import GROUPS, Variable, variables
@@ -103,7 +103,7 @@ def turn(surroundings, shared_codex):
 
 def sizes(outcome: Outcome) -> list[int]:
     """How many spans each request held."""
-    return [len(spans_in(request.body)) for request in outcome.langfuse]
+    return [len(spans_in([request.body])) for request in outcome.langfuse]
 
 
 @pytest.mark.codex

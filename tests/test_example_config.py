@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from codex_langfuse.codex.versions import OTEL_KEYS
+from codex_langfuse.exports import spans_in
 from codex_langfuse.keys.credentials import TRACES_HEADERS, TRACES_PATH
-from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.placeholders import filled_in
 from harness.fences.reader import Reader, a_reader
@@ -62,7 +62,7 @@ def test_a_turn_arrives_at_langfuse(reader: Reader, name: str) -> None:
         assert request.header("authorization") == [filled_in("Basic cGstbGYt…")]
         assert request.header("x-langfuse-ingestion-version") == ["4"]
         assert request.header("content-type") == ["application/x-protobuf"]
-    spans = [span for request in reader.proxy.requests for span in spans_in(request.body)]
+    spans = spans_in(request.body for request in reader.proxy.requests)
     assert "turn/start" in {span.name for span in spans}
     observations = reader.mock.store.observations
     assert len(observations) == len(spans)

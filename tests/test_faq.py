@@ -5,7 +5,7 @@ import re
 import pytest
 
 import recordings
-from exported_spans import spans_in
+from codex_langfuse.exports import spans_in
 from harness.fences.pages import CHINESE, DOCS
 
 PAGE = "guide/faq.md"
@@ -28,7 +28,7 @@ def test_an_answer_is_short_and_leads_to_its_proof(question: str, answer: str) -
 
 
 def roots(recording: str) -> set[str]:
-    spans = [span for body in recordings.bodies(recording, "traces") for span in spans_in(body)]
+    spans = spans_in(recordings.bodies(recording, "traces"))
     return {span.name for span in spans if not span.parent_id}
 
 
@@ -43,17 +43,14 @@ def test_the_traces_that_are_no_turns_are_so_named(docs) -> None:
 
 def test_the_app_server_goes_by_its_own_name() -> None:
     """`codex-app-server`, what editors and the SDK run."""
-    spans = [
-        span for body in recordings.bodies("0.169.0-appserver-decline", "traces") for span in spans_in(body)
-    ]
+    spans = spans_in(recordings.bodies("0.169.0-appserver-decline", "traces"))
     assert {span.resource["service.name"] for span in spans} == {"codex-app-server"}
 
 
 def test_a_sub_agent_is_in_the_trace_of_its_parent() -> None:
     turns = [
         span
-        for body in recordings.bodies("0.169.0-subagent", "traces")
-        for span in spans_in(body)
+        for span in spans_in(recordings.bodies("0.169.0-subagent", "traces"))
         if span.name == "session_task.turn"
     ]
     assert len(turns) > 1

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from codex_langfuse.exports import spans_in
 from codex_langfuse.relay.policy import Content, Policy, User
-from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from recorded_truth import relayed, sent
 
@@ -104,12 +104,11 @@ def test_the_relay_makes_what_the_pictures_show() -> None:
 
 
 def test_exported_directly_they_are_what_the_page_says() -> None:
-    spans = [
-        span
+    spans = spans_in(
+        each.message.SerializeToString()
         for each in sent("real-use/0.171.0-two-turns-with-text")
         if each.signal == "traces"
-        for span in spans_in(each.message.SerializeToString())
-    ]
+    )
     numbers = (f"{len(spans):,}", f" {len({span.trace_id for span in spans})} ")
     assert numbers == ("1,502", " 59 ")
     for docs in (DOCS, CHINESE):

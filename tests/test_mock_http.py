@@ -332,11 +332,6 @@ def test_leads_untidy_paths_to_the_tidy_one(shared: RunningMock, path: str, loca
     assert body == location
 
 
-def test_the_accidental_route_fails_as_it_does_there(shared: RunningMock) -> None:
-    answer = web.post(f"{shared.url}/api/public/otel/otlp-proto/generated/root", content=b"x")
-    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
-
-
 def test_cors(shared: RunningMock) -> None:
     asked = {"origin": "https://a.example", "access-control-request-headers": "authorization,x-a"}
     answer = web.options(shared.url + TRACES, headers=asked)

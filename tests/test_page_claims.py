@@ -10,8 +10,8 @@ import pytest
 
 import recordings
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
+from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
-from exported_spans import spans_in
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT, scan
 from harness.surroundings import Surroundings
@@ -47,7 +47,7 @@ def test_what_an_example_prints_names_no_version_of_codex(docs: Path) -> None:
 
 @cache
 def recorded_spans(recording: str) -> tuple:
-    return tuple(span for body in recordings.bodies(recording, "traces") for span in spans_in(body))
+    return tuple(spans_in(recordings.bodies(recording, "traces")))
 
 
 @BOTH_LANGUAGES

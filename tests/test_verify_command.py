@@ -21,11 +21,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from codex_langfuse.cli import app
+from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
 from codex_langfuse.mock.visibility import Visibility
 from codex_langfuse.pages import page_url
-from exported_spans import spans_in
 from harness.credential_cases import BOTH, PUBLIC, SECRET, header
 from harness.no_langfuse import closed_port, untrusted_context, web_server
 from harness.proxy import tls_proxy
@@ -129,7 +129,7 @@ def test_the_trace_holds_nothing_of_the_readers() -> None:
     with running_mock() as mock:
         assert verify(**with_keys(mock)).exit_code == 0
         (sent,) = [request for request in mock.store.requests if request.method == "POST"]
-    spans = spans_in(sent.body)
+    spans = spans_in([sent.body])
     assert {key for span in spans for key in span.resource} == {"service.name", "service.version"}
     texts = {value for span in spans for value in span.attributes.values() if isinstance(value, str)}
     assert texts == {

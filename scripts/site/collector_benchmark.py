@@ -25,8 +25,8 @@ import psutil
 import trustme
 
 import recordings
+from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.server import RunningMock, running_mock
-from exported_spans import spans_in
 
 ROOT = Path(__file__).resolve().parents[2]
 USERS = (1, 100, 1000)
@@ -67,17 +67,13 @@ def exports(user: int) -> list[tuple[str, bytes]]:
 
 @cache
 def _trace_ids() -> frozenset[bytes]:
-    return frozenset(
-        bytes.fromhex(span.trace_id)
-        for body in recordings.bodies(turn(), "traces")
-        for span in spans_in(body)
-    )
+    return frozenset(bytes.fromhex(span.trace_id) for span in spans_in(recordings.bodies(turn(), "traces")))
 
 
 def direct() -> tuple[int, int]:
     """Return the bytes and the observations of one turn on the direct route."""
     bodies = recordings.bodies(turn(), "traces")
-    return sum(map(len, bodies)), sum(len(spans_in(body)) for body in bodies)
+    return sum(map(len, bodies)), len(spans_in(bodies))
 
 
 def measure(route: str, users: int) -> Cost:

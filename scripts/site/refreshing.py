@@ -134,7 +134,7 @@ def _refresh(binary: Path, codex: Version, base: str, anew: bool) -> int:
     print("\nWhat changed:", flush=True)
     subprocess.run(["git", "--no-pager", "diff", "--stat"], cwd=ROOT, check=True)
     subprocess.run(["git", "--no-pager", "diff", "--unified=0", "--", "docs"], cwd=ROOT, check=True)
-    print("\nNow: src/codex_langfuse/versions.toml, the Chinese pages' pins, ./scripts/test.")
+    print("\nNow: scripts/site/versions.toml, the Chinese pages' pins, ./scripts/test.")
     return examples.returncode or drawn.returncode
 
 

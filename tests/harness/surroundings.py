@@ -8,10 +8,10 @@ from pathlib import Path
 
 from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex
 from codex_langfuse.codex.scripted_model import Scenario, ScriptedModel, running_scripted_model
+from codex_langfuse.exports import Span, spans_in
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
-from exported_spans import Span, spans_in
 from harness.proxy import LANGFUSE_HOSTS, ProxiedRequest, TlsProxy, tls_proxy
 
 # Where Codex sends its metrics by default. It answers as if it took them.
@@ -43,7 +43,7 @@ class Outcome:
     @cached_property
     def spans(self) -> list[Span]:
         """Every span sent, whatever Langfuse answered."""
-        return [span for request in self.langfuse for span in spans_in(request.body)]
+        return spans_in(request.body for request in self.langfuse)
 
     def spans_named(self, name: str) -> list[Span]:
         """The spans called ``name``."""

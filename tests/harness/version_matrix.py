@@ -17,7 +17,7 @@ import relayed_recordings as relayed
 from codex_langfuse.codex.isolated import run_in_group
 from codex_langfuse.codex.scripted_model import Scenario
 from codex_langfuse.codex.versions import OTEL_KEYS, Version
-from exported_spans import spans_in
+from codex_langfuse.exports import spans_in
 from harness.combinations import PROVIDERS, SIGNALS, STEPS, batches, charged, configuration, generations
 from harness.surroundings import Surroundings, running_surroundings
 from page_tables.versions import MATRIX, verified
@@ -91,7 +91,7 @@ def _run(
     yield "no_content", not any(text in body for body in bodies for text in _CONTENT)
     truth = charged(scripted)
     traces = (each for each in surroundings.proxy.requests if each.host == "traces.example")
-    spans = [span for request in traces for span in spans_in(request.body)]
+    spans = spans_in(request.body for request in traces)
     if spans:
         counted = [int(span.attributes.get("gen_ai.usage.input_tokens", 0)) for span in spans]
         wanted = [parts[0] + parts[1] for turn in truth for parts in turn]

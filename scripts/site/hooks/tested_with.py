@@ -30,7 +30,7 @@ def pinned_codex() -> str:
 
 def line_of(language: str) -> str:
     """Return the line in Markdown; ``language`` is ``en`` or ``zh``."""
-    versions = tomllib.loads((_ROOT / "src/codex_langfuse/versions.toml").read_text(encoding="utf-8"))
+    versions = tomllib.loads((_ROOT / "scripts/site/versions.toml").read_text(encoding="utf-8"))
     return _LINES[language].format(codex=pinned_codex(), langfuse=versions["langfuse"]["answers"])
 
 

@@ -5,8 +5,8 @@ November 2026).
 """
 
 import recordings
+from codex_langfuse.exports import Span, spans_in
 from codex_langfuse.relay.policy import Policy
-from exported_spans import Span, spans_in
 from hooks.tested_with import pinned_codex
 from page_tables.markdown import table
 from relay_documented import relayed
@@ -55,7 +55,7 @@ def units(language: str) -> str:
 
 
 def _units(bodies: list[bytes]) -> int:
-    spans: list[Span] = [span for body in bodies for span in spans_in(body)]
+    spans: list[Span] = spans_in(bodies)
     return len(spans) + len({span.trace_id for span in spans})
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 
 import recordings
-from exported_spans import spans_in
+from codex_langfuse.exports import spans_in
 from page_tables.markdown import mark, table
 from relay_documented import versions_table, what_leaves
 
@@ -88,7 +88,7 @@ def _what_leaves_the_relay() -> list[dict[str, str]]:
 
 def _attributes_of_spans() -> set[str]:
     """Return the names of all attributes in the telltale traces: what the direct route sends."""
-    spans = [span for body in recordings.bodies(TELLTALE, "traces") for span in spans_in(body)]
+    spans = spans_in(recordings.bodies(TELLTALE, "traces"))
     return {
         key
         for span in spans

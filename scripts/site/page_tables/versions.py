@@ -1,6 +1,6 @@
 """Tables of versions: what is verified, and where Codex and Langfuse changed.
 
-From ``codex_langfuse/versions.toml``, ``codex/versions.py`` and the recordings. A change that shows in
+From ``scripts/site/versions.toml``, ``codex/versions.py`` and the recordings. A change that shows in
 recordings must show between the versions that it was measured on, or the table is not made.
 """
 
@@ -11,7 +11,6 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-import codex_langfuse
 import recordings
 from codex_langfuse.codex.versions import OTEL_KEYS, Version
 from hooks.tested_with import pinned_codex
@@ -21,7 +20,7 @@ from recorded_names import names
 #: Written by ``scripts/matrix``.
 MATRIX = Path(__file__).parents[1] / "version_matrix.toml"
 
-FILE = Path(codex_langfuse.__file__).parent / "versions.toml"
+FILE = Path(__file__).parents[1] / "versions.toml"
 
 
 @cache

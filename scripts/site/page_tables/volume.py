@@ -4,8 +4,8 @@ from functools import cache
 
 import bench_results
 import recordings
+from codex_langfuse.exports import Span, spans_in
 from codex_langfuse.relay.policy import Policy
-from exported_spans import Span, spans_in
 from page_tables.markdown import table
 from relay_documented import relayed
 
@@ -40,9 +40,9 @@ def burst(language: str) -> str:
 @cache
 def _both_routes(version: str) -> tuple[list[Span], list[Span]]:
     name = recordings.simple_turns()[version]
-    direct = [span for body in recordings.bodies(name, "traces") for span in spans_in(body)]
+    direct = spans_in(recordings.bodies(name, "traces"))
     messages = [request.message for request in recordings.read(name) if request.signal != "metrics"]
-    return direct, [span for body in relayed(messages, Policy()) for span in spans_in(body)]
+    return direct, spans_in(relayed(messages, Policy()))
 
 
 def _counted(spans: list[Span], language: str) -> str:
@@ -60,7 +60,7 @@ def recorded_turns(language: str) -> str:
     }[language]
     rows = []
     for codex, name in recordings.simple_turns().items():
-        spans = [span for body in recordings.bodies(name, "traces") for span in spans_in(body)]
+        spans = spans_in(recordings.bodies(name, "traces"))
         text = repr(spans)
         output = f"**{yes}**" if "hello-from-tool" in text else no
         tokens = yes if "gen_ai.usage.input_tokens" in text else no

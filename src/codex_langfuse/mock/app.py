@@ -248,7 +248,6 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
             )
         },
         "/api/public/otel/v1/metrics": {"POST": lambda: answer_metrics(headers, mock.keys)},
-        _ACCIDENT: {"POST": lambda: Answer(500, b"Internal Server Error", None)},
         "/api/public/projects": {"GET": lambda: answer_projects(headers, mock.keys)},
         "/api/public/v2/observations": {
             "GET": lambda: _authorized(mock, headers, lambda _: _v2_observations(mock, query, observations()))
@@ -300,9 +299,6 @@ def _of_project(
     )
     return partial(found.answer, request.method, call)
 
-
-#: Next.js takes a generated file of Langfuse's for a route.
-_ACCIDENT = "/api/public/otel/otlp-proto/generated/root"
 
 #: What else Langfuse 4.16.0 has (``web/src/pages/api/public/``), and no page, example or command uses.
 _NOT_PLAYED = re.compile(

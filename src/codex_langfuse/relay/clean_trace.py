@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from time import gmtime, strftime
 
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from codex_langfuse.masking import mask_secrets
 from codex_langfuse.relay import encoding, names
 from codex_langfuse.relay.facts import Cost, Prompt, Request, StreamError, Text
@@ -90,11 +93,11 @@ class Scene:
             "deployment.environment.name": about.environment_of(policy),
             "langfuse.release": about.release(),
         }
-        self._spans: list[bytes] = []
+        self._spans: list[Span] = []
         self._trace_id = bytes.fromhex(place.trace_id)
         self._about = about
         self._is_title = is_title
-        self._common = b""
+        self._common: list[KeyValue] = []
         self._trace_name = ""
         self._calls = self._tools = self._tokens = 0
         self._usage = Usage()
@@ -173,7 +176,7 @@ class Scene:
                 return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
         return name
 
-    def _common_attributes(self) -> bytes:
+    def _common_attributes(self) -> list[KeyValue]:
         """Return what every observation of the trace says of the trace."""
         policy, about = self._policy, self._about
         user = about.user(policy)

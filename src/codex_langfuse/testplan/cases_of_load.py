@@ -4,13 +4,13 @@ import time
 from pathlib import Path
 
 from codex_langfuse.codex.scripted_model import Message, Scenario
+from codex_langfuse.exports import spans_in
 from codex_langfuse.keys.credentials import TRACES_PATH
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Figures
 from codex_langfuse.testplan import configurations, seen
 from codex_langfuse.testplan.proof import Proof, in_words
-from codex_langfuse.testplan.sent import spans_in
 from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
 from codex_langfuse.testplan.wire import Exchange, origin_of
 

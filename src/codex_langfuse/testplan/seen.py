@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from codex_langfuse.exports import spans_in
 from codex_langfuse.testplan.reading import NAMES
-from codex_langfuse.testplan.sent import spans_in
 from codex_langfuse.testplan.stage import Langfuse, Turn
 from codex_langfuse.testplan.wire import Exchange
 

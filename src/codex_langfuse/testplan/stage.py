@@ -20,6 +20,7 @@ from pathlib import Path
 
 from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex, run_in_group
 from codex_langfuse.codex.scripted_model import Scenario, ScriptedModel, running_scripted_model
+from codex_langfuse.exports import Record, Span, records_in, spans_in
 from codex_langfuse.keys.credentials import (
     TRACES_HEADERS,
     TRACES_PATH,
@@ -37,7 +38,6 @@ from codex_langfuse.relay.server import Settings, running_relay
 from codex_langfuse.testplan import configurations
 from codex_langfuse.testplan.definition import Against, Case
 from codex_langfuse.testplan.reading import EVERYTHING, Reading, Shown
-from codex_langfuse.testplan.sent import Record, Span, records_in, spans_in
 from codex_langfuse.testplan.wire import Exchange, Wire, origin_of, running_wire
 from codex_langfuse.verify.connection import Connection
 
