@@ -14,13 +14,13 @@ import pytest
 import trustme
 
 import recordings
-from codex_langfuse.check.catalogue import Mistake, catalogue
 from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.exports import spans_in
 from codex_langfuse.keys.credentials import REGIONS, TRACES_HEADERS, TRACES_PATH
 from codex_langfuse.mock.faults import Fault
+from error_catalogue import Entry, catalogue
 from harness.fences.pages import DOCS
 from harness.fences.placeholders import filled_in
 from harness.interfaces import app_server
@@ -46,13 +46,13 @@ def proves(mistake: str) -> Callable[[Callable], Callable]:
     return remember
 
 
-def environment_of(mistake: Mistake) -> dict[str, str]:
+def environment_of(mistake: Entry) -> dict[str, str]:
     example = mistake.example
     given = {name: filled_in(value) for name, value in example.environment.items()}
     return {**(GOOD_KEYS if example.keys else {}), **given}
 
 
-def make(surroundings: Surroundings, codex: IsolatedCodex, mistake: Mistake, **options) -> Outcome:
+def make(surroundings: Surroundings, codex: IsolatedCodex, mistake: Entry, **options) -> Outcome:
     """Make the mistake of the example, and take one turn."""
     config = filled_in(mistake.example.config).replace("http://localhost:3000", surroundings.langfuse.url)
     fault = Fault.parse(mistake.example.fault) if mistake.example.fault else None
@@ -60,7 +60,7 @@ def make(surroundings: Surroundings, codex: IsolatedCodex, mistake: Mistake, **o
     return surroundings.turn(codex, config, environment=environment, fault=fault, **options)
 
 
-def codex_with_files(surroundings: Surroundings, folder: Path, mistake: Mistake) -> IsolatedCodex:
+def codex_with_files(surroundings: Surroundings, folder: Path, mistake: Entry) -> IsolatedCodex:
     codex = surroundings.codex(folder)
     for name, text in mistake.example.files.items():
         path = codex.home / name[2:] if name.startswith("~/") else codex.workspace / name

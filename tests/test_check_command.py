@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.check.catalogue import catalogue
 from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.keys.credentials import TRACES_HEADERS
 from codex_langfuse.mock.faults import Fault
+from error_catalogue import catalogue
 from harness.fences.placeholders import filled_in
 from harness.no_langfuse import closed_port, web_server
 from harness.private_authority import PrivateAuthority

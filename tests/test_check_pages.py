@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.check.catalogue import catalogue
+from error_catalogue import catalogue
 from error_pages import render_errors
 from harness.fences.executors import EXECUTORS, SETTINGS
 from harness.fences.scanner import Fence, scan

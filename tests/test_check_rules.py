@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_langfuse.check.authorization import mistake_in
-from codex_langfuse.check.catalogue import Mistake, catalogue
 from codex_langfuse.check.checking import check
 from codex_langfuse.check.daemons import Daemon
 from codex_langfuse.check.findings import Finding
@@ -21,6 +20,7 @@ from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.config_files import read_config_files
 from codex_langfuse.configuration.edit import key_literal, literal
 from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization
+from error_catalogue import Entry, catalogue
 from harness.fences.placeholders import filled_in
 from harness.private_authority import PrivateAuthority
 
@@ -59,7 +59,7 @@ def setup_in(folder: Path, environment=GOOD_KEYS, version=INSTALLED, profile=Non
     return Setup(files, environment, version, profile, daemons)
 
 
-def setup_of(mistake: Mistake, folder: Path) -> Setup:
+def setup_of(mistake: Entry, folder: Path) -> Setup:
     example = mistake.example
     files = dict(example.files)
     if example.policy:

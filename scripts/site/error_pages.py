@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from codex_langfuse.check.catalogue import Language, Mistake, Severity, catalogue
+from codex_langfuse.check.catalogue import Severity
 from codex_langfuse.keys.credentials import TRACES_HEADERS
+from error_catalogue import Entry, Language, catalogue
 from hooks import tested_with
 
 _KEYS = {TRACES_HEADERS: "Authorization=Basic%20cGstbGYt…"}
@@ -128,7 +129,7 @@ def _lines(language: Language) -> Iterator[str]:
         yield from _entry(mistake, language, exported)
 
 
-def _entry(mistake: Mistake, language: Language, exported: dict[str, str]) -> Iterator[str]:
+def _entry(mistake: Entry, language: Language, exported: dict[str, str]) -> Iterator[str]:
     phrases, words = _PHRASES[language], mistake.words[language]
     yield from (f"### {words.title} {{ #{mistake.id} }}", "")
     if mistake.example.printed:
@@ -141,7 +142,7 @@ def _entry(mistake: Mistake, language: Language, exported: dict[str, str]) -> It
     yield ""
 
 
-def _shown(mistake: Mistake, phrases: _Phrases) -> str:
+def _shown(mistake: Entry, phrases: _Phrases) -> str:
     """Return where the words of a mistake are seen."""
     assert mistake.shows is not None
     if mistake.shows.startswith(_IN_DEBUG_LOG):
@@ -153,7 +154,7 @@ def _shown(mistake: Mistake, phrases: _Phrases) -> str:
     return sentence.format(shown=_code(mistake.shows))
 
 
-def _example(mistake: Mistake, exported: dict[str, str]) -> Iterator[str]:
+def _example(mistake: Entry, exported: dict[str, str]) -> Iterator[str]:
     example = mistake.example
     wanted = {**(_KEYS if example.keys else {}), **example.environment}
     commands = [f"unset {name}" for name in exported if name not in wanted]
@@ -170,7 +171,7 @@ def _example(mistake: Mistake, exported: dict[str, str]) -> Iterator[str]:
         yield from (*_bash([f"rm {name}" for name in example.files]), "")
 
 
-def _settings(mistake: Mistake) -> dict[str, str | int]:
+def _settings(mistake: Entry) -> dict[str, str | int]:
     proof = mistake.proof
     if mistake.group == "off":
         # `codex exec` says so and works on; `codex app-server`, which every file is given to, does not start.

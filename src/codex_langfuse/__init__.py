@@ -1,14 +1,6 @@
-"""Tools that get OpenAI's Codex CLI observed in Langfuse over OpenTelemetry.
+"""The command ``codex-langfuse``, and what it does to get OpenAI's Codex CLI observed in Langfuse.
 
-Data flows one way: Codex's configuration, Codex, OTLP, Langfuse or its mock, observations.
-
-``codex``
-    What is known of Codex: its binary, how to run it in isolation, the scripted model it talks to.
-``keys``
-    Langfuse's API keys and addresses.
-``mock``
-    A server that answers as Langfuse does: authentication, the ingestion contract, how
-    OpenTelemetry attributes become observations (``mock.langfuse``).
-``cli``
-    The command ``codex-langfuse``.
+In come Codex's configuration and its telemetry over OTLP; out go observations to Langfuse, or to the mock.
+``cli`` starts a module of ``commands``, which leaves the work to the room of its name. What several rooms
+need is in the files beside them. Data flows one way, and rooms import each other in no circle.
 """

@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from codex_langfuse.check.catalogue import catalogue
+from error_catalogue import catalogue
 
 #: In place of the address of the server that the configuration is to reach.
 SERVER = "http://127.0.0.1:3000"

@@ -2,7 +2,7 @@
 
 import random
 
-from codex_langfuse.check.catalogue import catalogue
+from error_catalogue import catalogue
 
 _PIECES = (
     *"=.,#\"'[]{}\n\t \\:-+_0aZ",

@@ -1,64 +1,29 @@
 """The catalogue of mistakes as objects; the data is in ``catalogue.toml``."""
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from codex_langfuse.pages import page_url
 
 Severity = Literal["info", "warning", "error"]
-Language = Literal["en", "zh"]
 
 #: The page that the catalogue is printed on.
 PAGE = "reference/errors"
 
 
 @dataclass(frozen=True)
-class Words:
-    """A mistake in one language."""
+class Mistake:
+    """One entry, in English; the page has it in Chinese too, with an example."""
 
+    id: str
+    severity: Severity
     title: str
     symptom: str
     cause: str
     fix: str
-
-
-@dataclass(frozen=True)
-class Example:
-    """A set-up that makes one mistake, all else being right."""
-
-    config: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    keys: bool = True
-    policy: bool = True
-    profile: str | None = None
-    version: str | None = None
-    mode: str = "600"
-    fault: str | None = None
-    printed: bool = True
-    also: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One entry.
-
-    ``shows`` is the text, the same in every language, by which a reader recognises it; empty when nothing
-    shows. ``check`` is a command that shows it. ``proof`` is what happens with the real Codex.
-    """
-
-    id: str
-    severity: Severity
-    group: str
-    shows: str
-    check: str
-    words: Mapping[Language, Words]
-    example: Example
-    proof: Mapping[str, str | int]
 
     @property
     def page(self) -> str:
@@ -69,22 +34,5 @@ class Mistake:
 @cache
 def catalogue() -> dict[str, Mistake]:
     """Return every mistake by its id, in the order of the page."""
-    with (Path(__file__).parent / "catalogue.toml").open("rb") as file:
-        entries = tomllib.load(file)["mistake"]
-    return {entry["id"]: _mistake(entry) for entry in entries}
-
-
-def _mistake(entry: dict[str, Any]) -> Mistake:
-    example = dict(entry["example"])
-    example["also"] = tuple(example.get("also", ()))
-    words: dict[Language, Words] = {"en": Words(**entry["en"]), "zh": Words(**entry["zh"])}
-    return Mistake(
-        entry["id"],
-        entry["severity"],
-        entry["group"],
-        entry["shows"],
-        entry["check"],
-        words,
-        Example(**example),
-        entry["proof"],
-    )
+    text = (Path(__file__).parent / "catalogue.toml").read_text(encoding="utf-8")
+    return {entry["id"]: Mistake(**entry) for entry in tomllib.loads(text)["mistake"]}

@@ -35,7 +35,7 @@ def as_json(setup: Setup, checked: Checked, fixed: list[Finding]) -> str:
 
 
 def _finding_as_data(finding: Finding) -> dict[str, Any]:
-    words, place = finding.mistake.words["en"], finding.place
+    words, place = finding.mistake, finding.place
     return {
         "id": finding.id,
         "severity": finding.severity,
@@ -69,7 +69,7 @@ def show(setup: Setup, checked: Checked, out: Console, *, home: str = "") -> Non
 
 
 def _show(finding: Finding, out: Console, home: str) -> None:
-    words = finding.mistake.words["en"]
+    words = finding.mistake
     place = _short(str(finding.place), home)
     mark = "*" if finding.is_fixable else ""
     head = Text()

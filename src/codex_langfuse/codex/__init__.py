@@ -1,11 +1,6 @@
-"""What is known of Codex: its binary, the scripted model it talks to, and how to run it in isolation.
+"""What is known of Codex: its program, its telemetry, and how to run it with a scripted model.
 
-``binary``
-    Find the real Codex and its version.
-``scripted_model``
-    A server that speaks as OpenAI's does; its scenarios are data.
-``replaced``
-    What is replaced in a Codex under test, and why.
-``isolated``
-    A Codex with a home, a configuration and an environment of its own.
+In come the program (``binary``) and its exports (``telemetry``). Out go plain events and spans, what each
+version does (``versions``), and a Codex to run that sees nothing of this machine (``isolated``):
+``replaced`` lists what differs from a user's, and its model answers by a scenario of ``scripted_model``.
 """

@@ -1,1 +1,5 @@
-"""What a reader types: a module for each command, which asks and reports; the rooms do the work."""
+"""What a reader types: one module for each command.
+
+In come options, the environment and the terminal; out go text, JSON and an exit status. A module here asks,
+reports and leaves the work to the rooms. ``messages`` has the sentences that several commands print.
+"""

@@ -115,7 +115,7 @@ def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
     fixed: list[Finding] = []
     found = list(fixes(setup))
     for fix in found:
-        notes = tuple(f"fixes: {finding.mistake.words['en'].title}" for finding in fix.findings)
+        notes = tuple(f"fixes: {finding.mistake.title}" for finding in fix.findings)
         if apply_change(
             Change(fix.file.path, fix.file.content, fix.file.encoded, fix.text, notes), yes=yes, quiet=quiet
         ):
