@@ -340,6 +340,8 @@ def test_what_langfuse_would_not_take_is_refused(options) -> None:
         ("http://127.0.0.1:4318/", RELAY),
         ("http://127.0.0.1:4318/v1/traces", RELAY),
         ("https://c.example.org/otlp/v1/logs", "https://c.example.org/otlp"),
+        ("https://c.example.org:4318/v1/traces/v1/traces/", "https://c.example.org:4318"),
+        ("https://c.example.org//v1/logs/v1/traces", "https://c.example.org"),
     ],
 )
 def test_an_address_of_a_collector(text, url) -> None:
@@ -347,11 +349,33 @@ def test_an_address_of_a_collector(text, url) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["127.0.0.1:4318", "grpc://c:4317", "http://u:p@c/", "http://", "http://c/?a=b"]
+    "text",
+    [
+        "127.0.0.1:4318",
+        "grpc://c:4317",
+        "http://u:p@c/",
+        "http://",
+        "http://c/?a=b",
+        "https://cloud.langfuse.com",
+        "http://localhost:3000/api/public/otel/v1/traces",
+    ],
 )
 def test_what_is_no_address_of_a_collector(text) -> None:
     with pytest.raises(ValueError):
         read_endpoint(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "noted"),
+    [
+        ("https://c.example.org:4318", []),
+        ("http://localhost:4317", ["gRPC"]),
+        ("http://c.example.org:4317/v1/traces", ["gRPC", "not encrypted"]),
+    ],
+)
+def test_what_is_odd_about_an_address_is_noted(text, noted) -> None:
+    notes = read_endpoint(text).notes
+    assert [word in note for word, note in zip(noted, notes, strict=True)] == [True] * len(noted)
 
 
 _KEYS = st.sampled_from(

@@ -294,7 +294,7 @@ def _wish(
     tags: tuple[str, ...],
     data: dict[str, Any],
 ) -> "tuple[Wish, list[str]]":
-    from codex_langfuse.configuration.routes import Wish, read_endpoint
+    from codex_langfuse.configuration.routes import ABOUT_COLLECTORS, Wish, read_endpoint
     from codex_langfuse.keys.credentials import CredentialsError, read_base_url
 
     notes: list[str] = []
@@ -317,11 +317,12 @@ def _wish(
     try:
         if route is Route.DIRECT:
             base = read_base_url((region.value if region else base_url) or _known_base_url(data, notes))
-            notes += base.notes
         elif route is not Route.OFF:
             base = read_endpoint(endpoint)
     except (CredentialsError, ValueError) as error:
         wrong_usage(f"{hint}: {error}")
+    notes += base.notes if base else ()
+    notes += ABOUT_COLLECTORS if route is Route.COLLECTOR else ()
     try:
         return Wish(route, base, environment, user, tags), notes
     except ValueError as error:

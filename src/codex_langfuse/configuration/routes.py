@@ -7,6 +7,16 @@ from urllib.parse import urlsplit
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.keys.credentials import BaseUrl
 from codex_langfuse.keys.labels import check_environment, check_tag, check_user
+from codex_langfuse.pages import page_url
+from codex_langfuse.proxies import is_this_machine
+
+#: What to know where Codex sends to a Collector.
+ABOUT_COLLECTORS = (
+    "this goes with shape.yaml. With carry.yaml, run `codex-langfuse config relay`, and let the relay send "
+    "to the Collector: `codex-langfuse relay --forward URL/v1/traces`",
+    "with senders.yaml, Codex has to show what is in the file senders: "
+    + page_url("deploy/collector", "senders"),
+)
 
 #: Where ``codex-langfuse relay`` listens unless told otherwise.
 RELAY = "http://127.0.0.1:4318"
@@ -53,12 +63,12 @@ class Wish:
 
 
 def read_endpoint(text: str | None) -> BaseUrl:
-    """Read the address of a relay or Collector, by default the relay's; a signal's path is taken off.
+    """Read the address of a relay or Collector, by default the relay's, without paths of signals.
 
     Raises:
-        ValueError: it is no address, or it has a user name or a password in it.
+        ValueError: it is no address, it is Langfuse's, or it has a user name or a password in it.
     """
-    url = re.sub(r"/(v1/(traces|logs|metrics)/?)?$", "", (text or RELAY).strip())
+    url = re.sub(r"(/+v1/(traces|logs|metrics))*/*$", "", (text or RELAY).strip())
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{text!r} is not an address with http:// or https://, such as {RELAY}")
@@ -68,4 +78,13 @@ def read_endpoint(text: str | None) -> BaseUrl:
         )
     if parts.query or parts.fragment:
         raise ValueError("the address ends before the ? or #")
-    return BaseUrl(url)
+    if parts.hostname.endswith(".langfuse.com") or "/api/public/otel" in parts.path:
+        raise ValueError("this is Langfuse itself, which takes no logs: use `codex-langfuse config direct`")
+    notes = []
+    if parts.port == 4317:
+        notes.append("port 4317 takes gRPC by convention; Codex sends HTTP, which a Collector takes at 4318")
+    if parts.scheme == "http" and not is_this_machine(parts.hostname):
+        notes.append(
+            f"what goes to {url} is not encrypted: give the relay or Collector TLS, and use https://"
+        )
+    return BaseUrl(url, tuple(notes))
