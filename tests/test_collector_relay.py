@@ -1,6 +1,7 @@
 """A real Collector and the relay: after it with carry.yaml, and before it with before-relay.yaml."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import recordings
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.cause import NEEDS_SOMEBODY
 from codex_langfuse.relay.delivery import Destination
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import running_relay
@@ -20,6 +22,7 @@ from harness.running_collector import (
     TOKEN,
     Carrier,
     complaint,
+    find_collector,
     langfuse_environment,
     running_collector,
 )
@@ -113,6 +116,8 @@ def test_the_alerts_name_metrics_that_relay_and_collector_have(tmp_path: Path) -
         with running_relay(settings_for(langfuse, tmp_path / "relay"), Assembly(Policy())) as url:
             shown |= metrics_at(f"{url}/metrics")
     assert named <= shown
+    causes = re.findall(r'cause=~"([^"]+)"', " ".join(expressions))
+    assert causes and all(set(each.split("|")) == NEEDS_SOMEBODY for each in causes)
 
 
 FAILED = {"otelcol_exporter_send_failed_spans", "otelcol_exporter_enqueue_failed_spans"}
@@ -142,3 +147,9 @@ def test_the_cluster_gives_the_collector_what_its_configuration_reads() -> None:
     assert f"COLLECTOR_METRICS_PORT:-{ports['metrics']}" in text
     labels = pod["metadata"]["labels"]
     assert service["spec"]["selector"] == policy["spec"]["podSelector"]["matchLabels"] == labels
+
+
+def test_the_program_needs_nothing_of_an_image() -> None:
+    """Compose builds an image that holds nothing else."""
+    run = subprocess.run(["ldd", find_collector()], capture_output=True, text=True)
+    assert "not a dynamic executable" in run.stderr

@@ -117,6 +117,21 @@ def test_without_a_value_nothing_starts(compose_folder: Path, tmp_path: Path, mi
         effective_configuration(tmp_path)
 
 
+def test_the_collector_is_given_what_its_configuration_reads() -> None:
+    text = (EXAMPLES / "collector/carry.yaml").read_text(encoding="utf-8")
+    file = EXAMPLES / "compose/docker-compose.collector.yml"
+    (collector,) = yaml.safe_load(file.read_text(encoding="utf-8"))["services"].values()
+    given = collector["environment"].keys()
+    assert set(re.findall(r"\$\{env:(\w+)\}", text)) <= given <= set(re.findall(r"env:(\w+)", text))
+    inside = {mount.split(":")[1] for mount in collector["volumes"]}
+    assert inside == {collector["environment"]["COLLECTOR_SECRETS"], collector["command"][-1]}
+    for docs in (DOCS, CHINESE):
+        made = fence_with(docs / "deploy/docker-compose.md", "secrets/senders")
+        assert set(re.findall(r"secrets/([\w.]+)", made)) == set(
+            re.findall(r"COLLECTOR_SECRETS\}/(\S+)", text)
+        )
+
+
 # --- Kubernetes ---
 
 

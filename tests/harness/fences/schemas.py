@@ -7,7 +7,7 @@
 ``otelcol``
     What the real Collector validates without a warning; a part of a configuration beside ``shape.yaml``.
 ``prometheus-rules``
-    Groups of Prometheus' alerts, each with an expression and a summary.
+    Groups of Prometheus' alerts, each with an expression that Prometheus reads, and a summary.
 ``otelcol-builder``
     What the Collector's builder is given: every component of the one release that the list names.
 anything else
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import promql_parser
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema.validators import validator_for
@@ -59,8 +60,7 @@ def problems(schema: str, documents: Sequence[Any]) -> list[str]:
     if schema == "otelcol":
         return [problem for document in documents for problem in _of_collector(document)]
     if schema == "prometheus-rules":
-        rules = [rule for document in documents for group in document["groups"] for rule in group["rules"]]
-        return [str(rule) for rule in rules if not {"alert", "expr", "annotations"} <= rule.keys()]
+        return [problem for document in documents for problem in _of_alerts(document)]
     if schema == "otelcol-builder":
         return [problem for document in documents for problem in _of_builder(document)]
     known = get_builtin_schema(schema)
@@ -86,6 +86,17 @@ def _of_collector(document: dict[str, Any]) -> Iterator[str]:
         said = complaint(*beside, Path(file.name))
     if said:
         yield said
+
+
+def _of_alerts(document: dict[str, Any]) -> Iterator[str]:
+    for rule in (rule for group in document["groups"] for rule in group["rules"]):
+        if not {"alert", "expr", "annotations"} <= rule.keys():
+            yield str(rule)
+            continue
+        try:
+            promql_parser.parse(rule["expr"])
+        except ValueError as error:
+            yield f"{rule['alert']}: {error}"
 
 
 def _of_builder(document: dict[str, Any]) -> Iterator[str]:

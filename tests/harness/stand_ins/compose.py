@@ -36,29 +36,31 @@ def run(arguments: list[str]) -> None:
             raise ComplaintError(f"no such service: {sorted(unknown)}")
     else:
         raise ComplaintError(f"docker compose {command} is not known here")
-    if command == "up":
+    if command == "up" and (not rest or "langfuse-web" in rest):
         web = services["langfuse-web"]
         published = web["ports"][0].rsplit(":", 2)[-2]
         langfuse.start(f"localhost:{published}", web["environment"])
 
 
 def effective_configuration(folder: Path) -> dict[str, Any]:
-    """Return what Compose makes of the files in ``folder``.
+    """Return what Compose makes of the files in ``folder``: those of COMPOSE_FILE, or the two it knows.
 
     Raises:
         ComplaintError: a file is missing or not valid, or a variable that must be set is not.
     """
-    main, override = folder / "docker-compose.yml", folder / "docker-compose.override.yml"
-    if not main.is_file():
-        raise ComplaintError(f"no configuration file provided: {main.name} not found")
+    variables = {**_variables(folder / ".env"), **os.environ}
+    override = folder / "docker-compose.override.yml"
+    both = ["docker-compose.yml", *([override.name] if override.is_file() else [])]
     configuration: dict[str, Any] = {}
-    for file in (main, override):
-        if file.is_file():
-            document = yaml.load(file.read_text(encoding="utf-8"), ComposeLoader)
-            if found := problems("vendor.compose-spec", [document]):
-                raise ComplaintError(f"{file.name}: {found}")
-            configuration = merged(configuration, document)
-    return _interpolated(configuration, {**_variables(folder / ".env"), **os.environ})
+    for name in variables["COMPOSE_FILE"].split(":") if variables.get("COMPOSE_FILE") else both:
+        file = folder / name
+        if not file.is_file():
+            raise ComplaintError(f"no configuration file provided: {name} not found")
+        document = yaml.load(file.read_text(encoding="utf-8"), ComposeLoader)
+        if found := problems("vendor.compose-spec", [document]):
+            raise ComplaintError(f"{name}: {found}")
+        configuration = merged(configuration, document)
+    return _interpolated(configuration, variables)
 
 
 def merged(below: Any, above: Any) -> Any:
