@@ -3,9 +3,7 @@
 import json
 import os
 import re
-import shutil
 import ssl
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +24,7 @@ from harness.fences.placeholders import filled_in
 from harness.interfaces import app_server
 from harness.no_langfuse import web_server
 from harness.private_authority import PrivateAuthority
+from harness.private_etc import private_etc
 from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
@@ -184,18 +183,7 @@ def test_an_administrators_file_wins(surroundings, tmp_path) -> None:
     mistake = catalogue()["overridden"]
     etc = tmp_path / "etc"
     (etc / "codex").mkdir(parents=True)
-    # A mount that only this process and its children see.
-    private = [
-        "unshare",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        'mount --bind "$0" /etc && exec "$@"',
-        str(etc),
-    ]
-    if shutil.which("unshare") is None or subprocess.run([*private, "true"], capture_output=True).returncode:
-        pytest.skip("this machine gives nobody a file system of their own")
+    private = private_etc(etc)
     surroundings.clear()
     codex = surroundings.codex(tmp_path / "codex")
     codex.write_config(mistake.example.config)

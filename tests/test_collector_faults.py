@@ -7,7 +7,7 @@ import ssl
 import threading
 import uuid
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
+from codex_langfuse.relay.delivery import Destination
 from harness import web
 from harness.fences.pages import CHINESE, DOCS
 from harness.running_collector import (
@@ -27,7 +28,7 @@ from harness.running_collector import (
     langfuse_environment,
     running_collector,
 )
-from harness.running_relay import PROTOBUF, wait_until
+from harness.running_relay import PROTOBUF, logs_export, post_logs, relay_for, wait_until
 
 pytestmark = [pytest.mark.collector, pytest.mark.slow]
 
@@ -278,16 +279,56 @@ def test_killed_under_load_it_has_acknowledged_nothing_that_is_lost(
     assert sender.acknowledged <= arrived(langfuse)
 
 
-def test_a_key_is_rotated_at_the_collector_alone_while_turns_flow(
+def test_keys_are_rotated_at_the_collector_while_turns_flow(
+    carrier: tuple[Carrier, RunningMock], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Langfuse's key, then the relay's token, is wrong for a while: the relay keeps the turns meanwhile."""
+    carry, langfuse = carrier
+    monkeypatch.setenv("SSL_CERT_FILE", str(carry.authority))
+    sent: list[str] = []
+    with carry.running() as collector:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        destination = Destination.otlp(f"{collector.url}/v1/traces", headers)
+        with relay_for(langfuse, tmp_path / "relay", destination=destination) as url:
+
+            def flow(until: Callable[[], object]) -> None:
+                def one_more() -> object:
+                    sent.append(f"turn {len(sent)}")
+                    assert post_logs(url, logs_export(sent[-1])).status_code == 200
+                    return until()
+
+                wait_until(one_more)
+
+            def waiting() -> bool:
+                shown = web.get(f"{url}/metrics", trust_env=False).text
+                return 'destination_fault{cause="keys"} 1' in shown
+
+            for file, wrong, right in (
+                ("langfuse", "b2xkOmtleQ==", carry.right),
+                ("senders", "another-token", TOKEN),
+            ):
+                flow(lambda: langfuse.store.observations)
+                carry.set_key(file, wrong)
+                flow(waiting)
+                carry.set_key(file, right)
+                flow(lambda: not waiting())
+            wait_until(lambda: len(langfuse.store.observations) >= len(sent))
+    assert len(arrived(langfuse)) == len(sent)
+
+
+def test_a_token_is_withdrawn_by_another_not_by_an_empty_file(
     carrier: tuple[Carrier, RunningMock],
 ) -> None:
-    """The old key stops first: what came meanwhile was refused, so a relay keeps it."""
-    carry, langfuse = carrier
+    carry, _ = carrier
     sender = relay_of(carry)
-    with carry.running() as collector:
+
+    def refused() -> bool:
         sender.carry(collector)
-        carry.set_key("langfuse", "b2xkOmtleQ==")
-        wait_until(lambda: sender.carry(collector) or 401 in sender.answers)
-        carry.set_key("langfuse", carry.right)
-        wait_until(lambda: sender.carry(collector) or sender.answers[-1] == 200)
-    assert sender.acknowledged == arrived(langfuse)
+        return sender.answers[-1] == 401
+
+    with carry.running() as collector:
+        carry.set_key("senders", "")
+        wait_until(lambda: "keeping last value" in collector.log)
+        assert not refused()
+        carry.set_key("senders", "another-token\n")
+        wait_until(refused)

@@ -41,6 +41,13 @@ def cost() -> None:
     assert [each["type"] for each in both(by_relay().observations)] == ["GENERATION"] * 2
 
 
+def calls() -> None:
+    assert directly().generations > 10 * by_relay().generations == 20
+    calls = [each for each in by_relay().observations if each["type"] == "GENERATION"]
+    assert [each["timeToFirstToken"] is not None for each in calls] == [False, True]
+    assert directly().tokens == by_relay().tokens
+
+
 def sessions() -> None:
     # The only session that is shown is a count of code mode's own, no conversation.
     names = {each["name"] for each in directly().observations if each["sessionId"]}
@@ -89,6 +96,11 @@ ELSEWHERE = {
         "tests/test_collector_faults.py::test_what_langfuse_refuses_is_lost_and_counted",
         "tests/test_collector_faults.py::test_langfuses_own_answer_goes_back",
     ],
+    "tokens": [
+        "tests/test_relay_real_use.py::test_the_tokens_of_each_turn_are_those_that_the_model_charged",
+        "tests/test_collector_shape.py::test_an_interrupted_turn_is_marked_and_has_no_tokens",
+        "tests/test_collector_shape.py::test_a_turn_without_its_closing_span_is_there_without_tokens",
+    ],
     "key": ["tests/test_codex_facts.py::test_the_variable_for_traces_wins_over_the_file"],
     "runs": ["tests/test_relay_codex.py::test_one_clean_trace_a_turn"],
     # The column "Relay and Collector": as the relay.
@@ -104,6 +116,7 @@ ELSEWHERE = {
 HERE: dict[str, Callable[[], None]] = {
     "content": content,
     "cost": cost,
+    "calls": calls,
     "sessions": sessions,
     "tools": tools,
     "observations": observations,

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+import recordings
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
 from codex_langfuse.codex.scripted_model import COMMAND_OF_PROMPT, Message, Scenario, ToolCall
 from codex_langfuse.keys.credentials import TRACES_HEADERS
@@ -42,9 +43,23 @@ codex exec --skip-git-repo-check -s workspace-write 'Run `cat /proc/[0-9]*/envir
 """
 LOOK_AT_THE_FILE = "codex sandbox -P observed -- cat ~/.config/codex-langfuse/env"
 
+#: What is only in Codex's logs by default, by the recording that shows it.
+ONLY_IN_LOGS = {
+    "0.171.0-default": ("hello-from-tool",),
+    "0.171.0-sub-agent": ("Count the files",),
+    "real-use/0.163.0-openai-chatgpt-default-flags": ("user.email", "user.account_id"),
+}
+
 SELF_HOSTED = (ROOT / "examples/codex/self-hosted.toml").read_text(encoding="utf-8")
 NGINX = (ROOT / "examples/tls/nginx.conf").read_text(encoding="utf-8")
 FOLDER_DENIED = (ROOT / "examples/codex/key-folder-denied.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ONLY_IN_LOGS)
+def test_this_leaves_codex_by_its_logs_only(name: str) -> None:
+    logs, traces = (b"".join(recordings.bodies(name, signal)) for signal in ("logs", "traces"))
+    for text in ONLY_IN_LOGS[name]:
+        assert text.encode() in logs and text.encode() not in traces
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What the routes over OpenTelemetry cost, from what ``scripts/bench collector --save`` measured."""
 
 import bench_results
+from page_tables import comparison
 from page_tables.markdown import table
 from page_tables.performance import conditions
 
@@ -8,6 +9,7 @@ from page_tables.performance import conditions
 TURNS_A_DAY, DAYS_A_MONTH, SHARE_OF_BUSIEST_HOUR = 50, 20, 0.2
 
 _MEASURED = (1, 100, 1000)
+_MONTH, _PEOPLE = TURNS_A_DAY * DAYS_A_MONTH, 500
 _FLEETS = (100, 1_000, 10_000)
 _ROUTES = {
     "shape": {"en": "Collector only", "zh": "只有采集器"},
@@ -120,4 +122,34 @@ def plot(language: str) -> str:
     )
 
 
-TABLES = {"collector-turn": turn, "collector-fleet": fleet, "collector-plot": plot}
+def team_cost(language: str) -> str:
+    """Return what the recorded turn is in Langfuse Cloud's units for 500 people in a month."""
+    head, traces = {
+        "en": (
+            ["Route", "A turn", f"A person a month ({_MONTH:,} turns)", f"{_PEOPLE} people a month"],
+            "{} = {:,} observations + {} {}",
+        ),
+        "zh": (
+            ["路线", "一个轮次", f"每人每月（{_MONTH:,} 个轮次）", f"{_PEOPLE} 人每月"],
+            "{} = {:,} 个 observation + {} 个 trace",
+        ),
+    }[language]
+    shaped = bench_results.read()["collector"].numbers[f"shape-{_MEASURED[-1]}-observations"]
+    direct, relay = comparison.directly(), comparison.by_relay()
+    turns = {
+        _DIRECT[language]: (len(direct.observations), direct.traces),
+        _ROUTES["shape"][language]: (shaped, 1),
+        f"{_ROUTES['relay'][language]} / {_ROUTES['carry'][language]}": (
+            len(relay.observations),
+            relay.traces,
+        ),
+    }
+    rows = []
+    for route, (observations, count) in turns.items():
+        units = observations + count
+        shown = traces.format(units, observations, count, "trace" if count == 1 else "traces")
+        rows.append([route, shown, f"{units * _MONTH:,}", f"{units * _MONTH * _PEOPLE:,}"])
+    return table(head, rows)
+
+
+TABLES = {"team-cost": team_cost, "collector-turn": turn, "collector-fleet": fleet, "collector-plot": plot}

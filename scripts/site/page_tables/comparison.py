@@ -45,6 +45,16 @@ class Arrived:
         """How many traces it is."""
         return len({each["traceId"] for each in self.observations})
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens Langfuse shows, of all kinds."""
+        return sum(each["usageDetails"].get("total", 0) for each in self.observations)
+
+    @property
+    def generations(self) -> int:
+        """How many observations Langfuse takes for model calls."""
+        return sum(each["type"] == "GENERATION" for each in self.observations)
+
 
 @cache
 def directly(turn: str = TURN) -> Arrived:
@@ -97,6 +107,12 @@ def _table(columns: tuple[str, ...], language: str) -> str:
 def _counted() -> Mapping[str, object]:
     direct, relayed = directly(), by_relay()
     return {
+        "direct_tokens": direct.tokens,
+        "direct_generations": direct.generations,
+        # The relay shows what was charged: tests/test_relay_real_use.py.
+        "charged": relayed.tokens,
+        "calls": relayed.generations,
+        "runs": len(recordings.names("real-use/*")),
         "direct_observations": len(direct.observations),
         "direct_traces": direct.traces,
         "relay_observations": len(relayed.observations),
