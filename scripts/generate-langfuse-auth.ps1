@@ -26,7 +26,7 @@ Set-StrictMode -Off # Or it is as the session that starts this has it.
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 
-$site = 'https://codex-langfuse.github.io/codex-langfuse'
+$site = 'https://YOUR_ORG.github.io/codex-langfuse'
 $pageKeys = $site + '/quickstart/#keys'
 $pageRefused = $site + '/guide/troubleshooting/#refused-keys'
 $pageUnreachable = $site + '/guide/troubleshooting/#unreachable'

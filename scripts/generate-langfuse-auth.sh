@@ -10,7 +10,7 @@ set +o posix # It is set where bash was started as sh.
 set -euo pipefail
 export LC_ALL=C # One byte a character, so that a pattern sees what Langfuse will see.
 
-readonly site=https://codex-langfuse.github.io/codex-langfuse
+readonly site=https://YOUR_ORG.github.io/codex-langfuse
 readonly page_keys=$site/quickstart/#keys
 readonly page_refused=$site/guide/troubleshooting/#refused-keys
 readonly page_unreachable=$site/guide/troubleshooting/#unreachable

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.fences.checkout import ADDRESS
 from harness.fences.executors import SETTINGS, FenceFailedError
 from harness.fences.following import Following, fences_before
 from harness.fences.outputs import matches, renewed
@@ -315,7 +316,8 @@ def test_the_page_shows_every_setting() -> None:
 
 
 def test_the_page_shows_every_placeholder() -> None:
-    assert _table(DOCS / "contributing/examples.md", "{ #placeholders }").keys() == PLACEHOLDERS.keys()
+    table = _table(DOCS / "contributing/examples.md", "{ #placeholders }")
+    assert table.keys() == {*PLACEHOLDERS, ADDRESS}
 
 
 def test_the_page_shows_how_settings_are_written(page: Callable[[str], Path]) -> None:

@@ -164,6 +164,7 @@ def test_mkdocs_builds_without_the_npm_packages(tmp_path: Path) -> None:
         "site_name: Test\ntheme: {name: material, font: false}\nhooks:\n"
         + "\n".join(hooks)
         + "\nplugins:\n  - mermaid2:\n      javascript: assets/vendor/mermaid.min.js\n"
+        "  - i18n:\n      languages: [{locale: en, name: English, default: true}]\n"
         "markdown_extensions: [pymdownx.superfences]\n"
     )
     config = str(tmp_path / "mkdocs.yml")
@@ -196,7 +197,7 @@ def test_both_python_locks_agree() -> None:
     assert _pins("requirements/site.lock").items() <= _pins("requirements/all.lock").items()
 
 
-@pytest.mark.parametrize("script", ["setup", "serve", "test", "lock"])
+@pytest.mark.parametrize("script", ["setup", "serve", "test", "lock", "repository"])
 def test_shell_scripts_are_clean(script: str) -> None:
     result = run(str(ROOT / ".venv/bin/shellcheck"), f"scripts/{script}")
     assert result.returncode == 0, result.stdout

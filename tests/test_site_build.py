@@ -6,12 +6,11 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
 
+from codex_langfuse.pages import REPOSITORY
 from harness import web
 from harness.site import DOCS, LANGUAGES, BuiltSite, address_of, english_pages, source_of
-from hooks import mermaid_library, tested_with
+from hooks import tested_with
 
 pytestmark = pytest.mark.site
 
@@ -59,7 +58,7 @@ def test_the_switcher_leads_straight_to_the_same_page(site: BuiltSite, page: str
 @pytest.mark.parametrize(("page", "language"), EVERY_PAGE)
 def test_the_edit_link_leads_to_the_pages_source(site: BuiltSite, page: str, language: str):
     source = source_of(page, language).relative_to(DOCS)
-    edit = f"https://github.com/codex-langfuse/codex-langfuse/edit/main/docs/{source}"
+    edit = f"https://github.com/{REPOSITORY}/edit/main/docs/{source}"
     assert [link["href"] for link in site.tags(page, language).named("a", rel="edit")] == [edit]
 
 
@@ -125,10 +124,3 @@ def test_a_page_links_to_its_markdown_twin(site: BuiltSite, page: str, language:
     line = tested_with.line_of(language)
     assert twin.text.count(line) == 1
     assert line.strip("*") in web.get(site.address(page, language)).text
-
-
-def test_an_installation_without_mermaid_says_what_to_do(tmp_path):
-    config = MkDocsConfig(config_file_path=str(tmp_path / "mkdocs.yml"))
-    config.docs_dir = str(tmp_path / "docs")
-    with pytest.raises(PluginError, match="npm ci"):
-        mermaid_library.on_config(config)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from codex_langfuse.pages import page_url
 from codex_langfuse.private_file import write_private
 
 UNIT_NAME = "codex-langfuse-relay.service"
@@ -36,7 +37,7 @@ def systemd_unit(command: Sequence[str]) -> str:
     return f"""\
 [Unit]
 Description=codex-langfuse relay: Codex's telemetry to Langfuse
-Documentation=https://codex-langfuse.github.io/codex-langfuse/guide/relay/
+Documentation={page_url("guide/relay")}
 
 [Service]
 ExecStart={_systemd_command(command)}

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from codex_langfuse.pages import REPOSITORY
 from harness.fences.scanner import ROOT
 
-ADDRESS = "https://github.com/codex-langfuse/codex-langfuse"
+ADDRESS = f"https://github.com/{REPOSITORY}"
 
 #: Environment: ``ROOT`` in place of the project's address, and a name to commit by.
 GIT: Mapping[str, str] = {
