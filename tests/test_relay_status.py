@@ -23,7 +23,7 @@ from codex_langfuse.relay.store import Store
 from harness.running_relay import CLIENT, PROTOBUF, settings_for, wait_until
 
 SCHEMA = json.loads(Path("examples/relay/status.schema.json").read_text(encoding="utf-8"))
-RECORDED = ("0.163.0-simple", "0.171.0-sub-agent", "0.169.0-err-tool_exit3")
+RECORDED = ("0.163.0-simple", "0.171.0-sub-agent")
 KINDS = SCHEMA["$defs"]["kind"]["enum"]
 
 
