@@ -27,6 +27,7 @@ from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Figures, Store, StoreFullError
 from harness import web
 from harness.running_relay import (
+    CLIENT,
     CountingAssembly,
     logs_export,
     post_logs,
@@ -246,6 +247,19 @@ def test_delivers_what_is_left_when_told_to_stop(tmp_path: Path) -> None:
         assert names(langfuse) == ["begun", "whole"]
     numbers = figures(state)
     assert (numbers.waiting, numbers.batches) == (0, 0)
+
+
+@pytest.mark.parametrize(("status", "again"), [(500, 1), (401, 0), (503, 0)])
+def test_what_langfuse_may_have_already_is_counted_when_it_is_sent_again(
+    tmp_path: Path, status: int, again: int
+) -> None:
+    faults = [Fault(status=status, times=1, after=1)]  # After the question at the start.
+    with running_mock(faults=faults) as langfuse, relay_for(langfuse, tmp_path / "state") as url:
+        wait_until(lambda: langfuse.store.requests)
+        post_logs(url, logs_export("one"))
+        wait_until(lambda: names(langfuse) == ["one"])
+        metrics = CLIENT.get(f"{url}/metrics").text
+    assert f"codex_langfuse_relay_turns_sent_again_total {again}\n" in metrics
 
 
 def test_a_full_disk_makes_nothing_go_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

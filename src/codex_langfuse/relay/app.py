@@ -203,6 +203,7 @@ class _Routes:
             started=works.started,
             requests=works.requests,
             failed_deliveries=works.delivery.failed_requests,
+            sent_again=works.delivery.sent_again,
             turned_away=works.keeper.turned_away,
             cause=works.delivery.cause,
             full=bool(works.keeper.full),

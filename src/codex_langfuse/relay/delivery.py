@@ -175,6 +175,10 @@ class Delivery:
         self.fault = ""
         #: Requests that were not accepted since the start.
         self.failed_requests = 0
+        # Turns that a request carried which got a 500 or no answer: the destination may have them.
+        self._unanswered: set[int] = set()
+        #: How often a turn was sent that the destination may have already, since the start.
+        self.sent_again = 0
 
     async def run(self) -> None:
         """Deliver until cancelled, or until ``finish`` finds nothing left to do."""
@@ -226,6 +230,7 @@ class Delivery:
         waiting = await self._keeper.use_store(self._store.due, now, most, _MOST_BYTES)
         if not waiting and not (self._ask and self._closing_at is None):
             return self._pause(await self._until_next(now))
+        self.sent_again += sum(each.id in self._unanswered for each in waiting)
         # Serialized exports in a row are one export: protobuf appends repeated fields.
         outcome = await self._post(client, b"".join(each.trace for each in waiting), split=len(waiting) == 1)
         self._ask = False
@@ -314,6 +319,7 @@ class Delivery:
     # --- what follows from an answer ------------------------------------------------------------------------
 
     async def _accepted(self, waiting: Sequence[Waiting]) -> None:
+        self._unanswered -= {each.id for each in waiting}
         self._unrecorded = [each.id for each in waiting]
         hasten = bool(waiting and (self._failures or self.fault))
         await self._works()
@@ -365,6 +371,7 @@ class Delivery:
             self.cause, self.fault = fault.cause, fault.reason
             await self._note("fault", f"{fault.reason}. See {fault.cause.page}")
         if fault.of_turn and waiting:
+            self._unanswered |= {each.id for each in waiting}
             attempts = max(each.attempts for each in waiting) + 1
             until = self._now() + self._back_off_of_trace.seconds(attempts)
             await self._keeper.use_store(self._store.postpone, [each.id for each in waiting], until)

@@ -224,6 +224,7 @@ class Metrics:
     started: float
     requests: Mapping[tuple[str, int], int]
     failed_deliveries: int
+    sent_again: int
     turned_away: int
     cause: Cause | None
     full: bool
@@ -285,6 +286,12 @@ class Metrics:
             "counter",
             "Requests the destination did not accept.",
             self.failed_deliveries,
+        )
+        one(
+            "turns_sent_again_total",
+            "counter",
+            "Turns sent more than once, as the request before got a 500 or no answer.",
+            self.sent_again,
         )
         metric(
             "destination_fault",
