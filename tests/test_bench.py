@@ -3,10 +3,12 @@
 import re
 import subprocess
 from base64 import b64encode
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import attacks
 import bench_results
 import recordings
 from benchmarks import BENCHMARKS, BURST
@@ -40,6 +42,15 @@ def test_what_is_measured_can_be_kept(tmp_path: Path) -> None:
     assert measured.pairs["relay"].ratio == pytest.approx(ratio, abs=0.01)
     assert f"{measured.numbers['turns']:,} turns a second" in printed
     assert measured.machine == bench_results.machine()
+
+
+@pytest.mark.slow
+def test_an_attack_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`./scripts/bench --attacks` runs all of them, this one with a hundred times as many events."""
+    monkeypatch.setattr(attacks, "AFTERWARDS", 0.2)
+    attack = attacks.Attack("small", partial(attacks.one_conversation, count=200))
+    assert attacks.harm_of(attack, tmp_path).is_within
+    assert not attacks.Harm(memory=attacks.MOST_MEMORY + 1).is_within
 
 
 def test_a_benchmark_that_is_run_again_replaces_only_its_own(tmp_path: Path) -> None:

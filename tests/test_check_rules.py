@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from codex_langfuse.check import rules_of_exporters, server
 from codex_langfuse.check.authorization import mistake_in
 from codex_langfuse.check.checking import check
 from codex_langfuse.check.daemons import Daemon
@@ -196,7 +197,7 @@ class TestLayers:
         write(tmp_path, self.DIRECT, {"/etc/codex/config.toml": '[otel]\nmetrics_exporter = "statsig"\n'})
         assert findings(setup_in(tmp_path)) == []
 
-    @pytest.mark.parametrize(("version", "found"), [("0.165.0", set()), ("0.166.0", {"overridden"})])
+    @pytest.mark.parametrize(("version", "found"), [("0.165.0", {"too-new"}), ("0.166.0", {"overridden"})])
     def test_requirements_hold_from_0_166_on(self, version, found, tmp_path) -> None:
         write(tmp_path, self.DIRECT, {"/etc/codex/requirements.toml": '[otel]\nenvironment = "managed"\n'})
         setup = setup_in(tmp_path, version=Version.parse(version))
@@ -484,6 +485,25 @@ def _exporter(key: str, endpoint: str, more: str = "", kind: str = "otlp-http") 
         (_exporter("trace_exporter", "http://localhost:3000"), "endpoint-path", "/api/public/otel/v1/traces"),
         (_exporter("trace_exporter", "http://127.0.0.1:4318"), "endpoint-path", "4318/v1/traces"),
         (_exporter("exporter", "http://127.0.0.1:4318/"), "endpoint-path", "4318/v1/logs"),
+        (_exporter("trace_exporter", "http://c:4318/v1/logs"), "endpoint-path", '"http://c:4318/v1/traces"'),
+        (_exporter("exporter", "https://c/o/v1/traces"), "endpoint-path", '"https://c/o/v1/logs"'),
+        (_exporter("trace_exporter", "http://c/v1/traces/"), "endpoint-path", '"http://c/v1/traces"'),
+        (_exporter("metrics_exporter", "http://c/v1/logs"), "endpoint-path", '"http://c/v1/metrics"'),
+        (
+            _exporter("trace_exporter", "http://c/v1/traces/v1/traces"),
+            "endpoint-path",
+            '"http://c/v1/traces"',
+        ),
+        (
+            _exporter("trace_exporter", "http://l/lf/api/public/otel/api/public/otel/v1/traces"),
+            "endpoint-path",
+            '"http://l/lf/api/public/otel/v1/traces"',
+        ),
+        (
+            _exporter("trace_exporter", "https://l/lf/api/public/otel"),
+            "endpoint-path",
+            '"https://l/lf/api/public/otel/v1/traces"',
+        ),
         (_exporter("trace_exporter", "localhost:4318/v1/traces"), "endpoint-scheme", '"http://localhost'),
         (_exporter("trace_exporter", "c.example.org/v1/traces"), "endpoint-scheme", '"https://c.example'),
         (_exporter("trace_exporter", "127.0.0.1:4317", kind="otlp-grpc"), "endpoint-scheme", "http://127"),
@@ -517,6 +537,52 @@ def _exporter(key: str, endpoint: str, more: str = "", kind: str = "otlp-http") 
 def test_forms_in_circulation_get_the_right_advice(config, found, instead, tmp_path) -> None:
     of_it = [finding for finding in of_config(tmp_path, config) if finding.id == found]
     assert of_it and instead in of_it[0].instead
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://c:4318/v1/traces",
+        "https://c/otlp",
+        "https://l/lf/api/public/otel/v1/traces",
+    ],
+)
+def test_a_whole_endpoint_is_right(endpoint, tmp_path) -> None:
+    config = _exporter("trace_exporter", endpoint)
+    assert "endpoint-path" not in [finding.id for finding in of_config(tmp_path, config)]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "found"),
+    [
+        ("~/.codex/managed-config.toml", "0.171.0", "home-managed-file"),
+        ("/etc/codex/managed-config.toml", "0.171.0", "home-managed-file"),
+        ("/etc/codex/requirements.toml", "0.150.0", "too-new"),
+        ("~/.codex/work.config.toml", "0.171.0", None),
+        ("~/.codex/old-config.toml", "0.171.0", None),
+    ],
+)
+def test_a_file_that_is_not_read_is_named(name, version, found, tmp_path) -> None:
+    traces = _exporter("trace_exporter", "http://127.0.0.1:4318/v1/traces")
+    write(tmp_path, '[otel]\nmetrics_exporter = "none"\n' + traces, {name: traces})
+    setup = setup_in(tmp_path, version=Version.parse(version))
+    own = [each for each in findings(setup) if each.place.path and each.place.path.name == Path(name).name]
+    assert [each.id for each in own] == ([found] if found else [])
+
+
+def test_windows_own_file_is_named_in_wsl(tmp_path, monkeypatch) -> None:
+    homes = tmp_path / "Users"
+    (homes / "ada/.codex").mkdir(parents=True)
+    (homes / "ada/.codex/config.toml").write_text(_exporter("trace_exporter", "http://c/v1/traces"))
+    monkeypatch.setattr(rules_of_exporters, "WINDOWS_HOMES", homes)
+    [finding] = [each for each in of_config(tmp_path, "") if each.id == "no-exporter"]
+    assert str(homes / "ada/.codex/config.toml") in finding.detail
+
+
+def test_in_a_container_this_machine_is_the_container(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(server, "CONTAINER_MARKS", (tmp_path,))
+    assert "is the container" in server._in_container("http://127.0.0.1:4318/v1/traces")
+    assert server._in_container("http://relay.example.com:4318/v1/traces") == ""
 
 
 def test_a_vendor_that_gets_langfuses_key_is_named(tmp_path) -> None:

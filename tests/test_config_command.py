@@ -664,8 +664,8 @@ class TestCommand:
         )
         os.close(terminal)
         os.write(controller, answer.encode())
-        out, _ = process.communicate(timeout=60)
+        _, asked = process.communicate(timeout=60)
         os.close(controller)
         assert file.exists() is (status == 0)
         assert process.returncode == status
-        assert b"Change " in out
+        assert b"Change " in asked

@@ -118,8 +118,8 @@ def conversations(url: str) -> None:
         post(url, "/v1/logs", log_events(25_000, prompt), PROTOBUF)
 
 
-def one_conversation(url: str) -> None:
-    """20,000 tool calls of one conversation, each in a trace of its own, as logs and as spans."""
+def one_conversation(url: str, count: int = 20_000) -> None:
+    """Tool calls of one conversation, each in a trace of its own, as logs and as spans."""
 
     def tool(number: int) -> dict[str, str]:
         return {
@@ -131,10 +131,10 @@ def one_conversation(url: str) -> None:
             "success": "true",
         }
 
-    post(url, "/v1/logs", log_events(20_000, tool, trace=True), PROTOBUF)
+    post(url, "/v1/logs", log_events(count, tool, trace=True), PROTOBUF)
     export = ExportTraceServiceRequest()
     spans = export.resource_spans.add().scope_spans.add().spans
-    for number in range(20_000):
+    for number in range(count):
         span = spans.add(trace_id=token_bytes(16), span_id=token_bytes(8), name="exec_command")
         span.start_time_unix_nano = span.end_time_unix_nano = time.time_ns()
         for name, value in {"codex.tool.phase": "dispatch", **tool(number)}.items():

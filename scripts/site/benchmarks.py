@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import attacks
 import bench_results
 import collector_benchmark
 import recordings
@@ -349,6 +350,7 @@ def main() -> None:
     """Run the benchmarks named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="|".join(BENCHMARKS))
+    parser.add_argument("--attacks", action="store_true", help="attack a relay instead")
     parser.add_argument("--save", action="store_true", help="keep what was measured")
     parser.add_argument(
         "--file",
@@ -357,6 +359,8 @@ def main() -> None:
         help="where to keep it",
     )
     arguments = parser.parse_args()
+    if arguments.attacks:
+        sys.exit(0 if attacks.run() else 1)
     names = arguments.names or list(BENCHMARKS)
     if len(names) > 1:
         _each_in_a_process_of_its_own(names)

@@ -1,5 +1,7 @@
 """Will what Codex exports get to Langfuse?"""
 
+import contextlib
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +17,18 @@ from codex_langfuse.check.setup import (
     split_address,
 )
 from codex_langfuse.codex import versions
+from codex_langfuse.configuration.config_files import read_config
 from codex_langfuse.configuration.edit import dotted, literal
 from codex_langfuse.configuration.secrets import masked
 from codex_langfuse.keys.credentials import TRACES_PATH
 
 _OTLP = ("otlp-http", "otlp-grpc")
+_OTEL = "/api/public/otel"
+#: Where WSL shows the homes of Windows.
+WINDOWS_HOMES = Path("/mnt/c/Users")
+#: Where a relay or a Collector takes each signal.
+_PATHS = {"trace_exporter": "/v1/traces", "exporter": "/v1/logs", "metrics_exporter": "/v1/metrics"}
+_SIGNAL_PATHS = re.compile(r"(/v1/(traces?|logs?|metrics?))+/?$")
 
 
 def find(setup: Setup) -> Iterator[Finding]:
@@ -67,7 +76,17 @@ def _no_exporter(setup: Setup) -> Iterator[Finding]:
     value = setup.get(("otel", "trace_exporter"), "none")
     logs = setup.exporter("exporter")
     if value == "none" and not (logs and logs.kind in _OTLP):
-        yield Finding("no-exporter", setup.place(("otel", "trace_exporter")))
+        elsewhere = next(_on_windows(), None)
+        told = f"Codex on Windows reads {elsewhere}; this one does not." if elsewhere else ""
+        yield Finding("no-exporter", setup.place(("otel", "trace_exporter")), told)
+
+
+def _on_windows() -> Iterator[Path]:
+    """Yield the configurations of Codex on Windows with an `[otel]` table, seen from WSL."""
+    with contextlib.suppress(OSError):
+        for path in WINDOWS_HOMES.glob("*/.codex/config.toml"):
+            if "otel" in read_config("user", path).data:
+                yield path
 
 
 def _statsig(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
@@ -92,6 +111,8 @@ def _endpoint(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
     if not setup.is_langfuse(endpoint):
         if exporter.kind == "otlp-http" and parts.path in ("", "/"):
             yield _whole(exporter, place, endpoint)
+        elif exporter.kind == "otlp-http":
+            yield from _signal(exporter, place, parts)
         return
     if exporter.kind == "otlp-grpc":
         yield Finding("grpc", place, f"`{shown}` is Langfuse's.")
@@ -130,9 +151,8 @@ def _port(exporter: Exporter, place: Place, parts: Any) -> Iterator[Finding]:
 def _whole(exporter: Exporter, place: Place, endpoint: str) -> Finding:
     """An address without a path: Codex adds none. Port 3000 is Langfuse's, 4318 that of OTLP over HTTP."""
     parts = split_address(endpoint)
-    paths = {"trace_exporter": "/v1/traces", "exporter": "/v1/logs", "metrics_exporter": "/v1/metrics"}
     langfuse = parts.port == 3000 and exporter.key == "trace_exporter"
-    path = TRACES_PATH if langfuse else paths[exporter.key]
+    path = TRACES_PATH if langfuse else _PATHS[exporter.key]
     right = f"{parts.scheme}://{parts.netloc}{path}"
     where = (*exporter.path, "endpoint")
     return Finding(
@@ -144,14 +164,34 @@ def _whole(exporter: Exporter, place: Place, endpoint: str) -> Finding:
     )
 
 
+def _signal(exporter: Exporter, place: Place, parts: Any) -> Iterator[Finding]:
+    """The path of another signal, or one that is there twice, at a relay or a Collector."""
+    found = _SIGNAL_PATHS.search(parts.path)
+    if found is None or found[0] == _PATHS[exporter.key]:
+        return
+    right = f"{parts.scheme}://{parts.netloc}{parts.path[: found.start()]}{_PATHS[exporter.key]}"
+    where = (*exporter.path, "endpoint")
+    yield Finding(
+        "endpoint-path",
+        place,
+        f"The path is `{masked(parts.path)}`; `{exporter.key}` sends {_PATHS[exporter.key][4:]}.",
+        f"endpoint = {literal(masked(right))}",
+        edit(lambda draft: draft.set(where, right)),
+    )
+
+
 def _is_right_path(host: str, path: str) -> bool:
     # A self-hosted Langfuse may live under a path of its own.
-    return path.rstrip("/") == TRACES_PATH if host in cloud_hosts() else is_traces_path(path)
+    if host in cloud_hosts():
+        return path.rstrip("/") == TRACES_PATH
+    return is_traces_path(path) and path.count(_OTEL) == 1
 
 
 def _path(exporter: Exporter, place: Place, endpoint: str) -> Finding:
     parts = split_address(endpoint)
-    right = f"{parts.scheme}://{parts.netloc}{TRACES_PATH}"
+    prefix = parts.path.partition(_OTEL)[0] if _OTEL in parts.path else ""
+    prefix = "" if parts.hostname in cloud_hosts() else prefix.rstrip("/")
+    right = f"{parts.scheme}://{parts.netloc}{prefix}{TRACES_PATH}"
     where = (*exporter.path, "endpoint")
     return Finding(
         "endpoint-path",

@@ -37,7 +37,7 @@ _SETTINGS = (
 def find(setup: Setup) -> Iterator[Finding]:
     """Yield what is wrong with the files themselves."""
     for file in setup.files.files:
-        if file.error is not None and file.kind not in ("project", "home managed"):
+        if file.error is not None and file.kind not in ("project", "misplaced"):
             yield _not_toml(file, file.error)
     for file in setup.layers:
         yield from _other_table(file)
@@ -388,14 +388,15 @@ def _host(endpoint: str) -> str:
 
 
 def _unread_files(setup: Setup) -> Iterator[Finding]:
-    unread: tuple[tuple[Kind, str], ...] = (
-        ("project", "project-file"),
-        ("home managed", "home-managed-file"),
-    )
-    for kind, mistake in unread:
-        file = setup.files.of(kind)
-        if file is not None and "otel" in file.data:
-            yield Finding(mistake, place_in(file, ("otel",)))
+    mistakes: dict[Kind, str] = {"project": "project-file", "misplaced": "home-managed-file"}
+    for file in setup.files.files:
+        if file.kind in mistakes and "otel" in file.data:
+            yield Finding(mistakes[file.kind], place_in(file, ("otel",)))
+    required = setup.files.of("requirements")
+    since, version = versions.REQUIREMENTS_ENFORCED, setup.version
+    if required is not None and "otel" in required.data and version is not None and version < since:
+        told = f"Codex reads `[otel]` of {required.path} from {since} on; this is Codex {version}."
+        yield Finding("too-new", place_in(required, ("otel",)), told)
 
 
 def _overridden(setup: Setup) -> Iterator[Finding]:

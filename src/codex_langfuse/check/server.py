@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -17,7 +18,7 @@ from codex_langfuse.check.findings import Finding
 from codex_langfuse.check.helper import HelperError, headers_of
 from codex_langfuse.check.rules_of_exporters import certificate_path
 from codex_langfuse.check.rules_of_keys import is_sent
-from codex_langfuse.check.setup import Exporter, Setup, split_address
+from codex_langfuse.check.setup import Exporter, Setup, is_this_machine, split_address
 from codex_langfuse.configuration.edit import EditError
 from codex_langfuse.configuration.secrets import masked
 from codex_langfuse.proxies import client_options
@@ -29,6 +30,7 @@ _ALERT_ABOUT_CLIENT = re.compile(
     r"ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|(BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_(EXPIRED|REVOKED|UNKNOWN))"
 )
 _MOST_REDIRECTS = 5
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 # nginx 1.22 completes the handshake and then answers with a page of HTML that has these words.
 _NGINX_WANTS_CERTIFICATE = "No required SSL certificate was sent"
 
@@ -101,7 +103,7 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
         )
         if proxy:
             return wrong("proxy-refuses", f"{trouble}, by way of the proxy {proxy}")
-        return wrong("unreachable", trouble)
+        return wrong("unreachable", trouble + _in_container(exporter.endpoint))
     except (httpx.InvalidURL, EditError, OSError, ValueError) as error:
         return wrong("unreachable", masked(str(error)) or type(error).__name__)
     if response.is_success:
@@ -122,6 +124,14 @@ def _same_server(response: httpx.Response) -> bool:
     """Tell whether a redirect stays where the headers, with a key perhaps, were meant for."""
     here, there = response.request.url, response.next_request.url if response.next_request else None
     return there is not None and (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
+
+
+def _in_container(endpoint: str) -> str:
+    """Say that this machine is the container, where it is one: Docker and Podman mark theirs with a file."""
+    host = split_address(endpoint).hostname or ""
+    if not is_this_machine(host) or not any(mark.exists() for mark in CONTAINER_MARKS):
+        return ""
+    return f". In this container {host} is the container, not its host"
 
 
 def _proxy_for(endpoint: str) -> str:

@@ -5,6 +5,7 @@ machine's administrator may have put files below them and above them in ``/etc/c
 0.163.0 and 0.169.0 on Linux.
 """
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,12 +15,13 @@ from typing import Any, Literal
 from codex_langfuse.configuration.encoding import Encoded, decoded
 from codex_langfuse.configuration.syntax import Document, TomlError, parse
 
-Kind = Literal["system", "user", "profile", "managed", "requirements", "project", "home managed"]
+Kind = Literal["system", "user", "profile", "managed", "requirements", "project", "misplaced"]
 
 #: The kinds whose ``[otel]`` counts, the weakest first. ``requirements`` is added by ``precedence``.
 _LAYERS: tuple[Kind, ...] = ("system", "user", "profile", "managed")
 
 SYSTEM_FOLDER = Path("/etc/codex")
+_SYSTEM_FILES = ("config.toml", "managed_config.toml", "requirements.toml")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +109,8 @@ def read_config_files(
     places += [
         ("managed", system_folder / "managed_config.toml"),
         ("requirements", system_folder / "requirements.toml"),
-        ("home managed", home / "managed_config.toml"),
     ]
+    places += [("misplaced", path) for folder in (home, system_folder) for path in _misplaced(folder, home)]
     if project is not None:
         places += [("project", path) for path in _project_files(project, user)]
     return ConfigFiles(user, tuple(read_config(kind, path) for kind, path in places if _is_there(path)))
@@ -139,6 +141,17 @@ def config_of(kind: Kind, path: Path, content: bytes) -> ConfigFile:
         return ConfigFile(kind, path, content, encoded, parse(encoded.text))
     except TomlError as error:
         return ConfigFile(kind, path, content, encoded, None, error)
+
+
+def _misplaced(folder: Path, home: Path) -> list[Path]:
+    """Files with nearly the name of one that Codex reads, or with that of one which it reads elsewhere."""
+    try:
+        names = sorted(path.name for path in folder.glob("*.toml"))
+    except OSError:
+        return []
+    read = ("config.toml",) if folder == home else _SYSTEM_FILES
+    near = [name for name in names if difflib.get_close_matches(name.lower(), _SYSTEM_FILES, n=1, cutoff=0.9)]
+    return [folder / name for name in near if name not in read and not name.endswith(".config.toml")]
 
 
 def _project_files(project: Path, user: Path) -> list[Path]:
