@@ -2,11 +2,14 @@
 
 import json
 import re
+import tomllib
 
 import pytest
+from mkdocs.exceptions import PluginError
 from playwright.sync_api import Page, expect
 
-from harness.site import BuiltSite
+from harness.site import LANGUAGES, ROOT, BuiltSite
+from hooks import search_worker
 from hooks.search_index import split_long_words, without_chinese
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
@@ -25,6 +28,37 @@ def search(page: Page, words: str) -> list[str]:
     expect(summary).not_to_have_text(page.evaluate(INITIAL_SUMMARY))
     found = page.locator(".md-search-result__link").evaluate_all("links => links.map(link => link.href)")
     return [address.partition("?")[0] for address in found]
+
+
+QUERIES = tomllib.loads((ROOT / "tests/search_queries.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_people_type_finds_the_page_among_the_first_three(site: BuiltSite, open_page, language: str):
+    queries = QUERIES[language]
+    assert len(queries) >= 25
+    page = open_page(site.address("index.md", language))
+    missed = {}
+    for words, wanted in queries.items():
+        found = [address.partition("#")[0] for address in search(page, words)]
+        first = list(dict.fromkeys(found))[:3]
+        if not {site.address(f"{name}.md", language) for name in wanted} & set(first):
+            missed[words] = [address.removeprefix(site.url) for address in first]
+    assert missed == {}
+
+
+def test_words_that_people_type_are_of_pages_that_there_are(site: BuiltSite):
+    words = tomllib.loads((ROOT / "scripts/site/search_words.toml").read_text(encoding="utf-8"))
+    for language, folder in (("en", ""), ("zh", "zh/")):
+        index = json.loads((site.folder / folder / "search/search_index.json").read_text(encoding="utf-8"))
+        assert words.keys() <= {entry["location"] for entry in index["docs"]}, language
+
+
+def test_the_hook_says_when_the_theme_has_changed():
+    assert search_worker.fixed(f"for(;{search_worker.BROKEN};)") == f"for(;{search_worker.FIXED};)"
+    for script in ("", search_worker.FIXED, 2 * search_worker.BROKEN):
+        with pytest.raises(PluginError, match="times, not once"):
+            search_worker.fixed(script)
 
 
 INITIAL_SUMMARY = """

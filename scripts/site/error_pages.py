@@ -100,18 +100,13 @@ def render_errors(language: Language) -> str:
     return "\n".join(_lines(language))
 
 
-def render_symptoms(language: Language, page: str) -> str:
-    """Return the table of all mistakes by what is seen of them, with links into ``page``."""
-    return "\n".join(_symptoms(language, page)) + "\n"
-
-
-def _symptoms(language: Language, page: str = "") -> Iterator[str]:
+def _symptoms(language: Language) -> Iterator[str]:
     phrases = _PHRASES[language]
     yield from (phrases.head, "| --- | --- | --- |")
     for mistake in catalogue().values():
         shown = _code(mistake.shows).replace("|", r"\|") if mistake.shows else phrases.nothing_shown
         title = mistake.words[language].title.replace("|", r"\|")
-        yield f"| {shown} | [{title}]({page}#{mistake.id}) | {phrases.severities[mistake.severity]} |"
+        yield f"| {shown} | [{title}](#{mistake.id}) | {phrases.severities[mistake.severity]} |"
 
 
 def _lines(language: Language) -> Iterator[str]:

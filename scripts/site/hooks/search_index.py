@@ -4,12 +4,16 @@ The plugin i18n writes one index for all languages, so that every reader would f
 they may not read. Material has Chinese text cut into words by jieba while it builds, with U+200B between
 them; a search finds only whole words, and jieba keeps compounds such as 常见问题 whole. English pages quote
 Chinese here and there, as the one on translating does; it is not looked for in English.
+
+Words of the glossary are whole words for jieba. What people type for a page and the page does not say is in
+``scripts/site/search_words.toml``; the index has it as the page's tags, which weigh more than its title.
 """
 
 import json
 import logging
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,35 @@ LONG_WORD = re.compile(r"[\u4e00-\u9fff]{4,}")
 # Han characters and full-width punctuation, with the breaks between words among them.
 CHINESE = re.compile(rf"{WORD_BREAK}*[\u3000-\u9fff\uff00-\uffef][\u3000-\u9fff\uff00-\uffef{WORD_BREAK}]*")
 
+SITE = Path(__file__).parents[1]
+
 jieba.setLogLevel(logging.WARNING)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Make words of the glossary whole words for jieba, before a page is cut into words."""
+    glossary = tomllib.loads((SITE / "glossary.toml").read_text(encoding="utf-8"))
+    for term in (*glossary["term"], *glossary["word"]):
+        if re.fullmatch(r"[\u4e00-\u9fff]{2,}", term["zh"]):
+            jieba.add_word(term["zh"])
+    return config
+
+
+def with_searched_words(index: dict[str, Any], language: str) -> dict[str, Any]:
+    """Add to the entries of an index what people type for them (``search_words.toml``)."""
+    words = tomllib.loads((SITE / "search_words.toml").read_text(encoding="utf-8"))
+
+    def cut(phrase: str) -> str:
+        return split_long_words(WORD_BREAK.join(jieba.cut(phrase)))
+
+    return index | {
+        "docs": [
+            entry | {"tags": [cut(phrase) for phrase in words[entry["location"]][language]]}
+            if entry["location"] in words
+            else entry
+            for entry in index["docs"]
+        ]
+    }
 
 
 def split_long_words(text: str) -> str:
@@ -75,10 +107,12 @@ def on_post_build(config: MkDocsConfig) -> None:
         if language == i18n.default_language:
             continue
         index, own_index = divide(index, f"{language}/")
+        own_index = with_searched_words(own_index, language)
         _write_index(site / language / "search/search_index.json", own_index)
         # overrides/main.html makes the language's folder Material's base, where it looks for a sitemap.
         shutil.copyfile(site / "sitemap.xml", site / language / "sitemap.xml")
-    _write_index(index_file, without_chinese(index))
+    index = with_searched_words(without_chinese(index), i18n.default_language)
+    _write_index(index_file, index)
 
 
 def _write_index(path: Path, index: dict[str, Any]) -> None:
