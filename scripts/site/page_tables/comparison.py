@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import bench_results
 import recordings
 from codex_langfuse.codex import versions
 from codex_langfuse.mock.langfuse.observations import observations_of
@@ -107,6 +108,7 @@ def _table(columns: tuple[str, ...], language: str) -> str:
 def _counted() -> Mapping[str, object]:
     direct, relayed = directly(), by_relay()
     return {
+        "shape_observations": bench_results.read()["collector"].numbers["shape-1-observations"],
         "direct_tokens": direct.tokens,
         "direct_generations": direct.generations,
         # The relay shows what was charged: tests/test_relay_real_use.py.
