@@ -8,16 +8,15 @@ import recordings
 from codex_langfuse.exports import Span, spans_in
 from codex_langfuse.relay.policy import Policy
 from hooks.tested_with import pinned_codex
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 from relay_documented import relayed
+
+_TEXTS = words_of(__file__)
 
 #: The pieces of the streamed answer in the second row, and the units that the plan Hobby includes in a month.
 PIECES, HOBBY = 300, 50_000
 
-_HEAD = {
-    "en": ["What is counted", "Direct", "Relay"],
-    "zh": ["计费内容", "直连", "中继"],
-}
+_HEAD = _TEXTS["head"]
 _ROWS = {
     "en": [
         "A short turn with one command",

@@ -8,22 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from codex_langfuse.codex import versions
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
+
+_TEXTS = words_of(__file__)
 
 _FILE = Path(__file__).with_name("configuration_keys.toml")
 
 #: The groups of keys, in the order of the page. Each is a generated part of it, ``configuration-GROUP``.
 GROUPS = ("signals", "content", "labels", "exporters", "neighbours")
 
-_HEAD = {"en": ["Type", "Default", "Since Codex"], "zh": ["类型", "默认值", "起始 Codex 版本"]}
-_KEY = {"en": "Key", "zh": "键"}
-_DIRECT = {"en": "**Direct**: {}", "zh": "**直连**：{}"}
-_RELAY = {"en": "**Relay**: {}", "zh": "**中继**：{}"}
-_REFUSED = {"en": "**Refused**: {}: {}", "zh": "**拒绝加载**：{}：{}"}
-_BY_HAND = {
-    "en": "**Measured by hand** with real releases; the tests do not run all of this again.",
-    "zh": "**人工实测**：用正式发布的版本测得，测试不会全部重跑。",
-}
+_HEAD = _TEXTS["head"]
+_KEY = _TEXTS["key"]
+_DIRECT = _TEXTS["direct"]
+_RELAY = _TEXTS["relay"]
+_REFUSED = _TEXTS["refused"]
+_BY_HAND = _TEXTS["by_hand"]
 
 Text = str | Mapping[str, str]
 

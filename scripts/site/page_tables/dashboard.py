@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from codex_langfuse.dashboard.definition import built_in
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
+
+_TEXTS = words_of(__file__)
 
 #: What a widget answers, in Chinese, by its id. English is its own description.
 _CHINESE = {
@@ -27,10 +29,7 @@ _CHINESE = {
 
 def widgets(language: str) -> str:
     """Return what each widget answers, and of what it is computed."""
-    head = {
-        "en": ["Widget", "It answers", "Computed from"],
-        "zh": ["图表", "回答的问题", "计算方式"],
-    }[language]
+    head = _TEXTS["widgets_head"][language]
     rows = []
     for widget in built_in().widgets:
         answers = widget.fields["description"] if language == "en" else _CHINESE[widget.id]

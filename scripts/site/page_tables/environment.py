@@ -7,17 +7,20 @@ from functools import cache, partial
 from pathlib import Path
 
 from hooks.tested_with import pinned_codex
+from page_tables.markdown import words_of
+
+_TEXTS = words_of(__file__)
 
 _FILE = Path(__file__).with_name("environment_variables.toml")
 
 #: The groups of variables, in the order of the page. Each is a generated list, ``environment-GROUP``.
 GROUPS = ("exporting", "batches", "sampling", "labels", "codex", "commands")
 
-_ACTS_ON = {"en": "Acts on: {}", "zh": "作用于：{}"}
-_READ_BY = {"en": "Read by: {}", "zh": "由谁读取：{}"}
-_DEFAULT = {"en": "Default: {}", "zh": "默认值：{}"}
-_COMMA = {"en": ", ", "zh": "、"}
-_MEASURED = {"en": "Measured with Codex {}", "zh": "以 Codex {} 实测"}
+_ACTS_ON = _TEXTS["acts_on"]
+_READ_BY = _TEXTS["read_by"]
+_DEFAULT = _TEXTS["default"]
+_COMMA = _TEXTS["comma"]
+_MEASURED = _TEXTS["measured"]
 
 Text = str | Mapping[str, str]
 

@@ -9,6 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 import translations
+from page_tables.markdown import words_of
+
+_TEXTS = words_of(__file__)
 
 _FILE = Path(__file__).resolve().parents[1] / "glossary.toml"
 _PAGE = "reference/glossary.md"
@@ -52,7 +55,7 @@ def glossary(language: str) -> str:
 
 def _definition(entry: Entry, language: str) -> str:
     # The search finds each language's words on that language's page.
-    other, tag = {"en": ("zh", "zh-Hans"), "zh": ("en", "en")}[language]
+    other, tag = _TEXTS["definition_zh"][language]
     name = entry.names[other]
     beside = "" if name == entry.names[language] else f" · {_foreign(name, tag)}"
     more = f" {_link(entry.see, language)}" if entry.see else ""

@@ -19,7 +19,7 @@ from codex_langfuse.mock.langfuse.legacy_read_api import observations_of_rows, t
 from codex_langfuse.mock.langfuse.observations import flat_metadata, observations_of
 from codex_langfuse.mock.langfuse.otlp import parse_protobuf
 from hooks.tested_with import pinned_codex
-from page_tables.markdown import mark, table
+from page_tables.markdown import mark, table, words_of
 from page_tables.relay_fields import (
     EVERY,
     MADE_BY_HAND,
@@ -29,6 +29,8 @@ from page_tables.relay_fields import (
     relayed_fields,
     shown_by,
 )
+
+_TEXTS = words_of(__file__)
 
 Attributes = Mapping[str, Any]
 _START = 1_795_425_366_000_000_000
@@ -175,7 +177,7 @@ _FIELDS: Sequence[_Row] = (
     _Row(
         "traceName",
         [_Source("langfuse.trace.name", "given", "given"), _Source("", "", "the span's own name", "name")],
-        {"en": "the name of the root span", "zh": "根 span 的名称"},
+        _TEXTS["the_name_of_the"],
     ),
     _Row(
         "name",
@@ -188,7 +190,7 @@ _FIELDS: Sequence[_Row] = (
             ),
             _Source("", "", "the span's own name", "name"),
         ],
-        {"en": "the name of the span", "zh": "span 的名称"},
+        _TEXTS["the_name_of_the_2"],
     ),
     _lists(
         "tags",
@@ -256,7 +258,7 @@ _FIELDS: Sequence[_Row] = (
     _Row(
         "level",
         [_Source("langfuse.observation.level", "WARN", "WARNING"), _Source("", 2, "ERROR", "status")],
-        {"en": "`ERROR` when the status of the span is", "zh": "span 状态为错误时是 `ERROR`"},
+        _TEXTS["error_when_the_status"],
     ),
     _Row(
         "statusMessage",
@@ -264,7 +266,7 @@ _FIELDS: Sequence[_Row] = (
             _Source("langfuse.observation.status_message", "given", "given"),
             _Source("", "said", "said", "message"),
         ],
-        {"en": "the message of the status of the span", "zh": "span 状态的消息"},
+        _TEXTS["the_message_of_the"],
     ),
     _content(
         "input",
@@ -313,13 +315,10 @@ def _with_sources(sources: Iterable[_Source]) -> dict[str, Any]:
 
 def fields(language: str) -> str:
     """Return the fields of an observation with what they come from, in order of precedence."""
-    head = {
-        "en": ["Langfuse field", "The first of these that is there"],
-        "zh": ["Langfuse 字段", "取以下属性中第一个存在的"],
-    }[language]
+    head = _TEXTS["fields_head"][language]
     places = {
-        "resource": {"en": " (resource)", "zh": "（资源）"}[language],
-        "event": {"en": " (event on the span)", "zh": "（span 上的事件）"}[language],
+        "resource": _TEXTS["fields_resource"][language],
+        "event": _TEXTS["fields_event_on_the_span"][language],
     }
     rows = []
     for row in _FIELDS:
@@ -385,8 +384,8 @@ _TYPES: Sequence[tuple[str, Mapping[str, str]]] = (
 
 def types(language: str) -> str:
     """Return the rules by which a span gets its type; the first that gives one wins."""
-    any_value = {"en": "any value", "zh": "任意值"}[language]
-    comma, semicolon = {"en": (", ", "; "), "zh": ("、", "；")}[language]
+    any_value = _TEXTS["types_any_value"][language]
+    comma, semicolon = _TEXTS["types_words"][language]
     rows = []
     for number, (key, gives) in enumerate(_TYPES):
         later = {other: next(iter(values)) for other, values in _TYPES[number + 1 :]}
@@ -397,12 +396,12 @@ def types(language: str) -> str:
             by_type.setdefault(kind, []).append(any_value if value == "any" else f"`{value}`")
         cell = semicolon.join(f"{comma.join(values)} → {kind}" for kind, values in by_type.items())
         if all(kind == value.upper() for value, kind in gives.items()) and len(gives) > 1:
-            same = {"en": "the same in capitals", "zh": "对应的大写形式"}[language]
+            same = _TEXTS["types_same"][language]
             cell = f"{comma.join(f'`{value}`' for value in gives)} → {same}"
         rows.append([f"`{key}`", cell])
     _demand(observed()["type"] == "SPAN", "a span without any of these is a SPAN")
-    rows.append([{"en": "none of these", "zh": "都没有"}[language], "SPAN"])
-    head = {"en": ["Attribute", "Type of the observation"], "zh": ["属性", "observation 类型"]}[language]
+    rows.append([_TEXTS["types_none_of_these"][language], "SPAN"])
+    head = _TEXTS["types_head"][language]
     return table(head, rows)
 
 
@@ -438,10 +437,7 @@ _PASSED_THROUGH = ("cache_write.input_tokens", "output_reasoning_tokens", "reaso
 
 def usage(language: str) -> str:
     """Return which names a token count may have, and what becomes of it."""
-    head = {
-        "en": ["In `usageDetails`", "The first of these after `gen_ai.usage.`", "Subtracted from"],
-        "zh": ["`usageDetails` 中的键", "`gen_ai.usage.` 之后取第一个存在的", "从何处减去"],
-    }[language]
+    head = _TEXTS["usage_head"][language]
     rows = []
     sides = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 90}
     for key, sources, minus in _USAGE:
@@ -458,7 +454,7 @@ def usage(language: str) -> str:
     for name in _PASSED_THROUGH:
         found = observed({**sides, f"gen_ai.usage.{name}": 10})["usageDetails"]
         _demand(found[name] == 10 and found["total"] == 200, f"{name} is counted on top: {found}")
-    comma = {"en": ", ", "zh": "、"}[language]
+    comma = _TEXTS["comma"][language]
     passed = comma.join(f"`{name}`" for name in _PASSED_THROUGH)
     rows.append(
         {
@@ -485,14 +481,11 @@ _ENVIRONMENTS: Sequence[tuple[str, str, str, str]] = (
 
 def environments(language: str) -> str:
     """Return what Langfuse makes of an environment."""
-    head = {
-        "en": ["Attribute", "On the", "Value", "Environment in Langfuse"],
-        "zh": ["属性", "位置", "值", "Langfuse 中的环境"],
-    }[language]
-    places = {"span": {"en": "span", "zh": "span"}, "resource": {"en": "resource", "zh": "资源"}}
+    head = _TEXTS["environments_head"][language]
+    places = _TEXTS["environments_places"]
     long = {
-        "x" * 45: {"en": "45 letters", "zh": "45 个字母"},
-        "x" * 40: {"en": "the first 40", "zh": "前 40 个"},
+        "x" * 45: _TEXTS["environments_45_letters"],
+        "x" * 40: _TEXTS["environments_the_first_40"],
     }
     rows = []
     for key, where, value, becomes in _ENVIRONMENTS:
@@ -514,8 +507,8 @@ _LEVELS = {
 
 def levels(language: str) -> str:
     """Return the words that ``langfuse.observation.level`` understands."""
-    head = {"en": ["Level", "Written as, in any case"], "zh": ["级别", "写法（不分大小写）"]}[language]
-    comma = {"en": ", ", "zh": "、"}[language]
+    head = _TEXTS["levels_head"][language]
+    comma = _TEXTS["comma"][language]
     for level, words in _LEVELS.items():
         for word in words:
             found = observed({"langfuse.observation.level": word.lower()})["level"]
@@ -561,18 +554,18 @@ _UNMAPPED: Sequence[tuple[Mapping[str, str], str, Attributes, Attributes, Callab
     ),
     ({}, "env", {}, {"env": "prod"}, None),
     ({}, "host.name", {}, {"host.name": "laptop"}, None),
-    ({"en": "the kind of the span", "zh": "span 的种类（kind）"}, "", {}, {}, _kind),
-    ({"en": "trace state and flags", "zh": "trace state 和标志位"}, "", {}, {}, _state),
-    ({"en": "links", "zh": "span 之间的链接（link）"}, "", {}, {}, _link),
+    (_TEXTS["the_kind_of_the"], "", {}, {}, _kind),
+    (_TEXTS["trace_state_and_flags"], "", {}, {}, _state),
+    (_TEXTS["links"], "", {}, {}, _link),
     (
-        {"en": "events on the span, `exception` included", "zh": "span 上的事件，包括 `exception`"},
+        _TEXTS["events_on_the_span"],
         "",
         {},
         {},
         _event("exception", **{"exception.message": "m"}),
     ),
     (
-        {"en": "`codex.*` events on the span", "zh": "span 上的 `codex.*` 事件"},
+        _TEXTS["codex_events_on_the"],
         "",
         {},
         {},
@@ -583,7 +576,7 @@ _UNMAPPED: Sequence[tuple[Mapping[str, str], str, Attributes, Attributes, Callab
 
 def unmapped(language: str) -> str:
     """Return what fills no field, and where in the metadata it stays, if anywhere."""
-    head = {"en": ["Sent", "Where it is left"], "zh": ["发送的内容", "保留在哪里"]}[language]
+    head = _TEXTS["unmapped_head"][language]
     plain = observed()
     rows = []
     for words, key, attributes, resource, change in _UNMAPPED:
@@ -593,7 +586,7 @@ def unmapped(language: str) -> str:
         _demand(
             changed <= {"metadata"} and len(added) <= 1, f"{key or words['en']} changes {changed}, {added}"
         )
-        colon, nowhere = {"en": (": ", "nowhere"), "zh": ("：", "不保留")}[language]
+        colon, nowhere = _TEXTS["unmapped_words"][language]
         left = f"`metadata`{colon}`{next(iter(added))}`" if added else nowhere
         rows.append([f"`{key}`" if key else words[language], left])
     return table(head, rows)
@@ -613,10 +606,7 @@ def _turn(codex: str) -> list[dict[str, Any]]:
 
 def codex_spans(language: str) -> str:
     """Return the spans of the pinned Codex that become more than a SPAN with a name and times."""
-    head = {
-        "en": ["Span", "Observations", "Type", "Model", "Usage"],
-        "zh": ["span", "observation 数", "类型", "模型", "用量"],
-    }[language]
+    head = _TEXTS["codex_spans_head"][language]
     turn = _turn(pinned_codex())
     told = [each for each in turn if each["type"] != "SPAN" or each["usageDetails"]]
     rest = ("input", "output", "userId", "costDetails")
@@ -643,17 +633,14 @@ def codex_spans(language: str) -> str:
         )
     others = len(turn) - len(told)
     rows.append(
-        [{"en": "all others", "zh": "其余全部"}[language], str(others), "SPAN", "–", "–"],
+        [_TEXTS["codex_spans_all_others"][language], str(others), "SPAN", "–", "–"],
     )
     return table(head, rows)
 
 
 def codex_versions(language: str) -> str:
     """Return what the same turn of each recorded Codex becomes."""
-    head = {
-        "en": ["Codex", "Observations", "Traces", "GENERATION", "With usage", "With model and usage"],
-        "zh": ["Codex", "observation 数", "trace 数", "GENERATION", "有用量", "模型和用量都有"],
-    }[language]
+    head = _TEXTS["codex_versions_head"][language]
     rows = []
     for codex in recordings.simple_turns():
         turn = _turn(codex)
@@ -672,7 +659,7 @@ def codex_versions(language: str) -> str:
 
 def langfuse_3_and_4(language: str) -> str:
     """Return what Langfuse 4 and Langfuse 3 make of the same span, where they differ."""
-    yes, no = {"en": ("kept", "lost"), "zh": ("保留", "丢失")}[language]
+    yes, no = _TEXTS["langfuse_3_and_4_kept"][language]
 
     def legacy(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         return traces_of([row])[0], observations_of_rows([row])[0]
@@ -684,40 +671,32 @@ def langfuse_3_and_4(language: str) -> str:
     traced = observed({"langfuse.trace.input": "asked"})
     cases = [
         (
-            {"en": "usage on a SPAN", "zh": "SPAN 上的用量"},
+            _TEXTS["langfuse_3_and_4_usage_on_a_span"],
             bool(used["usageDetails"]),
             bool(legacy(used)[1].get("usageDetails")),
         ),
         (
-            {"en": "the model of a SPAN", "zh": "SPAN 上的模型"},
+            _TEXTS["langfuse_3_and_4_the_model_of_a"],
             bool(modelled["model"]),
             bool(legacy(modelled)[1].get("model")),
         ),
         (
-            {
-                "en": "`gen_ai.conversation.id` on a span that is not the root: the session of the trace",
-                "zh": "非根 span 上的 `gen_ai.conversation.id`：trace 的会话",
-            },
+            _TEXTS["langfuse_3_and_4_gen_ai_conversation_id"],
             talked["sessionId"] == "c1",
             legacy(talked)[0]["sessionId"] == "c1",
         ),
         (
-            {
-                "en": "`session.id` on a span that is not the root: the session of the trace",
-                "zh": "非根 span 上的 `session.id`：trace 的会话",
-            },
+            _TEXTS["langfuse_3_and_4_session_id_on_a"],
             session["sessionId"] == "c1",
             legacy(session)[0]["sessionId"] == "c1",
         ),
         (
-            {"en": "`langfuse.trace.input` on the root", "zh": "根 span 上的 `langfuse.trace.input`"},
+            _TEXTS["langfuse_3_and_4_langfuse_trace_input_on"],
             traced["input"] == "asked" or "asked" in flat_metadata(traced["metadata"]).values(),
             legacy(traced)[0]["input"] == "asked",
         ),
     ]
-    head = {"en": ["Sent", "Langfuse 4", "Langfuse 3"], "zh": ["发送的内容", "Langfuse 4", "Langfuse 3"]}[
-        language
-    ]
+    head = _TEXTS["langfuse_3_and_4_head"][language]
     return table(
         head, ([words[language], yes if new else no, yes if old else no] for words, new, old in cases)
     )
@@ -761,15 +740,12 @@ _FOR_ALL = frozenset({"sessionId", "userId", "environment", "version", "tags", "
 
 def relay_fields(kind: str, language: str) -> str:
     """Return the fields of a type of observation that the relay sends, with what of Codex they come from."""
-    head = {
-        "en": ["Langfuse field", "From log records", "From spans"],
-        "zh": ["Langfuse 字段", "来自日志", "来自 span"],
-    }[language]
+    head = _TEXTS["relay_fields_head"][language]
     rows = []
     for field, by_signal in sorted(_sources().items()):
         shared = field.path in _FOR_ALL
         if (kind == "all" and shared and field.kind == "AGENT") or (kind == field.kind and not shared):
-            path = f"`{field.path}`" if field.path else {"en": "that it is there", "zh": "是否存在"}[language]
+            path = f"`{field.path}`" if field.path else _TEXTS["relay_fields_that_it_is_there"][language]
             rows.append(
                 [path, *(_records(by_signal.get(signal, {}), language) for signal in ("log", "span"))]
             )
@@ -777,13 +753,13 @@ def relay_fields(kind: str, language: str) -> str:
 
 
 def _records(by_record: Mapping[str, list[str]], language: str) -> str:
-    comma, semicolon, colon = {"en": (", ", "; ", ": "), "zh": ("、", "；", "：")}[language]
+    comma, semicolon, colon = _TEXTS["records_words"][language]
     words = {
-        EVERY: {"en": "every event", "zh": "所有事件"},
-        "": {"en": "resource", "zh": "资源"},
-        TOOL: {"en": "the span of the tool", "zh": "工具的 span"},
+        EVERY: _TEXTS["records_every_event"],
+        "": _TEXTS["records_resource"],
+        TOOL: _TEXTS["records_the_span_of_the"],
     }
-    by_hand = {"en": " (made by hand)", "zh": "（手工构造）"}[language]
+    by_hand = _TEXTS["records_by_hand"][language]
     parts = []
     for record, keys in by_record.items():
         name = words[record][language] if record in words else f"`{record}`"
@@ -799,51 +775,48 @@ def relay_counts(language: str) -> str:
     for kind, path in sorted(relayed_fields()):
         if path.startswith("metadata.") and (kind, path) not in from_codex:
             own.setdefault(kind, []).append(f"`{path}`")
-    comma, semicolon, words = {
-        "en": (", ", "; ", "Counted or concluded by the relay itself: {}."),
-        "zh": ("、", "；", "由中继自行统计或推断：{}。"),
-    }[language]
+    comma, semicolon, words = _TEXTS["relay_counts_words"][language]
     return words.format(semicolon.join(f"{kind} {comma.join(paths)}" for kind, paths in own.items())) + "\n"
 
 
 #: What is sent with the model and both texts; whether Langfuse then invents tokens; what else it shows.
 _INVENTED: tuple[tuple[dict[str, str], bool, Attributes, bool, str], ...] = (
     (
-        {"en": "nothing, or `usage_details` `{}`", "zh": "没有，或者 `usage_details` 为 `{}`"},
+        _TEXTS["nothing_or_usage_details"],
         True,
         {"langfuse.observation.usage_details": "{}"},
         True,
         "",
     ),
     (
-        {"en": "level `WARNING` or `ERROR`", "zh": "级别 `WARNING` 或 `ERROR`"},
+        _TEXTS["level_warning_or_error"],
         True,
         {"langfuse.observation.level": "ERROR"},
         True,
         "",
     ),
     (
-        {"en": "`usage_details` with zeros", "zh": "值为零的 `usage_details`"},
+        _TEXTS["usage_details_with_zeros"],
         True,
         {"langfuse.observation.usage_details": '{"input":0,"output":0}'},
         False,
         "0, $0",
     ),
     (
-        {"en": '`cost_details` `{"total":0}`', "zh": '`cost_details` 为 `{"total":0}`'},
+        _TEXTS["cost_details_total_0"],
         True,
         {"langfuse.observation.cost_details": '{"total":0}'},
         False,
         "–, $0",
     ),
-    ({"en": "no texts", "zh": "没有文本"}, False, {}, False, "–, –"),
+    (_TEXTS["no_texts"], False, {}, False, "–, –"),
 )
 
 
 def invented_tokens(language: str) -> str:
     """Return when Langfuse counts the tokens of a text itself."""
-    head = {"en": ["Also sent", "Tokens, cost"], "zh": ["另外发送", "token，成本"]}[language]
-    made_up = {"en": "invented by Langfuse", "zh": "由 Langfuse 编造"}[language]
+    head = _TEXTS["invented_tokens_head"][language]
+    made_up = _TEXTS["invented_tokens_made_up"][language]
     rows = []
     for words, has_text, sent, is_invented, shown in _INVENTED:
         texts = {f"langfuse.observation.{side}": "some text" for side in ("input", "output") if has_text}

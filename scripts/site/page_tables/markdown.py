@@ -1,6 +1,9 @@
-"""Write a Markdown table."""
+"""Write a Markdown table, in the words of a language."""
 
+import tomllib
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 _YES = {"en": "yes", "zh": "有"}
 _NO = "–"
@@ -15,3 +18,11 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
     """Return a table; a vertical bar within a cell is escaped by whoever made the cell."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def words_of(module: str) -> dict[str, Any]:
+    """Return what a module says in English (``en``) and Chinese (``zh``), from the file beside it.
+
+    module: its ``__file__``; the words of ``x.py`` are in ``x.words.toml``.
+    """
+    return tomllib.loads(Path(module).with_suffix(".words.toml").read_text(encoding="utf-8"))

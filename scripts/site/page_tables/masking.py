@@ -3,22 +3,12 @@
 from itertools import groupby
 
 from codex_langfuse.masking import FORMS, KEYS, NAMES
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 
-_HEAD = {"en": ["Kind", "Masked where the ellipsis is"], "zh": ["种类", "脱敏的是省略号处"]}
-_GROUPS = {
-    "langfuse": {"en": "Langfuse's keys, also in base64", "zh": "Langfuse 的密钥，包括 base64 形式"},
-    "models": {"en": "Keys of model providers", "zh": "模型提供方的密钥"},
-    "code": {"en": "Code hosts and package registries", "zh": "代码托管和包仓库"},
-    "cloud": {"en": "Cloud accounts and vaults", "zh": "云账号和密钥管理服务"},
-    "services": {"en": "Other services, webhooks", "zh": "其他服务和 webhook"},
-    "tokens": {"en": "JSON Web Tokens", "zh": "JSON Web Token"},
-    "private": {"en": "Private keys", "zh": "私钥"},
-    "named": {"en": "Values whose name says so", "zh": "名称表明是机密的值"},
-    "headers": {"en": "Headers and cookies", "zh": "请求头和 cookie"},
-    "commands": {"en": "Commands and `.netrc`", "zh": "命令和 `.netrc`"},
-    "addresses": {"en": "Addresses", "zh": "地址"},
-}
+_TEXTS = words_of(__file__)
+
+_HEAD = _TEXTS["head"]
+_GROUPS = _TEXTS["groups"]
 
 
 def masked_forms(language: str) -> str:
@@ -37,7 +27,7 @@ def masked_forms(language: str) -> str:
 
 def masked_names(language: str) -> str:
     """Return what the names of secrets contain."""
-    between = {"en": ", ", "zh": "、"}[language]
+    between = _TEXTS["comma"][language]
     return between.join(f"`{name}`" for name in (*NAMES, *(f"{word} key" for word in KEYS))) + "\n"
 
 

@@ -13,15 +13,17 @@ from pathlib import Path
 import typer
 
 from codex_langfuse.cli import app
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
+
+_TEXTS = words_of(__file__)
 
 _CHINESE = Path(__file__).with_name("options.zh.toml")
 
-_HEAD = {"en": ["Option", "Value", "Meaning"], "zh": ["选项", "值", "含义"]}
-_EXITS_HEAD = {"en": ["Command", "0", "1", "2"], "zh": ["命令", "0", "1", "2"]}
+_HEAD = _TEXTS["head"]
+_EXITS_HEAD = _TEXTS["exits_head"]
 _EXITS = re.compile(r"Exit status: 0 (.+), 1 (.+), 2 (.+?)\.( |$)")
-_COMMA = {"en": ", ", "zh": "、"}
-_DEFAULT = {"en": " Default: `{}`.", "zh": "默认：`{}`。"}
+_COMMA = _TEXTS["comma"]
+_DEFAULT = _TEXTS["default"]
 
 
 def options(command: str, language: str) -> str:

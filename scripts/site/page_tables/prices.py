@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from codex_langfuse.mock.langfuse.prices import find_model
-from page_tables.markdown import mark, table
+from page_tables.markdown import mark, table, words_of
+
+_TEXTS = words_of(__file__)
 
 #: The models of Codex, the newest first, and the versions whose default they are (measured 2026-11-28).
 _MODELS = {
@@ -24,7 +26,7 @@ _MODELS = {
     "codex-auto-review": "",
 }
 _KINDS = ("input", "input_cached_tokens", "input_cache_creation", "output", "output_reasoning_tokens")
-_TIERS = {"Fast": "Fast", "Flex": "Flex", "Large": {"en": "large context", "zh": "大上下文"}}
+_TIERS = _TEXTS["tiers"]
 
 
 def models(language: str) -> str:

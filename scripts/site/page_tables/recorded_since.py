@@ -4,7 +4,10 @@ from functools import cache
 
 import recordings
 from codex_langfuse.codex.versions import Version
+from page_tables.markdown import words_of
 from recorded_names import Name, names
+
+_TEXTS = words_of(__file__)
 
 
 @cache
@@ -30,7 +33,7 @@ def since_recorded(name: Name, language: str) -> str:
         if any(name in names(turn) for turn in recordings.turns_with_a_command(codex))
     ]
     if not with_it:
-        comma, words = {"en": (", ", "seen in {}"), "zh": ("、", "见于 {}")}[language]
+        comma, words = _TEXTS["since_recorded_words"][language]
         seen = versions_with(name)
         return words.format(comma.join(seen)) if seen else "–"
     first, last = with_it[0], with_it[-1]

@@ -3,16 +3,12 @@
 from collections.abc import Callable
 
 from codex_langfuse.codex.replaced import REPLACEMENTS, Replacement
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 
-_HEAD = {
-    "en": ["Replaced", "With", "Because"],
-    "zh": ["被替换的", "换成", "原因"],
-}
-_HOW = {
-    "en": {"setting": "setting {}", "variable": "variable {}"},
-    "zh": {"setting": "设置 {}", "variable": "变量 {}"},
-}
+_TEXTS = words_of(__file__)
+
+_HEAD = _TEXTS["head"]
+_HOW = _TEXTS["how"]
 
 
 def replaced(language: str) -> str:
@@ -21,9 +17,9 @@ def replaced(language: str) -> str:
 
 
 def _row(each: Replacement, language: str) -> list[str]:
-    comma = {"en": ", ", "zh": "、"}[language]
+    comma = _TEXTS["comma"][language]
     names = comma.join(f"`{name}`" for name in each.name.split(", "))
-    only = {"en": ", {}", "zh": "，{}"}[language].format(each.only[language]) if each.only else ""
+    only = _TEXTS["row_words"][language].format(each.only[language]) if each.only else ""
     return [_HOW[language][each.how].format(names) + only, f"`{each.value}`", each.reason[language]]
 
 

@@ -11,19 +11,15 @@ from typing import Any
 import recordings
 from codex_langfuse.codex.versions import Version
 from hooks.tested_with import pinned_codex
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 from page_tables.recorded_since import since_recorded
 from page_tables.relay_fields import MADE_BY_HAND
 from page_tables.tracked_events import EVENTS, ON_SPANS_ALONE
 from recorded_names import ON_EVERY_SPAN, Name, records
 
-_TYPES = {
-    "string_value": {"en": "string", "zh": "字符串"},
-    "int_value": {"en": "integer", "zh": "整数"},
-    "double_value": {"en": "number", "zh": "浮点数"},
-    "bool_value": {"en": "boolean", "zh": "布尔值"},
-    "array_value": {"en": "list", "zh": "列表"},
-}
+_TEXTS = words_of(__file__)
+
+_TYPES = _TEXTS["types"]
 _LONGEST_EXAMPLE = 48
 
 #: What was planted in a recording, or is an id or a time: an example says what it is, not whose.
@@ -126,7 +122,7 @@ def _example(value: Any) -> str:
 
 
 def _types(told: _Seen, language: str) -> str:
-    comma = {"en": ", ", "zh": "、"}[language]
+    comma = _TEXTS["comma"][language]
     return comma.join(_TYPES[kind][language] for kind in told.kinds) or "–"
 
 
@@ -135,10 +131,7 @@ def _attributes(*name: str) -> list[str]:
     return [key[-1] for key in _seen() if key[:-1] == name]
 
 
-_HEAD = {
-    "en": ["Attribute", "Type", "Example", "Log record", "On a span"],
-    "zh": ["属性", "类型", "示例", "日志", "span 上"],
-}
+_HEAD = _TEXTS["head"]
 
 
 def _event_rows(event: str, keys: Iterable[str], language: str) -> list[list[str]]:
@@ -180,7 +173,7 @@ def event(name: str, language: str) -> str:
     left_out = {*_COMMON, *ON_EVERY_SPAN}
     keys = dict.fromkeys((*_attributes("log", name), *_attributes("event", name)))
     if not keys:
-        head = {"en": ["Attribute", "Type", "Example"], "zh": ["属性", "类型", "示例"]}[language]
+        head = _TEXTS["event_head"][language]
         types = {str: "string_value", int: "int_value", bool: "bool_value"}
         return table(
             head,
@@ -194,10 +187,7 @@ def event(name: str, language: str) -> str:
 
 def resources(language: str) -> str:
     """Return the attributes of the resource, by signal."""
-    head = {
-        "en": ["Attribute", "Example", "Logs", "Traces", "Metrics"],
-        "zh": ["属性", "示例", "日志", "trace", "指标"],
-    }[language]
+    head = _TEXTS["resources_head"][language]
     keys = dict.fromkeys(
         key for signal in ("logs", "traces", "metrics") for key in _attributes("resource", signal)
     )
@@ -211,7 +201,7 @@ def resources(language: str) -> str:
 
 def on_every_span(language: str) -> str:
     """Return the attributes that are on every span."""
-    head = {"en": ["Attribute", "Type", "Example"], "zh": ["属性", "类型", "示例"]}[language]
+    head = _TEXTS["on_every_span_head"][language]
     rows = []
     for key in _attributes("span", "session_task.turn"):
         if key in ON_EVERY_SPAN:
@@ -222,10 +212,7 @@ def on_every_span(language: str) -> str:
 
 def spans(group: str, language: str) -> str:
     """Return the spans of a group with the attributes that are their own."""
-    head = {
-        "en": ["Span, and its attributes", "Type", "Example", "Since"],
-        "zh": ["span 及其属性", "类型", "示例", "起始版本"],
-    }[language]
+    head = _TEXTS["spans_head"][language]
     rows = []
     for span in _SPANS[group]:
         rows.append([f"**`{span}`**", "–", "–", since_recorded(("span", span), language)])
@@ -283,16 +270,9 @@ def _metrics() -> dict[str, Any]:
 
 def metrics(of_turns: bool, language: str) -> str:
     """Return the metrics that tell of turns, or the others."""
-    head = {
-        "en": ["Metric", "Type", "Attributes", "Example", "Since"],
-        "zh": ["指标", "类型", "属性", "示例", "起始版本"],
-    }[language]
-    kinds = {
-        "sum": {"en": "counter", "zh": "计数器"},
-        "histogram": {"en": "histogram", "zh": "直方图"},
-        "gauge": {"en": "gauge", "zh": "瞬时值"},
-    }
-    comma, left, right = {"en": (", ", " (", ")"), "zh": ("、", "（", "）")}[language]
+    head = _TEXTS["metrics_head"][language]
+    kinds = _TEXTS["metrics_kinds"]
+    comma, left, right = _TEXTS["metrics_words"][language]
     rows = []
     for name, metric in sorted(_metrics().items()):
         if name.startswith(_METRICS_OF_TURNS) == of_turns:
@@ -316,7 +296,7 @@ def _point(point: Any, kind: str, language: str) -> str:
         count = {"en": f"{point.count} value{'s' * (point.count != 1)}", "zh": f"{point.count} 个值"}[
             language
         ]
-        return count + {"en": ", sum ", "zh": "，总和 "}[language] + _number(point.sum)
+        return count + _TEXTS["point_sum"][language] + _number(point.sum)
     return _number(point.as_int if point.WhichOneof("value") == "as_int" else point.as_double)
 
 

@@ -1,25 +1,18 @@
 """The cases of the test plan as the page ``test-plan`` prints them, from the plan's own definition."""
 
 from codex_langfuse.testplan.definition import Against, Case, plan
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 
-_HEAD = {
-    "en": ["No.", "Case", "Group", "With `--langfuse-url` it runs against"],
-    "zh": ["编号", "用例", "分组", "使用 `--langfuse-url` 时，测试对象是"],
-}
+_TEXTS = words_of(__file__)
+
+_HEAD = _TEXTS["head"]
 _AGAINST = {
-    Against.LANGFUSE: {"en": "your Langfuse", "zh": "你的 Langfuse"},
-    Against.ADDRESS: {
-        "en": "your Langfuse, if the case is about its address; else the mock",
-        "zh": "你的 Langfuse，前提是用例针对的正是它的地址；否则是模拟服务",
-    },
-    Against.MOCK: {"en": "the mock: {because}", "zh": "模拟服务：{because}"},
-    Against.NONE: {"en": "no server", "zh": "没有服务器"},
+    Against.LANGFUSE: _TEXTS["your_langfuse"],
+    Against.ADDRESS: _TEXTS["your_langfuse_if_the"],
+    Against.MOCK: _TEXTS["the_mock_because"],
+    Against.NONE: _TEXTS["no_server"],
 }
-_LABELS = {
-    "en": {"steps": "By hand:", "expected": "Expected:", "automated": "**By the command**: "},
-    "zh": {"steps": "手工步骤：", "expected": "预期结果：", "automated": "**自动执行**："},
-}
+_LABELS = _TEXTS["labels"]
 
 
 def overview(language: str) -> str:

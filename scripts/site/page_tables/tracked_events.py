@@ -6,10 +6,12 @@ from functools import cache, partial
 import recordings
 from codex_langfuse.mock.langfuse.observations import observations_of
 from codex_langfuse.mock.langfuse.otlp import parse_protobuf
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 from page_tables.recorded_since import since_recorded, versions_with
 from page_tables.relay_fields import EVERY, MADE_BY_HAND, Field, attributes_of, shown_by, shown_by_presence
 from page_tables.versions import verified
+
+_TEXTS = words_of(__file__)
 
 #: The events in the order of the page, with the settings that change them.
 EVENTS = {
@@ -49,18 +51,7 @@ _UNREAD_EVERYWHERE = frozenset(
 )
 
 _ALL = frozenset({"AGENT", "GENERATION", "TOOL"})
-_WORDS = {
-    "every": {"en": "every observation", "zh": "所有 observation"},
-    "itself": {"en": "the observation itself", "zh": "observation 本身"},
-    "nowhere": {"en": "nowhere", "zh": "不显示"},
-    "event": {"en": "the event itself", "zh": "事件本身"},
-    "on span": {"en": " (on a span)", "zh": "（span 上）"},
-    "resource": {"en": " (resource)", "zh": "（资源）"},
-    "no recording": {"en": "in no recording", "zh": "录制中没有"},
-    "recorded": {"en": "; recorded: ", "zh": "；录制中从 "},
-    "recorded only": {"en": "recorded: ", "zh": "录制中从 "},
-    "recorded end": {"en": "", "zh": " 起"},
-}
+_WORDS = _TEXTS["words"]
 
 
 def _word(name: str, language: str) -> str:
@@ -77,7 +68,7 @@ def fields_in_words(fields: Iterable[Field], language: str) -> str:
         everywhere = kinds >= _ALL
         for kind in [_word("every", language)] if everywhere else sorted(kinds):
             by_kind.setdefault(kind, []).append(path)
-    semicolon, comma = {"en": ("; ", ", "), "zh": ("；", "、")}[language]
+    semicolon, comma = _TEXTS["fields_in_words_words"][language]
     return semicolon.join(
         f"{kind} {comma.join(_path(path, language) for path in _short(paths))}"
         for kind, paths in sorted(by_kind.items())
@@ -126,10 +117,7 @@ def tracked_events(language: str) -> str:
         for change in verified()["codex"]["change"]
         for event in change.get("events", [])
     }
-    head = {
-        "en": ["Event", "Log record since", "On a span", "Setting", "Relay"],
-        "zh": ["事件", "日志起始版本", "span 上", "设置", "中继"],
-    }[language]
+    head = _TEXTS["tracked_events_head"][language]
     rows = []
     for event, setting in EVENTS.items():
         recorded = next(iter(versions_with(("log", event))), None)
@@ -150,7 +138,7 @@ def tracked_events(language: str) -> str:
                 since,
                 since_recorded(("event", event), language),
                 setting or "–",
-                {"en": ", ", "zh": "、"}[language].join(kinds) or _word("nowhere", language),
+                _TEXTS["comma"][language].join(kinds) or _word("nowhere", language),
             ]
         )
     return table(head, rows)
@@ -168,7 +156,7 @@ def _everything(event: str) -> frozenset[Field]:
 
 def common_attributes(language: str) -> str:
     """Return where the relay shows what every event and the resource say."""
-    head = {"en": ["Attribute", "Relay"], "zh": ["属性", "中继"]}[language]
+    head = _TEXTS["common_attributes_head"][language]
     return table(
         head,
         [
@@ -205,13 +193,10 @@ def event_attributes(event: str, language: str) -> str:
         rows.insert(0, [_word("event", language), fields_in_words(by_presence, language)])
     elif event in MADE_BY_HAND:
         rows.insert(0, [_word("event", language), fields_in_words(shown_by_presence("log", event), language)])
-    head = {"en": ["Attribute", "Relay"], "zh": ["属性", "中继"]}[language]
+    head = _TEXTS["event_attributes_head"][language]
     parts = [table(head, rows)] if rows else []
     if unread:
-        comma, words, alone_words = {
-            "en": (", ", "Sent as well, and shown nowhere: {}.", "Shown nowhere: {}."),
-            "zh": ("、", "另外还发送以下属性，但不显示：{}。", "不显示：{}。"),
-        }[language]
+        comma, words, alone_words = _TEXTS["event_attributes_words"][language]
         parts.append((words if rows else alone_words).format(comma.join(unread)) + "\n")
     return "\n".join(parts)
 

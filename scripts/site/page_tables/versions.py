@@ -14,8 +14,10 @@ from typing import Any
 import recordings
 from codex_langfuse.codex.versions import OTEL_KEYS, Version
 from hooks.tested_with import pinned_codex
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 from recorded_names import names
+
+_TEXTS = words_of(__file__)
 
 #: Written by ``scripts/matrix``.
 MATRIX = Path(__file__).parents[1] / "version_matrix.toml"
@@ -70,7 +72,7 @@ def recorded_bounds(change: dict[str, Any]) -> tuple[str, str] | None:
 def verified_versions(language: str) -> str:
     """Return the versions that this documentation was run with."""
     langfuse = verified()["langfuse"]
-    recorded = {"en": ", ", "zh": "、"}[language].join(recordings.simple_turns())
+    recorded = _TEXTS["comma"][language].join(recordings.simple_turns())
     head, rows = {
         "en": (
             ["What", "Version", "How"],
@@ -110,14 +112,11 @@ def verified_versions(language: str) -> str:
 
 def codex_changes(language: str) -> str:
     """Return where Codex changed: on which releases that was measured, and what the recordings show."""
-    head = {
-        "en": ["Codex", "Change", "Last release without it", "In the recordings"],
-        "zh": ["Codex", "变化", "变化前最后测过的版本", "录制中"],
-    }[language]
+    head = _TEXTS["codex_changes_head"][language]
     rows = []
     for change in verified()["codex"]["change"]:
         bounds = recorded_bounds(change)
-        comma, left, right = {"en": (", ", " (", ")"), "zh": ("、", "（", "）")}[language]
+        comma, left, right = _TEXTS["codex_changes_words"][language]
         keys = comma.join(f"`{key}`" for key in change.get("keys", []))
         rows.append(
             [
@@ -132,7 +131,7 @@ def codex_changes(language: str) -> str:
 
 def _bounds(bounds: tuple[str, str] | None, language: str) -> str:
     if bounds is None:
-        return {"en": "measured separately", "zh": "另行测得"}[language]
+        return _TEXTS["bounds_measured_separately"][language]
     last, first = bounds
     if not last:
         return {"en": f"from {first}", "zh": f"从 {first} 起"}[language]
@@ -141,10 +140,7 @@ def _bounds(bounds: tuple[str, str] | None, language: str) -> str:
 
 def version_matrix(language: str) -> str:
     """Return what came of the combinations that ``scripts/matrix`` ran with each version."""
-    head, yes, no = {
-        "en": (["Codex", "Runs", "Loads", "Arrives", "Tokens", "No content", "Relay"], "yes", "**no**"),
-        "zh": (["Codex", "运行次数", "能启动", "能送达", "token 数", "不含内容", "中继"], "是", "**否**"),
-    }[language]
+    head, yes, no = _TEXTS["version_matrix_codex"][language]
     shown = {True: yes, False: no, None: "–"}
     kept = tomllib.loads(MATRIX.read_text(encoding="utf-8"))
     parts = ("loads", "arrives", "tokens", "no_content", "relay")
@@ -159,8 +155,8 @@ def version_matrix(language: str) -> str:
 
 def otel_keys(language: str) -> str:
     """Return the keys of ``[otel]`` by the version that first understands them."""
-    head = {"en": ["Codex", "Keys that came with it"], "zh": ["Codex", "新增的键"]}[language]
-    comma = {"en": ", ", "zh": "、"}[language]
+    head = _TEXTS["otel_keys_head"][language]
+    comma = _TEXTS["comma"][language]
     by_version: dict[Version, list[str]] = {}
     for key, since in OTEL_KEYS.items():
         by_version.setdefault(since, []).append(key)
@@ -172,7 +168,7 @@ def otel_keys(language: str) -> str:
 
 def langfuse_changes(language: str) -> str:
     """Return where Langfuse changed what it does with spans."""
-    head = {"en": ["Langfuse", "Change"], "zh": ["Langfuse", "变化"]}[language]
+    head = _TEXTS["langfuse_changes_head"][language]
     return table(head, ([change["since"], change[language]] for change in verified()["langfuse"]["change"]))
 
 

@@ -6,8 +6,10 @@ import bench_results
 import recordings
 from codex_langfuse.exports import Span, spans_in
 from codex_langfuse.relay.policy import Policy
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 from relay_documented import relayed
+
+_TEXTS = words_of(__file__)
 
 # The oldest Codex that is recommended, one between, and the newest recorded ones.
 _VERSIONS = ("0.130.0", "0.150.0", "0.163.0", "0.171.0")
@@ -15,10 +17,7 @@ _VERSIONS = ("0.130.0", "0.150.0", "0.163.0", "0.171.0")
 
 def volume(language: str) -> str:
     """Return the observations and traces of the same turn on both routes, and what Langfuse Cloud counts."""
-    head = {
-        "en": ["One short turn with one command", "Direct", "Relay"],
-        "zh": ["一个执行一条命令的简短轮次", "直连", "中继"],
-    }[language]
+    head = _TEXTS["volume_head"][language]
     rows = [
         [f"Codex {version}", *(_counted(spans, language) for spans in _both_routes(version))]
         for version in _VERSIONS
@@ -54,10 +53,7 @@ def _counted(spans: list[Span], language: str) -> str:
 
 def recorded_turns(language: str) -> str:
     """Return spans and traces of the turn of each version, and whether spans have tool output and tokens."""
-    head, yes, no = {
-        "en": (["Codex", "Spans", "Traces", "Tool output in spans", "Tokens on spans"], "yes", "no"),
-        "zh": (["Codex", "span 数", "trace 数", "span 里有工具输出", "span 上有 token"], "是", "否"),
-    }[language]
+    head, yes, no = _TEXTS["recorded_turns_codex"][language]
     rows = []
     for codex, name in recordings.simple_turns().items():
         spans = spans_in(recordings.bodies(name, "traces"))

@@ -5,18 +5,15 @@ from typing import Any
 
 import yaml
 
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
+
+_TEXTS = words_of(__file__)
 
 _FOLDER = Path(__file__).resolve().parents[3] / ".github/workflows"
 
 # `on`, which YAML 1.1 reads as true.
 _ON = True
-_EVENTS = {
-    "push": {"en": "a push to `main`", "zh": "推送到 `main`"},
-    "pull_request": {"en": "a pull request", "zh": "pull request"},
-    "schedule": {"en": "a schedule", "zh": "定时"},
-    "workflow_dispatch": {"en": "by hand", "zh": "手动"},
-}
+_EVENTS = _TEXTS["events"]
 
 
 def workflows(language: str) -> str:
@@ -25,11 +22,8 @@ def workflows(language: str) -> str:
     Raises:
         KeyError: a workflow runs on an event that has no words here yet.
     """
-    head = {
-        "en": ["Workflow", "Runs on", "Jobs"],
-        "zh": ["工作流", "触发条件", "任务"],
-    }[language]
-    comma = {"en": ", ", "zh": "、"}[language]
+    head = _TEXTS["workflows_head"][language]
+    comma = _TEXTS["comma"][language]
     rows = []
     for file in sorted(_FOLDER.glob("*.yml")):
         definition = yaml.safe_load(file.read_text(encoding="utf-8"))
