@@ -101,7 +101,7 @@ class Arrival:
 
     order: `as sent`; `logs late` or `traces late`; `any` order of the requests, or of the `records`, at once.
     again: how many in ten come twice. clock: by how many seconds log records are off; stamped: they still
-    have Codex's own time besides (and always when they are late). ids: where only logs come, they name their
+    have Codex's own time too (and always when they are late). ids: where only logs come, they name their
     spans, which they do unless Codex makes none.
     """
 
@@ -235,7 +235,7 @@ ANSWER = Step((2_000, 0, 30, 0), 700)
 AGENT_AT_WORK = Tool(agent=Turn((Step((1_000, 0, 30, 30), 3_000, (Tool(200),)), ANSWER)))
 CUT = Step((1_000, 500, 10, 10), 50, (Tool(5),), ("cut",), (2_000, 2_000, 20, 0), steered=True)
 
-# Found by this test. By logs alone, a prompt that was written into a turn with its process left before it.
+# Found by this test. By logs only, a prompt that was written into a turn with its process left before it.
 CUT_OFF = [Conversation((Turn((CUT,), "failed"), Turn((CUT,), "killed", goal=True)), pause=20_000)]
 # A turn waits for the logs that tell its compaction; the next one, which needs none, left meanwhile.
 WAITING = [Conversation((Turn((CUT, ANSWER)), Turn((ANSWER,))), pause=1, websocket=False)]
@@ -243,7 +243,7 @@ WAITING = [Conversation((Turn((CUT, ANSWER)), Turn((ANSWER,))), pause=1, websock
 GOAL = [Conversation((Turn((CUT,), "failed"), Turn((ANSWER,), goal=True)), pause=1)]
 # What an agent used came after the turn above it had left.
 BELOW = [Conversation((Turn((Step((1_000, 0, 10, 0), tools=(Tool(agent=Turn((CUT, ANSWER))),)), ANSWER)),))]
-# By logs alone, requests that wait for the spans of a goal's turn.
+# By logs only, requests that wait for the spans of a goal's turn.
 GOALS = [
     Conversation(
         (

@@ -433,7 +433,7 @@ class _Codex:
         self._sent.charged[self._turn][usage] += 1
 
     def _compact(self, usage: Usage, run: Span) -> None:
-        """Make the conversation shorter by a model call of its own, of which no span tells the usage."""
+        """Make the conversation shorter by a model call of its own, of which no span reports the usage."""
         with self._span("run_auto_compact", run) as compact:
             self._ask(compact)
             self._streamed()
