@@ -91,21 +91,43 @@ def test_a_langfuse_that_hangs_does_not_keep_codex(stage: Stage, tmp_path: Path)
     assert statistics.median(seconds["hangs"]) < 5 * statistics.median(seconds["answers"])
 
 
-@pytest.mark.parametrize("scenario", ["400", "429"])
-@pytest.mark.parametrize("transport", ["WebSocket", "HTTP"])
-def test_a_run_that_fails_arrives_with_its_cause(tmp_path: Path, scenario: str, transport: str) -> None:
+WITHOUT_A_KEY = """\
+model_provider = "mine"
+
+{config}
+[model_providers.mine]
+name = "Mine"
+base_url = "{model}"
+env_key = "MINE_API_KEY"
+wire_api = "responses"
+"""
+
+
+@pytest.mark.parametrize(
+    ("scenario", "transport", "level", "cause"),
+    [
+        *((status, transport, "ERROR", status) for status in ("400", "429") for transport in ("HTTP", "WS")),
+        ("no key", "HTTP", "WARNING", "the process ended before the model answered"),
+    ],
+)
+def test_a_run_that_fails_arrives_with_its_cause(
+    tmp_path: Path, scenario: str, transport: str, level: str, cause: str
+) -> None:
     """With the setting of `guide/relay`: without it a `codex exec` that fails sends nothing."""
     handshake = HTTP_ONLY if transport == "HTTP" else None
-    failing = replace(SCENARIOS[scenario], handshake=handshake)
+    failing = replace(SCENARIOS["400" if scenario == "no key" else scenario], handshake=handshake)
     with running_mock() as langfuse, running_scripted_model(failing) as model:
         codex = IsolatedCodex(tmp_path / "codex", model_url=model.base_url)
         with running_relay(settings_for(langfuse, tmp_path / "state"), Assembly(Policy())) as url:
-            codex.write_config(CONFIG.format(url=url, protocol="binary"))
+            config = CONFIG.format(url=url, protocol="binary")
+            if scenario == "no key":
+                config = WITHOUT_A_KEY.format(config=config, model=model.base_url)
+            codex.write_config(config)
             name, value = FAILURES_ARRIVE.removeprefix("export ").split("=")
             run = codex.run_exec(environment={name: value})
             assert run.returncode != 0
             wait_until(lambda: langfuse.store.traces, seconds=15)
     (observations,) = langfuse.store.traces.values()
     (agent,) = [each for each in observations if each["type"] == "AGENT"]
-    assert agent["level"] == "ERROR"
-    assert scenario in agent["statusMessage"]
+    assert agent["level"] == level
+    assert cause in agent["statusMessage"]

@@ -21,15 +21,19 @@ _ROWS = {
     "en": [
         "A short turn with one command",
         f"The same, its answer streamed in {PIECES} pieces",
+        "A turn of the session on the [home page](../index.md)",
         "1,000 short turns",
-        f"Short turns in the {HOBBY:,} units that the plan Hobby includes",
+        f"Short turns in the {HOBBY:,} units that the plan Hobby includes in a month",
+        "Turns as on the home page in these units",
         "Export requests of a short turn (not billed)",
     ],
     "zh": [
         "一个执行一条命令的简短轮次",
         f"同上，但回答分 {PIECES} 个片段流式返回",
+        "[首页](../index.md)上那个会话的一个轮次",
         "1,000 个简短轮次",
-        f"Hobby 套餐所含的 {HOBBY:,} 个单位够用多少个简短轮次",
+        f"Hobby 套餐每月所含的 {HOBBY:,} 个单位够用多少个简短轮次",
+        "这些单位够用多少个首页上那样的轮次",
         "一个简短轮次的导出请求数（不计费）",
     ],
 }
@@ -37,20 +41,29 @@ _ROWS = {
 
 def units(language: str) -> str:
     """Return the units of a turn on the direct route and through the relay."""
-    requests = recordings.read(recordings.simple_turns()[pinned_codex()])
-    exported = [request.body for request in requests if request.signal == "traces"]
-    sent = relayed([request.message for request in requests if request.signal != "metrics"], Policy())
-    direct, relay = _units(exported), _units(sent)
+    direct, relay, exports = _counted(recordings.simple_turns()[pinned_codex()])
+    session = _counted("real-use/0.171.0-two-turns-with-text")
+    turn = [round(units / 2) for units in session[:2]]
     # Each piece is two spans more on the direct route (concepts/signals.md); the relay sends none of them.
     counts = [
         (direct, relay),
         (direct + 2 * PIECES, relay),
+        turn,
         (1000 * direct, 1000 * relay),
         (HOBBY // direct, HOBBY // relay),
-        (len(exported), len(sent)),
+        [HOBBY // units for units in turn],
+        exports,
     ]
     rows = zip(_ROWS[language], counts, strict=True)
     return table(_HEAD[language], ([name, *(f"{count:,}" for count in pair)] for name, pair in rows))
+
+
+def _counted(name: str) -> tuple[int, int, tuple[int, int]]:
+    """Return the units of a recording on both routes, and its requests to Langfuse on both."""
+    requests = recordings.read(name)
+    exported = [request.body for request in requests if request.signal == "traces"]
+    sent = relayed([request.message for request in requests if request.signal != "metrics"], Policy())
+    return _units(exported), _units(sent), (len(exported), len(sent))
 
 
 def _units(bodies: list[bytes]) -> int:

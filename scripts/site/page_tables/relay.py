@@ -4,14 +4,14 @@ from functools import cache
 
 import recordings
 from codex_langfuse.exports import spans_in
+from hooks.tested_with import pinned_codex
 from page_tables.markdown import mark, table, words_of
 from relay_documented import versions_table, what_leaves
 
 _TEXTS = words_of(__file__)
 
-#: A ChatGPT login, an MCP server, prompts and answers logged: all that Codex can tell of a person.
-TELLTALE = "0.169.0-privacy-lup_true_agentresp"
-
+#: A ChatGPT login, an MCP server, prompts and answers logged: all that Codex can say of a person; and agents that talk to each other.
+_TELLTALES = ("0.169.0-privacy-lup_true_agentresp", f"{pinned_codex()}-sub-agent")
 
 _SIGNALS = _TEXTS["signals"]
 _SIGNALS["both"] = _TEXTS["both"]
@@ -25,6 +25,7 @@ _DATA = [
     (_TEXTS["answer"], {"response"}),
     (_TEXTS["tool_arguments_commands_patches"], {"arguments"}),
     (_TEXTS["tool_output"], {"output"}),
+    (_TEXTS["text_between_agents"], {"content"}),
     (_TEXTS["working_folder"], {"cwd"}),
     (_TEXTS["host_name"], {"host.name"}),
     (_TEXTS["e_mail_address_of"], {"user.email"}),
@@ -77,13 +78,13 @@ def _batches(name: str) -> list[tuple[str, recordings.Message]]:
 @cache
 def _what_leaves_the_relay() -> list[dict[str, str]]:
     """Plant markers in logs, where Codex puts content today, and in the spans of a version that leaked it."""
-    logged = [batch for signal, batch in _batches(TELLTALE) if signal == "logs"]
+    logged = [batch for name in _TELLTALES for signal, batch in _batches(name) if signal == "logs"]
     return what_leaves([logged, [batch for _, batch in _batches("0.98.0-simple")]])
 
 
 def _attributes_of_spans() -> set[str]:
     """Return the names of all attributes in the telltale traces: what the direct route sends."""
-    spans = spans_in(recordings.bodies(TELLTALE, "traces"))
+    spans = spans_in(body for name in _TELLTALES for body in recordings.bodies(name, "traces"))
     return {
         key
         for span in spans

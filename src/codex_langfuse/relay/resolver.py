@@ -282,8 +282,9 @@ class Resolver:
                 return True
             turn = found
         if turn is None:
-            first = attempt.facts[0]
-            if self._sent.came_late(self._conversation, first):
+            # Its request came before, and was late: a clock that is a little off does not make it new.
+            first, within = attempt.facts[0], _LITTLE if attempt.completion is not None else 0
+            if self._sent.came_late(self._conversation, first, within):
                 self._resolved.late += attempt.facts
                 return True
             return False
@@ -561,6 +562,8 @@ def _pair_nameless(logged: list[Fact], spanned: list[Fact]) -> None:
 
 #: Log records and spans agree to a millisecond, unless something on the way gave the records other times.
 _SAME_CLOCK = 2_000_000
+#: By how much a log record's time may be off without being another clock's.
+_LITTLE = 50_000_000
 #: What a log record says of its time is cut to the millisecond, the time of its twin is not.
 _CUT = 1_000_000
 

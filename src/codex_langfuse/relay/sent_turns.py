@@ -49,12 +49,12 @@ class SentTurns:
         """Whether the turn of that id has left."""
         return turn_id in self._by_turn
 
-    def came_late(self, conversation_id: str, fact: Fact) -> bool:
-        """Whether a fact belongs to a turn that has left."""
+    def came_late(self, conversation_id: str, fact: Fact, within: int = 0) -> bool:
+        """Whether a fact belongs to a turn that has left. within: so much after its end (nanoseconds), too."""
         turns = self._of.get(conversation_id)
         if not turns:
             return False
-        return fact.time <= turns[-1].end or (
+        return fact.time <= turns[-1].end + within or (
             bool(fact.span_id) and any(fact.span_id.hex() in each.awaited for each in turns)
         )
 
