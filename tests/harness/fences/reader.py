@@ -39,6 +39,9 @@ SELF_HOSTED = ("localhost:3000", "langfuse.example.com")
 
 # One more, behind a private authority. It lets in only who shows a certificate, which is in FILES.
 PRIVATE = "langfuse.internal.example.com"
+
+# A provider of models that a page names; the scripted model answers there too.
+PROVIDER = "api.deepseek.com"
 FILES = ".config/codex-langfuse"
 
 
@@ -85,7 +88,8 @@ def a_reader(
     langfuse = running_mock(visibility=DELAYED)
     with langfuse as mock, running_scripted_model(TURN) as model, downloads() as served:
         hosts = dict.fromkeys((*LANGFUSE_HOSTS, *SELF_HOSTED, PRIVATE), mock.url)
-        routes = Routes({**hosts, **served}, state)
+        provider = {PROVIDER: model.base_url.removesuffix("/v1")}
+        routes = Routes({**hosts, **provider, **served}, state)
         authority = PrivateAuthority()
         with tls_proxy(routes, direct_hosts=["127.0.0.1"], private={PRIVATE: authority}) as proxy:
             codex = IsolatedCodex(
