@@ -21,6 +21,7 @@ from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.config_files import read_config_files
 from codex_langfuse.keys.credentials import TRACES_PATH
 from codex_langfuse.mock.server import RunningMock
+from error_catalogue import catalogue
 from harness.configurations import KEY, SERVER, configurations
 from harness.fences.placeholders import filled_in
 from harness.surroundings import Surroundings
@@ -126,13 +127,13 @@ def test_check_says_what_codex_does(part, surroundings: Surroundings, tmp_path: 
         if not left and not ask(codex, langfuse, fixed[0], expected=True).arrives:
             wrong.append(f"{name}: --fix does not lead to traces\n{fixed[0]}")
         single = name.startswith("catalogue") and all(finding.is_fixable for finding in grave)
-        if single and any(finding.mistake.group == "load" for finding in left):
+        if single and any(catalogue()[finding.mistake.id].group == "load" for finding in left):
             wrong.append(f"{name}: --fix does not lead to a file that loads\n{fixed[0]}\n{left}")
     assert not wrong, f"{len(wrong)} of {len(_ALL[part::_PARTS])}:\n" + "\n\n".join(wrong)
 
 
 def _disagreements(name: str, verdict: Verdict, found: list[Finding]) -> list[str]:
-    loads = [finding for finding in found if finding.mistake.group == "load"]
+    loads = [finding for finding in found if catalogue()[finding.mistake.id].group == "load"]
     lines = {finding.place.line for finding in found}
     problems = []
     if verdict.refuses is None and loads:

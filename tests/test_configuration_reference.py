@@ -19,7 +19,7 @@ from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.exports import each_span
 from codex_langfuse.keys.credentials import basic_authorization
-from codex_langfuse.relay.policy import Content, Policy
+from codex_langfuse.relay.policy import Content, Policy, User
 from harness.fences.scanner import ROOT
 from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
@@ -205,11 +205,15 @@ def test_content_reaches_langfuse_by_the_relay_as_the_keys_say(
 
 
 @pytest.mark.codex
-def test_the_relay_labels_by_its_own_options(sent_to_the_relay) -> None:
-    relayed = relay.relay(sent_to_the_relay[True]["batches"])
-    assert {each["environment"] for each in relayed.observations} == {"staging"}
-    assert {each["userId"] for each in relayed.observations} == {""}
-    assert "from-the-spans" not in str(relayed.observations)
+def test_the_relay_labels_by_span_attributes(sent_to_the_relay) -> None:
+    def labels(on: bool, policy: Policy) -> set[tuple[str, str, str]]:
+        shown = relay.relay(sent_to_the_relay[on]["batches"], policy).observations
+        return {(each["environment"], each["userId"], ",".join(each["tags"])) for each in shown}
+
+    assert labels(False, Policy()) == {("staging", "", "codex,codex_exec")}
+    assert labels(True, Policy()) == {("from-the-spans", "ada", "codex,codex_exec,from-the-spans")}
+    own = Policy(environment="prod", user=User.parse("bob"))
+    assert labels(True, own) == {("prod", "bob", "codex,codex_exec,from-the-spans")}
 
 
 @pytest.mark.codex

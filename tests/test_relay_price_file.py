@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.relay.policy import Price
 from codex_langfuse.relay.price_file import PriceFileError, read_price_file
 
 pytestmark = [pytest.mark.macos, pytest.mark.windows]
@@ -13,9 +12,15 @@ pytestmark = [pytest.mark.macos, pytest.mark.windows]
 def test_dollars_for_a_million_tokens(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
     file.write_text('["gpt-5-codex"]\ninput = 1.25\ncached_input = 0.125\noutput = 10\n')
-    price = read_price_file(file)["gpt-5-codex"]
-    assert price == Price(input=1.25e-6, cached_input=1.25e-7, output=1e-5)
-    assert price.reasoning_output is None
+    (model,) = read_price_file(file)
+    asked, answered = 1.25e-6, 1e-5
+    assert model.tiers[""].kinds == {
+        "input": asked,
+        "input_cached_tokens": 1.25e-7,
+        "input_cache_creation": asked,
+        "output": answered,
+        "output_reasoning_tokens": answered,
+    }
 
 
 @pytest.mark.parametrize(

@@ -532,7 +532,9 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
     langfuse.store.clear()
     with running(environment, tmp_path / "state", "--credentials", str(file)):
         # It asks at once whether the keys are right.
-        wait_until(lambda: [each.status for each in langfuse.store.requests] == [200])
+        wait_until(
+            lambda: [each.status for each in langfuse.store.requests if each.method == "POST"] == [200]
+        )
 
 
 @pytest.mark.parametrize(
@@ -555,7 +557,7 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
         (("--environment", "Prod!"), "'Prod!' is no environment for Langfuse"),
         (("--tag", "a,b"), "'a,b' is no tag"),
         (("--user", ""), "a user is a name of 1 to 200 characters"),
-        (("--json",), "--json and --wait go with --status"),
+        (("--json",), "--json, --wait, --since and --session go with --status"),
         (("--token-file", "nowhere"), "nowhere cannot be read: No such file or directory"),
         (("--tls-cert", "cert.pem"), "give --tls-cert and --tls-key together"),
     ],

@@ -13,7 +13,6 @@ import jsonschema
 import pytest
 
 from codex_langfuse.check import report
-from codex_langfuse.check.catalogue import catalogue
 from codex_langfuse.check.checking import check
 from codex_langfuse.check.setup import Setup
 from codex_langfuse.codex.isolated import CodexRun, run_in_group
@@ -22,6 +21,7 @@ from codex_langfuse.configuration.amend import amend
 from codex_langfuse.configuration.config_files import read_config_files
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.configuration.routes import Wish, read_endpoint
+from error_catalogue import catalogue
 from harness.fences.scanner import ROOT
 from harness.private_etc import private_etc
 from harness.surroundings import Surroundings

@@ -10,7 +10,8 @@ from relay_documented import versions_table, what_leaves
 
 _TEXTS = words_of(__file__)
 
-#: A ChatGPT login, an MCP server, prompts and answers logged: all that Codex can say of a person; and agents that talk to each other.
+#: A ChatGPT login, an MCP server, prompts and answers logged: all that Codex can say of a person; and agents
+#: that talk to each other.
 _TELLTALES = ("0.169.0-privacy-lup_true_agentresp", f"{pinned_codex()}-sub-agent")
 
 _SIGNALS = _TEXTS["signals"]

@@ -86,7 +86,8 @@ def config(
     No key is ever written. On the route direct, Codex 0.171 and newer get it from
     the key file (headers_helper); older ones take it from their environment.
 
-    Exit status: 0 done or nothing to do, 1 not changed, 2 a wrong option or value.
+    Exit status: 0 done or nothing to do, 1 not changed, 2 a wrong option or
+    value.
 
     Examples:
       codex-langfuse config direct --region us

@@ -83,8 +83,8 @@ def test_plan(
     carries the tag codex-langfuse-test-plan, and is deleted at the end as far as
     Langfuse permits it.
 
-    Exit status: 0 all passed, 1 some failed, 2 nothing was run: a wrong option, no
-    Codex, no keys, or a Langfuse that does not answer.
+    Exit status: 0 all passed, 1 some failed, 2 nothing was run: a wrong option,
+    no Codex, no keys, or a Langfuse that does not answer.
 
     Examples:
       codex-langfuse test-plan

@@ -40,7 +40,8 @@ def verify(
     The keys come from the environment: LANGFUSE_PUBLIC_KEY and
     LANGFUSE_SECRET_KEY, or OTEL_EXPORTER_OTLP_TRACES_HEADERS; the address from
     LANGFUSE_BASE_URL (or LANGFUSE_HOST). Without them, from the key file,
-    ~/.config/codex-langfuse/env. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are used.
+    ~/.config/codex-langfuse/env. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are
+    used.
 
     The trace is named "codex-langfuse verify": an agent, a generation and a tool,
     with fixed words. If it does not arrive, the layer that failed is named:

@@ -50,7 +50,7 @@ class SentTurns:
         return turn_id in self._by_turn
 
     def came_late(self, conversation_id: str, fact: Fact, within: int = 0) -> bool:
-        """Whether a fact belongs to a turn that has left. within: so much after its end (nanoseconds), too."""
+        """Whether a fact belongs to a turn that has left, or is ``within`` nanoseconds of its end."""
         turns = self._of.get(conversation_id)
         if not turns:
             return False

@@ -121,7 +121,9 @@ def performance(stage: Stage, proof: Proof) -> None:
         "direct": turns["direct, hanging"].exports(langfuse.address),
         # The relay has asked, with an empty export, whether its keys are right, and still waits.
         "relay": [
-            each for each in stage.wire.exchanges[before:] if each.origin == origin_of(langfuse.address)
+            each
+            for each in stage.wire.exchanges[before:]
+            if each.origin == origin_of(langfuse.address) and each.method == "POST"
         ],
     }
     kept = _figures(state)
