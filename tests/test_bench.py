@@ -1,7 +1,7 @@
 """What the page about performance says of Codex's export, and the command that measures it."""
 
 import re
-import subprocess
+import sys
 from base64 import b64encode
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,12 @@ import pytest
 
 import attacks
 import bench_results
+import benchmarks
 import recordings
 from benchmarks import BENCHMARKS, BURST
 from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.faults import Fault
 from harness.fences.pages import CHINESE, DOCS
-from harness.fences.scanner import ROOT
 from harness.surroundings import Surroundings
 
 PAGE = "concepts/performance.md"
@@ -29,14 +29,19 @@ protocol = "binary"
 
 
 @pytest.mark.slow
-def test_what_is_measured_can_be_kept(tmp_path: Path) -> None:
-    """`./scripts/bench --save`, a short part of it, and what the pages are made from with it.
+def test_what_is_measured_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`./scripts/bench relay --save` with fewer turns, and what the pages are made from with it.
 
     The page goes on: .venv/bin/python scripts/site/generate_pages.py
     """
     kept = tmp_path / "results.toml"
-    command = ["./scripts/bench", "relay", "--save", "--file", kept]
-    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    monkeypatch.setattr(sys, "argv", ["bench", "relay", "--save", "--file", str(kept)])
+    monkeypatch.setattr(benchmarks, "TURNS", 5)
+    monkeypatch.setattr(benchmarks, "CONVERSATIONS", 20)
+    benchmarks.main()
+    printed = capsys.readouterr().out
     (measured,) = bench_results.read(kept).values()
     ratio = float(re.search(r"([0-9.]+) ×  the relay's work", printed)[1])
     assert measured.pairs["relay"].ratio == pytest.approx(ratio, abs=0.01)

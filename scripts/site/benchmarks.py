@@ -222,6 +222,10 @@ def bench_mock(measured: Measured) -> None:
     measured.pair("mock", what, "decoding these bytes", ours, theirs)
 
 
+#: Of the benchmark of the relay.
+TURNS, CONVERSATIONS = 200, 10_000
+
+
 def bench_relay(measured: Measured) -> None:
     """Make a clean trace of the recorded turn, and decode its bytes and nothing else; then memory."""
     bodies = _recorded_bodies()
@@ -237,12 +241,12 @@ def bench_relay(measured: Measured) -> None:
         for signal, body in bodies:
             recordings.MESSAGES[signal].FromString(body)
 
-    ours, theirs = alternated(200, make, decode)
+    ours, theirs = alternated(TURNS, make, decode)
     what = "the relay's work on a turn, without network and disk"
     measured.pair("relay", what, "decoding its bytes", ours, theirs)
     measured.number("turns", round(1 / statistics.median(ours)), "turns a second on one core")
-    mebibytes = _memory_of_open_conversations(10_000)
-    measured.number("mebibytes", mebibytes, "MiB resident with 10,000 conversations open")
+    mebibytes = _memory_of_open_conversations(CONVERSATIONS)
+    measured.number("mebibytes", mebibytes, f"MiB resident with {CONVERSATIONS:,} conversations open")
 
 
 def bench_collector(measured: Measured) -> None:
