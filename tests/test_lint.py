@@ -24,3 +24,9 @@ def test_no_file_is_left_out(folder: str) -> None:
     checked = " ".join(HOOKS.values())
     files = [file.relative_to(ROOT).as_posix() for file in ROOT.glob(f".github/{folder}/*.yml")]
     assert files and [file for file in files if f" {file}" not in checked] == []
+
+
+@pytest.mark.slow
+def test_types() -> None:
+    run = subprocess.run([ROOT / ".venv/bin/mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
