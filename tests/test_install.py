@@ -1,6 +1,7 @@
 """The command installs, upgrades and uninstalls as the pages say, with all that it needs at run time.
 
-pipx, uv, Git and the packages are real; pipx works with uv, as it does where it finds it. The project's address leads to a clone of this checkout.
+pipx, uv, Git and the packages are real; pipx works with uv, as it does where it finds it. The project's
+address leads to a clone of this checkout.
 """
 
 import os
