@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["harness.fixtures", "harness.site"]
+pytest_plugins = ["harness.fixtures", "harness.site", "harness.spread"]
 
 # Started in the background by a script, pytest ignores SIGINT, and so would every program that a test starts
 # and then stops with Ctrl-C.

@@ -32,9 +32,10 @@ protocol = "binary"
 def test_what_is_measured_can_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`./scripts/bench relay --save` with fewer turns, and what the pages are made from with it.
+    """What the page's first command keeps, with one bench and fewer turns, and its second one reads:
 
-    The page goes on: .venv/bin/python scripts/site/generate_pages.py
+    ./scripts/bench --save
+    .venv/bin/python scripts/site/generate_pages.py
     """
     kept = tmp_path / "results.toml"
     monkeypatch.setattr(sys, "argv", ["bench", "relay", "--save", "--file", str(kept)])

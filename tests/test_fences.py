@@ -13,6 +13,7 @@ from harness.fences.checkout import ADDRESS
 from harness.fences.executors import SETTINGS, FenceFailedError
 from harness.fences.following import Following, fences_before
 from harness.fences.outputs import matches, renewed
+from harness.fences.own_network import is_allowed
 from harness.fences.pages import DOCS, chinese_pages, english_pages
 from harness.fences.placeholders import PLACEHOLDERS
 from harness.fences.ports import ports_of
@@ -256,12 +257,25 @@ def test_a_page_does_not_speak_to_somebody_elses_relay(
     with socket.create_server(("127.0.0.1", 0)) as mine:
         port = mine.getsockname()[1]
         fences = scan(page(f"```bash\necho one\n```\n\n```bash\ncurl http://127.0.0.1:{port}/healthz\n```\n"))
-        following = Following(lambda: tmp_path / "reader")
+        following = Following(lambda: tmp_path / "reader", apart=False)
         for fence in fences:
             with pytest.raises(FenceFailedError, match=f"127.0.0.1:{port} is in use .*Stop it"):
                 following.reach(fence, {})
         assert not (tmp_path / "reader").exists()
     following.close()
+
+
+@pytest.mark.skipif(not is_allowed(), reason="a network of its own needs Linux and root")
+def test_a_page_in_a_network_of_its_own_meets_only_what_it_starts(
+    page: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        port = mine.getsockname()[1]
+        (fence,) = scan(page(f"```bash\n! (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null\n```\n"))
+        following = Following(lambda: tmp_path / "reader", apart=True)
+        following.reach(fence, {})
+        following.close()
+        socket.create_connection(("127.0.0.1", port)).close()
 
 
 def test_a_page_follows_what_the_page_before_it_follows(page: Callable[[str], Path]) -> None:

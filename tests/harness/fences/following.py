@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from pytest_examples import CodeExample
 
 from harness.fences.executors import EXECUTORS, FenceFailedError
+from harness.fences.own_network import OwnNetwork, is_allowed
 from harness.fences.pages import DOCS, followed, needs_codex, needs_collector
 from harness.fences.ports import ports_of, require_free
 from harness.fences.reader import Reader, a_reader
@@ -32,11 +33,14 @@ class Following:
     Args:
         folder: makes a new empty folder for each page.
         renew: output that differs from the page is not a failure, but kept for ``renewals``.
+        apart: in a network of its own. Otherwise the ports that the page needs must be free.
     """
 
-    def __init__(self, folder: Callable[[], Path], *, renew: bool = False) -> None:
+    def __init__(self, folder: Callable[[], Path], *, renew: bool = False, apart: bool | None = None) -> None:
         self._folder = folder
         self._renew = renew
+        self._apart = is_allowed() if apart is None else apart
+        self._network: OwnNetwork | None = None
         self._page: Path | None = None
         self._stack = ExitStack()
         self._left: list[Fence] = []
@@ -56,6 +60,10 @@ class Following:
         """
         if fence not in self._left:
             self._open(fence.page)
+        with self._in_network():
+            self._go_on_to(fence, special)
+
+    def _go_on_to(self, fence: Fence, special: dict[str, Execute]) -> None:
         while self._left[0] != fence:
             earlier = self._left.pop(0)
             try:
@@ -73,21 +81,34 @@ class Following:
 
     def close(self) -> None:
         """Leave the page: stop all that runs for it."""
-        self._stack.close()
-        self._page, self._left = None, []
+        with self._in_network():
+            self._stack.close()
+        if self._network:
+            self._network.close()
+        self._page, self._left, self._network = None, [], None
+
+    def _in_network(self) -> AbstractContextManager[None]:
+        return self._network.entered() if self._network else nullcontext()
 
     def _open(self, page: Path) -> None:
         self.close()
         fences = [*fences_before(page), *followed(page)]
-        # What held a port a moment ago, for the fence before this one, holds it still.
-        waited, self._in_the_way = self._in_the_way == page, page
-        require_free(ports_of(fences), 0 if waited else _PATIENCE)
-        self._in_the_way = None
+        if self._apart:
+            self._network = OwnNetwork()
+        else:
+            # What held a port a moment ago, for the fence before this one, holds it still.
+            waited, self._in_the_way = self._in_the_way == page, page
+            require_free(ports_of(fences), 0 if waited else _PATIENCE)
+            self._in_the_way = None
+        with self._in_network():
+            self._meet_reader(fences)
+        self._page, self._left = page, fences
+        self.reader.renewals = [] if self._renew else None
+
+    def _meet_reader(self, fences: list[Fence]) -> None:
         binary = None if needs_codex(fences) else _NO_CODEX
         collector = find_collector() if needs_collector(fences) else None
         self.reader = self._stack.enter_context(a_reader(self._folder(), binary, collector))
-        self._page, self._left = page, fences
-        self.reader.renewals = [] if self._renew else None
 
     def _run(self, fence: Fence, special: dict[str, Execute]) -> None:
         if "ran_by" in fence.settings:
