@@ -366,7 +366,9 @@ def test_no_answer_ends_the_process_or_passes_for_accepted(
     """A login page, a wrong proxy, an answer made to harm: a failure with a name, and the turn waits."""
     with (
         answering(status, body, headers) as there,
-        relay_for("http://127.0.0.1:9", tmp_path, destination=Destination.otlp(there, {})) as url,
+        relay_for(
+            "http://127.0.0.1:9", tmp_path, destination=Destination.otlp(there, {}), seconds_to_finish=0.1
+        ) as url,
     ):
         post_logs(url, logs_export("one"))
         wait_until(lambda: "fault" in figures(tmp_path).notes)
@@ -384,7 +386,9 @@ def test_an_answer_that_drips_does_not_hold_up_the_rest(
     monkeypatch.setattr("codex_langfuse.relay.delivery._SECONDS_FOR_ANSWER", 0.5)
     with (
         answering(200, b"{}" + b" " * 1000, {"content-type": "application/json"}, drip=0.05) as there,
-        relay_for("http://127.0.0.1:9", tmp_path, destination=Destination.otlp(there, {})) as url,
+        relay_for(
+            "http://127.0.0.1:9", tmp_path, destination=Destination.otlp(there, {}), seconds_to_finish=0.1
+        ) as url,
     ):
         post_logs(url, logs_export("one"))
         wait_until(lambda: "fault" in figures(tmp_path).notes)
