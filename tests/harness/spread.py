@@ -10,7 +10,25 @@ from harness.fences.own_network import is_allowed
 _EXAMPLES = "tests/test_examples.py"
 
 # What takes longest, as ``./scripts/test`` prints it: begun at the end, it would keep one process waiting.
-_FIRST: tuple[str, ...] = ()
+_FIRST = (
+    "test_site_browser.py",
+    "docs/guide/models.md",
+    "test_test_plan.py",
+    "docs/deploy/cloud.md",
+    "test_relay_kill.py",
+    "test_site_",
+    "test_install.py",
+    "test_generated_pages.py",
+    "test_scripts.py",
+    "test_contributing.py",
+    "test_collector",
+    "test_examples.py",
+    "test_relay_",
+    "test_check_",
+    "test_proxies.py",
+    "test_terminal_recording.py",
+    "test_setup_command.py",
+)
 
 
 class _Spread(LoadFileScheduling):
@@ -29,5 +47,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Spread:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        places = {name: place for place, name in enumerate(_FIRST)}
-        items.sort(key=lambda item: next((places[n] for n in places if n in item.nodeid), len(places)))
+        items.sort(key=lambda item: next((i for i, n in enumerate(_FIRST) if n in item.nodeid), len(_FIRST)))
