@@ -5,12 +5,14 @@ import contextlib
 import multiprocessing
 import os
 import random
+import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -18,16 +20,21 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
-from codex_langfuse.relay import keeper
+from codex_langfuse.mock.visibility import Visibility
+from codex_langfuse.relay import delivery, keeper
 from codex_langfuse.relay.assembly import Assembly
+from codex_langfuse.relay.delivery import Delivery
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import Settings, running_relay, serve
 from codex_langfuse.relay.status import read_status
+from codex_langfuse.relay.store import Figures, Store
 from harness.recorded_turns import RECORDINGS, Sent, interleaved
 from harness.running_relay import (
+    CLIENT,
     PROTOBUF,
     CountingAssembly,
     logs_export,
+    post_logs,
     relay_for,
     settings_for,
     wait_until,
@@ -168,9 +175,97 @@ def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
         }
         assert lost == {}
         assert {turn: names for turn, names in found.items() if len(names) > 1} == {}
+    figures = figures_of(state)
+    assert (figures.waiting, figures.batches, figures.set_aside) == (0, 0, {})
+
+
+# --- what Langfuse shows double -----------------------------------------------------------------------------
+
+KILLED = 9
+
+
+def before_it_is_sent() -> None:
+    async def post(*_: object, **__: object) -> NoReturn:
+        os._exit(KILLED)
+
+    Delivery._post = post
+
+
+def before_the_answer_comes() -> None:
+    def read(*_: object) -> NoReturn:
+        os._exit(KILLED)
+
+    delivery._read = read
+
+
+def before_the_acceptance_is_recorded() -> None:
+    Store.accepted = lambda *_: os._exit(KILLED)
+
+
+def after_the_acceptance_is_recorded() -> None:
+    recorded = Store.accepted
+
+    def record(*arguments: Any) -> None:
+        recorded(*arguments)
+        os._exit(KILLED)
+
+    Store.accepted = record
+
+
+def live_until(point: Callable[[], None], settings: Settings) -> None:
+    """Be a relay that is gone at a point of its first delivery."""
+    point()
+    asyncio.run(serve(settings, CountingAssembly(), asyncio.Event(), lambda _: None))
+
+
+def figures_of(state: Path) -> Figures:
     figures = read_status(state).figures
     assert figures is not None
-    assert (figures.waiting, figures.batches, figures.set_aside) == (0, 0, {})
+    return figures
+
+
+@pytest.fixture(scope="module")
+def turns_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a relay with one and a half requests full of turns that Langfuse did not take."""
+    state = tmp_path_factory.mktemp("waiting") / "state"
+    with (
+        running_mock(faults=[Fault(status=503)]) as langfuse,
+        relay_for(langfuse, state, seconds_to_finish=0.1) as url,
+    ):
+        for number in range(delivery._MOST_TURNS * 3 // 2):
+            assert post_logs(url, logs_export(f"turn-{number}")).status_code == 200
+    return state
+
+
+@pytest.mark.parametrize(
+    ("point", "double"),
+    [
+        (before_it_is_sent, 0),
+        (before_the_answer_comes, delivery._MOST_TURNS),
+        (before_the_acceptance_is_recorded, delivery._MOST_TURNS),
+        (after_the_acceptance_is_recorded, 0),
+    ],
+)
+def test_a_kill_doubles_at_most_the_turns_of_one_request(
+    turns_on_disk: Path, tmp_path: Path, point: Callable[[], None], double: int
+) -> None:
+    """And none of those whose acceptance is recorded: counted as Langfuse's API shows it before it merges."""
+    state = shutil.copytree(turns_on_disk, tmp_path / "state")
+    turns = figures_of(state).waiting
+    with running_mock(visibility=Visibility(duplicates=True)) as langfuse:
+        settings = settings_for(langfuse, state)
+        process = CONTEXT.Process(target=live_until, args=(point, settings), daemon=True)
+        process.start()
+        process.join(60)
+        assert process.exitcode == KILLED
+        with relay_for(langfuse, state):
+            wait_until(lambda: figures_of(state).accepted == turns)
+        shown = CLIENT.get(
+            f"{langfuse.url}/api/public/v2/observations?limit=1000",
+            auth=(langfuse.public_key, langfuse.secret_key),
+        ).json()["data"]
+        assert len({each["id"] for each in shown}) == turns
+        assert len(shown) == turns + double
 
 
 # --- the law ------------------------------------------------------------------------------------------------
