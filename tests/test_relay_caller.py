@@ -1,6 +1,7 @@
 """A program with the OpenTelemetry SDK that runs the real Codex: what it says of the turn arrives with it."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry import propagate
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -24,6 +26,7 @@ from codex_langfuse.relay.server import running_relay
 from codex_langfuse.relay.surroundings import Surroundings
 from harness.interfaces import app_server
 from harness.running_relay import settings_for, wait_until
+from relayed_recordings import batches, relay
 
 #: As the page "CI" has it.
 LABELS = """
@@ -162,6 +165,23 @@ def test_an_app_server_is_told_the_caller_with_each_turn(
         (agent,) = [each for each in caller.langfuse.store.traces[trace] if each["type"] == "AGENT"]
         assert (agent["parentObservationId"], agent["sessionId"]) == (parent, thread)
         assert agent["metadata"]["resource.team"] == "payments"
+
+
+@pytest.mark.parametrize("version", ["0.150.0", "0.171.0"])
+def test_labels_are_read_when_the_closing_span_never_comes(version: str) -> None:
+    """Which happens; before 0.166 the span around the turn does not say which turn it is."""
+    given = []
+    for batch in batches(f"{version}-default"):
+        given.append(deepcopy(batch))
+        for group in given[-1].resource_spans if isinstance(batch, ExportTraceServiceRequest) else ():
+            for scope in group.scope_spans:
+                kept = [span for span in scope.spans if span.name != "session_task.turn"]
+                for span in kept:
+                    span.attributes.add(key="langfuse.user.id").value.string_value = "ada"
+                del scope.spans[:]
+                scope.spans.extend(kept)
+    observations = relay(given).observations
+    assert observations and {each["userId"] for each in observations} == {"ada"}
 
 
 def test_the_relays_own_options_win_and_resource_attributes_come_last() -> None:

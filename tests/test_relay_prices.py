@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.langfuse.model_definitions import MANAGED
 from codex_langfuse.mock.langfuse.prices import find_model
 from codex_langfuse.mock.server import RunningMock, running_mock
+from codex_langfuse.relay import langfuse_prices
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn
 from codex_langfuse.relay.langfuse_prices import definitions, without_price
 from codex_langfuse.relay.policy import Policy
@@ -260,18 +262,38 @@ class _Charging(CountingAssembly):
         return replace(super()._finish(turn), unpriced=unpriced)
 
 
+def add_price(langfuse: RunningMock) -> None:
+    """Give gpt-6.2-sol a price for input, and none for the rest."""
+    definition = {"modelName": "mine", "matchPattern": "^gpt-6.2-sol$", "unit": "TOKENS", "inputPrice": 1}
+    keys = {"authorization": basic_authorization(langfuse.public_key, langfuse.secret_key)}
+    answer = httpx.post(f"{langfuse.url}/api/public/models", json=definition, headers=keys)
+    assert answer.status_code == 200
+
+
 def test_it_asks_again_when_something_new_appears(langfuse: RunningMock, tmp_path: Path) -> None:
     """A definition with some of the kinds, as people write it, leaves the others named."""
     state = tmp_path / "state"
     with running_relay(settings_for(langfuse, state), _Charging()) as url:
         post_logs(url, logs_export("gpt-6.2-sol"))
         wait_until(lambda: len(read_status(state).without_price) == 2)
-        definition = {"modelName": "mine", "matchPattern": "^gpt-6.2-sol$", "unit": "TOKENS", "inputPrice": 1}
-        keys = {"authorization": basic_authorization(langfuse.public_key, langfuse.secret_key)}
-        answer = httpx.post(f"{langfuse.url}/api/public/models", json=definition, headers=keys)
-        assert answer.status_code == 200
+        add_price(langfuse)
         post_logs(url, logs_export("gpt-5.6-sol"))
         wait_until(lambda: read_status(state).without_price == [("gpt-6.2-sol", "output_reasoning_tokens")])
+
+
+def test_it_asks_again_every_day(
+    langfuse: RunningMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So a price that somebody adds is known, though nothing new appears."""
+    assert timedelta(days=1).total_seconds() == langfuse_prices._DAILY
+    monkeypatch.setattr(langfuse_prices, "_DAILY", 0.05)
+    state = tmp_path / "state"
+    with running_relay(settings_for(langfuse, state), _Charging()) as url:
+        post_logs(url, logs_export("gpt-6.2-sol"))
+        wait_until(lambda: len(read_status(state).without_price) == 2)
+        add_price(langfuse)
+        wait_until(lambda: read_status(state).without_price == [("gpt-6.2-sol", "output_reasoning_tokens")])
+    assert caplog.text.count("has no price for") == 1
 
 
 @pytest.mark.parametrize(

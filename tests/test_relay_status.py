@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from codex_langfuse.relay.server import running_relay
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Store
 from harness.running_relay import CLIENT, PROTOBUF, settings_for, wait_until
+from relayed_recordings import batches, relay
 
 SCHEMA = json.loads(Path("examples/relay/status.schema.json").read_text(encoding="utf-8"))
 RECORDED = ("0.163.0-simple", "0.171.0-sub-agent")
@@ -33,8 +35,12 @@ def relayed(langfuse, state: Path, recorded: Sequence[str] = RECORDED, policy: P
         for name in recorded:
             for signal in ("logs", "traces"):
                 for body in recordings.bodies(name, signal):
-                    CLIENT.post(f"{url}/v1/{signal}", content=body, headers=PROTOBUF).raise_for_status()
+                    post(url, signal, body)
         wait_until(lambda: "/project/" in read_status(state).figures.notes["traces at"].text)
+
+
+def post(url: str, signal: str, body: bytes) -> None:
+    CLIENT.post(f"{url}/v1/{signal}", content=body, headers=PROTOBUF).raise_for_status()
 
 
 def ask(state: Path, *options: str) -> tuple[int, dict[str, Any]]:
@@ -100,6 +106,27 @@ def test_the_cost_by_the_price_file(tmp_path: Path) -> None:
 )
 def test_the_exit_status(refused: Path, options: tuple[str, ...], returned: int) -> None:
     assert ask(refused, *options)[0] == returned
+
+
+def test_one_can_wait_for_the_turns_of_a_session(tmp_path: Path) -> None:
+    """Whatever other sessions do meanwhile."""
+    state, (name, other) = tmp_path / "state", RECORDED
+    session = relay(batches(name)).root["sessionId"]
+    with (
+        running_mock() as langfuse,
+        running_relay(settings_for(langfuse, state), Assembly(Policy())) as url,
+        ThreadPoolExecutor() as threads,
+    ):
+        post(url, "logs", recordings.bodies(other, "logs")[0])
+        waiting = threads.submit(ask, state, "--session", session, "--wait", "60")
+        assert ask(state, "--session", session, "--wait", "0.1")[0] == 1  # There is none yet.
+        for signal in ("logs", "traces"):
+            for body in recordings.bodies(name, signal):
+                post(url, signal, body)
+        returned, document = waiting.result()
+        assert read_status(state).busy
+    assert returned == 0
+    assert [(turn["session"], turn["state"]) for turn in document["last_turns"]] == [(session, "accepted")]
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,12 @@ SPANS: Mapping[str, frozenset[str]] = {
     "codex.exec": frozenset({"turn.id"}),
 }
 #: The spans of a turn on which labels are looked for; `[otel.span_attributes]` are on every span.
-_LABELLED = frozenset({"session_task.turn", "session_task.review", "session_task.compact", "run_turn"})
+_LABELLED = frozenset(
+    {
+        *("session_task.turn", "session_task.review", "session_task.compact"),
+        *("run_turn", "try_run_sampling_request"),
+    }
+)
 _LABELS = frozenset({"user.id", "deployment.environment.name", "deployment.environment"})
 _TOOL_SPAN = frozenset({"tool_name", "call_id", "aborted", "conversation.id", "turn.id", "turn_id"})
 #: Spans that are read only for the events on them.

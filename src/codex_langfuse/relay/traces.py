@@ -130,7 +130,8 @@ class SpanTurn:
 
     def labels(self) -> dict[str, str]:
         """Return what the caller says of the turn in `[otel.span_attributes]`."""
-        return {key: value for span in (self.ran, self.task) if span for key, value in span.labels}
+        spans = (*(call.span for call in self.calls.values()), self.ran, self.task)
+        return {key: value for span in spans if span for key, value in span.labels}
 
     def script_of(self, cell: str, time: int) -> str | None:
         """Return the call id of the script of code mode that ran in `cell` at `time`."""
