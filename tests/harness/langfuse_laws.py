@@ -4,7 +4,7 @@ Each takes an export, or the observations that Langfuse makes of one, and return
 for each observation, empty when all is well.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_langfuse.mock.langfuse.observations import observations_of
@@ -57,3 +57,30 @@ def costs_without_total(observations: Iterable[Mapping[str, Any]]) -> list[str]:
         for each in observations
         if each["costDetails"] and "total" not in each["costDetails"]
     ]
+
+
+def turns_not_in_their_session(observations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the agents that the page of a session does not show: it wants a session, input and output."""
+    return [
+        f"AGENT {each['name']!r} has input {each['input']!r} and output {each['output']!r}"
+        for each in observations
+        if each["type"] == "AGENT" and not (each["sessionId"] and each["input"] and each["output"])
+    ]
+
+
+def roots_of_another_name(observations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the roots whose name, a trace's heading, is not the name that lists have for the trace."""
+    return [
+        f"{each['type']} {each['name']!r} is the root of trace {each['traceName']!r}"
+        for each in observations
+        if each["isRootObservation"] and each["name"] != each["traceName"]
+    ]
+
+
+def broken(observations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what breaks any of the laws."""
+    laws = (
+        *(text_without_usage, usage_on_roots, traces_without_root, costs_without_total),
+        *(turns_not_in_their_session, roots_of_another_name),
+    )
+    return [line for law in laws for line in law(observations)]

@@ -19,6 +19,7 @@ from codex_langfuse.codex.scripted_model import Scenario
 from codex_langfuse.codex.versions import OTEL_KEYS, Version
 from codex_langfuse.exports import spans_in
 from harness.combinations import PROVIDERS, SIGNALS, STEPS, batches, charged, configuration, generations
+from harness.proxy import ProxiedRequest
 from harness.surroundings import Surroundings, running_surroundings
 from page_tables.versions import MATRIX, verified
 
@@ -27,7 +28,22 @@ MODELS = ("default", "unknown")
 #: What must not be in the telemetry: the prompt, a command's output, the answer.
 _PROMPT, _CONTENT = "Secret greeting.", (b"Secret greeting.", b"secret-output", b"Done.")
 #: The parts of a result, each true if it held in every run in which it could.
-PARTS = ("loads", "arrives", "tokens", "no_content", "relay")
+PARTS = ("loads", "arrives", "tokens", "no_content", "relay", "caller", "labels")
+
+#: One of the combinations has a caller, who says whose turn it is.
+_CALLED = ("unknown", "websocket", "both")
+_TRACE, _PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+_CALLER = {
+    "TRACEPARENT": f"00-{_TRACE}-{_PARENT}-01",
+    "OTEL_RESOURCE_ATTRIBUTES": "team=payments",
+}
+_LABELS = """\
+[otel.span_attributes]
+"langfuse.user.id" = "ada"
+"langfuse.environment" = "ci"
+"langfuse.trace.tags" = "nightly"
+"langfuse.trace.metadata.job" = "42"
+"""
 
 
 def change_points() -> list[str]:
@@ -78,13 +94,15 @@ def _run(
     scripted.play(Scenario(STEPS))
     with tempfile.TemporaryDirectory(prefix="codex-matrix-") as folder:
         codex = surroundings.codex(Path(folder), binary)
-        codex.write_config(configuration(codex, scripted.base_url, model, provider, signals))
+        is_called = (model, provider, signals) == _CALLED
+        labels = _LABELS if is_called else ""
+        codex.write_config(configuration(codex, scripted.base_url, model, provider, signals) + labels)
         # The versions without `openai_base_url` read the variable.
         environment = {**codex.environment, "OPENAI_BASE_URL": scripted.base_url}
+        environment |= _CALLER if is_called else {}
         command = [binary, "exec", "-c", "sandbox_mode=danger-full-access", _PROMPT]
         run = run_in_group(command, cwd=codex.workspace, environment=environment, timeout=120)
     yield "loads", run.returncode == 0 and bool(scripted.requests)
-    sent = list(batches(surroundings.proxy.requests))
     asked = {f"{signal}.example" for signal in SIGNALS[signals]}
     yield "arrives", asked <= {request.host for request in surroundings.proxy.requests}
     bodies = [request.body for request in surroundings.proxy.requests if request.host in asked]
@@ -96,7 +114,33 @@ def _run(
         counted = [int(span.attributes.get("gen_ai.usage.input_tokens", 0)) for span in spans]
         wanted = [parts[0] + parts[1] for turn in truth for parts in turn]
         yield "tokens", sorted(filter(None, counted)) == sorted(wanted)
-    yield "relay", generations(relayed.relay(sent)) == truth
+    # Without trace_exporter, 0.128 and older send spans to the endpoint for logs; the relay refuses those.
+    exports = (each for each in surroundings.proxy.requests if not _is_misplaced(each))
+    result = relayed.relay(batches(exports))
+    yield "relay", generations(result) == truth
+    if is_called:
+        yield from _heard(result)
+
+
+def _is_misplaced(request: ProxiedRequest) -> bool:
+    try:
+        list(batches([request]))
+    except DecodeError:
+        return True
+    return False
+
+
+def _heard(result: relayed.Relayed) -> Iterator[tuple[str, bool]]:
+    """Yield whether the turn is where its caller said, and whose the caller said it is."""
+    agents = result.of("AGENT")
+    places = [(each["traceId"], each["parentObservationId"]) for each in agents]
+    yield "caller", places == [(_TRACE, _PARENT)]
+    said = [
+        (each["userId"], each["environment"], "nightly" in each["tags"], each["metadata"].get("job"))
+        for each in agents
+    ]
+    resources = [each["metadata"].get("resource.team") for each in agents]
+    yield "labels", (said, resources) == ([("ada", "ci", True, "42")], ["payments"])
 
 
 def results() -> dict[str, dict[str, object]]:
@@ -132,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             try:
                 result = result_of(surroundings, installed(version, options.cache), Version.parse(version))
-            except (subprocess.SubprocessError, OSError, ValueError, DecodeError) as error:
+            except (subprocess.SubprocessError, OSError, ValueError) as error:
                 print(f"{version}: {error}", file=sys.stderr)
                 failed = 1
                 continue

@@ -143,7 +143,7 @@ def version_matrix(language: str) -> str:
     head, yes, no = _TEXTS["version_matrix_codex"][language]
     shown = {True: yes, False: no, None: "–"}
     kept = tomllib.loads(MATRIX.read_text(encoding="utf-8"))
-    parts = ("loads", "arrives", "tokens", "no_content", "relay")
+    parts = ("loads", "arrives", "tokens", "no_content", "relay", "caller", "labels")
     return table(
         head,
         (
