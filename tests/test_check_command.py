@@ -322,6 +322,17 @@ def test_without_any_file_it_says_what_to_do(run, file) -> None:
     assert "codex-langfuse config direct" in told.stdout
 
 
+@pytest.mark.codex
+def test_a_setting_outside_otel_that_codex_refuses_is_found(run, file) -> None:
+    file.write_text(f'model = "gpt-5"\napproval_policy = "auto"\n{DIRECT}')
+    told = run("--offline", "--json")
+    [finding] = json.loads(told.stdout)["findings"]
+    assert (finding["id"], finding["line"], told.returncode) == ("not-loaded", 2, 2)
+    assert "unknown variant `auto`" in finding["detail"]
+    # The installed Codex says nothing of another one.
+    assert run("--offline", "--codex-version", "0.170.0").returncode == 0
+
+
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads /proc")
 def test_a_background_process_is_found(run, file, tmp_path) -> None:
     file.write_text(DIRECT)

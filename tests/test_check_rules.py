@@ -15,6 +15,7 @@ from codex_langfuse.check.checking import check
 from codex_langfuse.check.daemons import Daemon
 from codex_langfuse.check.findings import Finding
 from codex_langfuse.check.fixing import fixes
+from codex_langfuse.check.refusal import parse
 from codex_langfuse.check.report import as_json
 from codex_langfuse.check.setup import Setup, header_list
 from codex_langfuse.codex.versions import Version
@@ -32,9 +33,9 @@ GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
 HIDING = '[shell_environment_policy]\nexclude = ["OTEL_*"]\n'
 INSTALLED = Version.parse("0.171.0")
 
-# Seen by asking the server, or in the list of processes.
+# Seen by asking the server or Codex, or in the list of processes.
 NOT_IN_FILES = {mistake.id for mistake in catalogue().values() if mistake.group == "server"}
-NOT_IN_FILES |= {"daemon", "no-price"}
+NOT_IN_FILES |= {"daemon", "no-price", "not-loaded"}
 
 
 def write(folder: Path, config: str | bytes, files: dict[str, str] | None = None, mode: str = "600") -> None:
@@ -266,6 +267,29 @@ class TestDaemons:
 
     def test_one_of_another_home_is_not(self, seen) -> None:
         assert seen(-60, CODEX_HOME="/somewhere/else") == []
+
+
+_NOT_LOADED = "Error: failed to load bootstrap configuration\n\nCaused by:\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "place", "message"),
+    [
+        # As 0.142.0 prints it; the others are of 0.171.0.
+        ("Error: /a b/c.toml:1:9: bad\n\nCaused by:\n    in `model`", "/a b/c.toml:1:9", "bad"),
+        (f"{_NOT_LOADED}    bad\n    in `a.b`\n    ", "a.b", "bad"),
+        (f"{_NOT_LOADED}    0: /a.toml:9:1: bad\n    1: x", "/a.toml:9:1", "bad"),
+        (f"{_NOT_LOADED}    bad\n    How to fix: do", "", "bad How to fix: do"),
+        ("Error: No such file or directory (os error 2)", None, ""),
+    ],
+)
+def test_what_codex_says_when_it_loads_nothing(told, place, message) -> None:
+    refused = parse(f"WARNING: proceeding\n{told}")
+    if place is None:
+        assert refused is None
+        return
+    assert refused is not None and refused.message == message
+    assert (str(refused.place) if refused.place else ".".join(refused.setting)) == place
 
 
 @pytest.mark.parametrize(

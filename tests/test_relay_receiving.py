@@ -3,7 +3,9 @@
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from google.protobuf.descriptor import Descriptor
@@ -95,6 +97,15 @@ def test_a_small_body_does_not_become_gigabytes(signal: str) -> None:
 
 
 @pytest.mark.parametrize("signal", ["logs", "traces"])
+def test_fields_that_nobody_knows_count_too(signal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """15 million of them, 30 kB compressed, kept the next sender waiting for 20 s."""
+    monkeypatch.setattr("codex_langfuse.relay.wire_size._SMALL", 0)
+    monkeypatch.setattr("codex_langfuse.relay.wire_size.MOST_FIELDS", 1_000)
+    for tag in (b"\x78\x01", b"\x7a\x00", b"\x7d" + bytes(4), b"\x79" + bytes(8)):
+        assert refusal(signal, PROTOBUF, b"\x0a" + _varint(1_000 * len(tag)) + tag * 1_000) == 413
+
+
+@pytest.mark.parametrize("signal", ["logs", "traces"])
 def test_messages_count_at_every_level(signal: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where values hold values."""
     monkeypatch.setattr("codex_langfuse.relay.wire_size._SMALL", 0)
@@ -152,6 +163,35 @@ def test_broken_compression() -> None:
     bomb = gzip.compress(bytes(LARGEST_BODY + 1))
     assert len(bomb) < 100_000
     assert refusal("logs", zipped, bomb) == 413
+
+
+def test_many_members_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a member was copied for each: 200,000 empty ones in 4 MB took minutes."""
+    given = 0
+    real = zlib.decompressobj
+
+    def counting(**options: int) -> SimpleNamespace:
+        member = real(**options)
+
+        def decompress(piece: bytes, most: int) -> bytes:
+            nonlocal given
+            given += len(piece)
+            result = member.decompress(piece, most)
+            shown.__dict__.update(
+                eof=member.eof, unconsumed_tail=member.unconsumed_tail, unused_data=member.unused_data
+            )
+            return result
+
+        shown = SimpleNamespace(eof=False, decompress=decompress)
+        return shown
+
+    (body,) = recordings.bodies("0.169.0-simple", "logs")
+    members = [gzip.compress(b"")] * 2_000
+    zipped = b"".join([*members, gzip.compress(body[:999]), *members, gzip.compress(body[999:])])
+    monkeypatch.setattr(zlib, "decompressobj", counting)
+    read = decode("logs", {**PROTOBUF, "content-encoding": "gzip"}, zipped)
+    assert read.body == body
+    assert given <= len(zipped) + 5_000 * 4_002
 
 
 @pytest.mark.parametrize(("signal", "other"), [("logs", "traces"), ("traces", "logs"), ("logs", "metrics")])

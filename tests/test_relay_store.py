@@ -151,6 +151,17 @@ def test_stays_within_its_room(store: Store, tmp_path: Path) -> None:
     assert size_on_disk(tmp_path) < MEBIBYTE // 2
 
 
+def test_giving_room_back_takes_few_steps(tmp_path: Path) -> None:
+    """Each step waits for the disk: page by page, 30 MB took a minute."""
+    store = Store(tmp_path, max_bytes=64 * MEBIBYTE)
+    store.finish([], store.add_batches([batch(os.urandom(8 * MEBIBYTE))]), 1.0)
+    steps: list[str] = []
+    store._database.set_trace_callback(lambda said: steps.append(said) if "vacuum" in said else None)
+    store.close()
+    assert size_on_disk(tmp_path) < 5 * MEBIBYTE
+    assert len(steps) <= 4
+
+
 def test_all_or_nothing_when_there_is_no_room(store: Store) -> None:
     (kept,) = store.add_batches([batch()])
     with pytest.raises(StoreFullError):

@@ -2,6 +2,8 @@
 
 import zlib
 
+_PIECE = 4096
+
 
 def gunzip(data: bytes, largest: int) -> bytes:
     """Decompress as Node's ``zlib.gunzip`` does: members in a row, padded with zeros.
@@ -10,21 +12,22 @@ def gunzip(data: bytes, largest: int) -> bytes:
     """
     parts: list[bytes] = []
     room = largest
-    rest = data
+    at = 0
     while True:
         member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         while not member.eof:
+            # In pieces: what is left of one is copied, at the end of each of perhaps a million members.
+            piece = data[at : at + _PIECE]
+            if not piece:
+                raise ValueError("unexpected end of file")
             try:
-                part = member.decompress(rest, room + 1)
+                part = member.decompress(piece, room + 1)
             except zlib.error as error:
                 raise ValueError(str(error)) from error
-            rest = member.unconsumed_tail
+            at += len(piece) - len(member.unconsumed_tail) - len(member.unused_data)
             room -= len(part)
             if room < 0:
                 raise OverflowError(f"more than {largest} bytes")
             parts.append(part)
-            if not rest and not part and not member.eof:
-                raise ValueError("unexpected end of file")
-        rest = member.unused_data
-        if not rest or rest[0] == 0:
+        if at == len(data) or data[at] == 0:
             return b"".join(parts)

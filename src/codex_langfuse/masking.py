@@ -259,6 +259,7 @@ _NEAR = (
         _NAME_ANCHORS,
         _NAME + r"[\w.-]{0,40}+" + _QUOTE + r"[\s,]{1,20}" + _QUOTE + "value" + _QUOTE + _IS + _value(),
     ),
+    _near("named", ['"auth": "…"'], ("auth",), r"[\"']auth" + _QUOTE + _IS + _QUOTE + r"([\w+/=]{16,}+)"),
     _near("named", ["<password>…</password>"], _NAME_ANCHORS, _NAME + r"[\w.-]{0,40}+>([^<>]{3,}+)</"),
     _near(
         "headers",
@@ -290,6 +291,12 @@ _NEAR = (
     ),
     _near(
         "commands",
+        ["setx API_TOKEN …", "set -gx API_TOKEN …"],
+        ("setx", "set -"),
+        r"\bset(?:x| -[a-z]{1,3}) {1,4}\w{0,40}?" + _NAME + _REST + r"[ \t]{1,6}(?!-)" + _value(),
+    ),
+    _near(
+        "commands",
         ["curl -u ada:…", "--user ada:…", '"-u", "ada:…"'],
         ("-u", "-user"),
         rf"-(?<![\w-]-)(?:u|-user|-proxy-user)(?:{_NEXT})?+[^\s:\"'\\]{{0,64}}:({_UNQUOTED}{{2,}}+)",
@@ -301,7 +308,9 @@ _NEAR = (
         "mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|7z|7za",
         rf"-p((?!-){_UNQUOTED}++)",
     ),
-    _of_program("sshpass -p …", "-p", "sshpass|docker login|az login", rf"-p{_NEXT}({_UNQUOTED}{{2,}}+)"),
+    _of_program(
+        "sshpass -p…", "-p", "sshpass|docker login|az login", rf"-p(?:{_NEXT})?+({_UNQUOTED}{{2,}}+)"
+    ),
     _of_program("redis-cli -a …", "redis-cli", "redis-cli", rf"-a{_NEXT}({_UNQUOTED}{{2,}}+)"),
     _near(
         "commands",

@@ -38,6 +38,25 @@ GOOD = {
     f'{_TABLE}headers = {{ Authorization = "{KEY}" }}\n\n[projects."/home/ada"]\ntrust_level = "trusted"\n',
 }
 
+_GOOD = GOOD["tables"]
+#: Settings outside ``[otel]``, with which Codex loads nothing, or all the same.
+OTHER_SETTINGS = {
+    "approval policy": f'approval_policy = "auto"\n{_GOOD}',
+    "sandbox mode": f'sandbox_mode = "none"\n{_GOOD}',
+    "a number for a name": f"model = 5\n{_GOOD}",
+    "an old profile": f'profile = "work"\n{_GOOD}',
+    "no such provider": f'model_provider = "deepseek"\n{_GOOD}',
+    "a provider": f'{_GOOD}\n[model_providers.deepseek]\nname = "DeepSeek"\n',
+    "a provider's old protocol": f'{_GOOD}\n[model_providers.a]\nname = "a"\nwire_api = "chat"\n',
+    "a built-in provider": f'{_GOOD}\n[model_providers.openai]\nname = "a"\n',
+    "a feature": f'{_GOOD}\n[features]\nplugins = "off"\n',
+    "a project": f'{_GOOD}\n[projects."/home/ada"]\ntrust_level = "yes"\n',
+    "a trusted project": f"{_GOOD}\n[projects.'C:\\Users\\ada']\ntrust_level = \"trusted\"\n",
+    "a server without command": f"{_GOOD}\n[mcp_servers.docs]\n",
+    "what commands see": f'{_GOOD}\n[shell_environment_policy]\nexclude = "OTEL_*"\n',
+    "permissions": f'{_GOOD}\n[permissions.work.filesystem]\n"/home/ada" = "deny"\n',
+}
+
 _CHANGES = (
     ("otlp-http", "otlp_http"),
     ("otlp-http", "OTLP-HTTP"),
@@ -72,6 +91,11 @@ _CHANGES = (
     ("[otel]", '[otel.span_attributes]\nlangfuse.user.id = "ada"\n\n[otel]'),
     ("[otel]", '[otel.span_attributes]\n"langfuse.trace.tags" = ["a"]\n\n[otel]'),
     ("[otel]", "[otel.tool_result]\nmax_bytes = -1\n\n[otel]"),
+    ("[otel]", "[otel.tool_result]\nbytes = 9\n\n[otel]"),
+    ("[otel]", "[otel.span_attributes]\nreleased = 2026-11-28\n\n[otel]"),
+    ("[otel]", '[profiles.work.otel]\nenvironment = "a"\n\n[otel]'),
+    ("[otel.trace_exporter.otlp-http]", "[otel.trace_exporter.none]"),
+    ("[otel.trace_exporter.otlp-http]", "[otel.trace_exporter.none]\n[otel.x]"),
     ("/api/public/otel/v1/traces", ""),
     ("/api/public/otel/v1/traces", "/"),
     ("/api/public/otel/v1/traces", "/api/public/otel"),
@@ -80,6 +104,8 @@ _CHANGES = (
     ("/api/public/otel/v1/traces", "/api/public/ingestion"),
     ("http://", ""),
     ("http://", "htp://"),
+    ("http://", " http://"),
+    ("/v1/traces", "/v1/traces\\n"),
     (KEY, "Basic ${LANGFUSE_AUTH}"),
     (KEY, "$LANGFUSE_AUTH"),
     (KEY, KEY.removeprefix("Basic ")),
@@ -124,6 +150,7 @@ def configurations(mutations: int = 205) -> dict[str, str]:
     """Return them by what they are."""
     return {
         **{f"good: {name}": text for name, text in GOOD.items()},
+        **{f"other: {name}": text for name, text in OTHER_SETTINGS.items()},
         **dict(_catalogue()),
         **dict(_mutated(mutations)),
     }

@@ -25,6 +25,8 @@ def headers_of(setup: Setup, command: str, *, run: bool) -> dict[str, str] | Non
 
     Raises ``HelperError``.
     """
+    if not command.strip():
+        raise HelperError("headers_helper is empty")
     try:
         words = shlex.split(command)
     except ValueError:

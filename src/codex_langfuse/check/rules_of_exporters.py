@@ -28,6 +28,8 @@ _OTEL = "/api/public/otel"
 WINDOWS_HOMES = Path("/mnt/c/Users")
 #: Where a relay or a Collector takes each signal.
 _PATHS = {"trace_exporter": "/v1/traces", "exporter": "/v1/logs", "metrics_exporter": "/v1/metrics"}
+#: What no address has; Python leaves out some of it.
+_NO_ADDRESS = re.compile(r"[\x00-\x20\x7f]")
 _SIGNAL_PATHS = re.compile(r"(/v1/(traces?|logs?|metrics?))+/?$")
 
 
@@ -75,7 +77,7 @@ def _no_exporter(setup: Setup) -> Iterator[Finding]:
         return
     value = setup.get(("otel", "trace_exporter"), "none")
     logs = setup.exporter("exporter")
-    if value == "none" and not (logs and logs.kind in _OTLP):
+    if value in ("none", {"none": {}}) and not (logs and logs.kind in _OTLP):
         elsewhere = next(_on_windows(), None)
         told = f"Codex on Windows reads {elsewhere}; this one does not." if elsewhere else ""
         yield Finding("no-exporter", setup.place(("otel", "trace_exporter")), told)
@@ -103,6 +105,18 @@ def _endpoint(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
     if not endpoint:
         if isinstance(exporter.table.get("endpoint"), str):
             yield Finding("empty-endpoint", place, f"`{dotted(exporter.path)}` has it.")
+        return
+    if _NO_ADDRESS.search(endpoint):
+        right = endpoint.strip()
+        where = (*exporter.path, "endpoint")
+        alone = not _NO_ADDRESS.search(right)
+        yield Finding(
+            "endpoint-scheme",
+            place,
+            "There is a blank or a line break in it.",
+            f"endpoint = {literal(masked(right))}" if alone else "",
+            edit(lambda draft: draft.set(where, right)) if alone else None,
+        )
         return
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         yield _scheme(exporter, place, endpoint)

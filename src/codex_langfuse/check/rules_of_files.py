@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date, time
 from operator import methodcaller
 from typing import Any
 
@@ -36,6 +37,14 @@ _SETTINGS = (
 
 def find(setup: Setup) -> Iterator[Finding]:
     """Yield what is wrong with the files themselves."""
+    told = list(_seen(setup))
+    yield from told
+    if setup.refusal and not any(finding.severity == "error" for finding in told):
+        place = setup.refusal.place or setup.place(setup.refusal.setting)
+        yield Finding("not-loaded", place, f"Codex says: {setup.refusal.message}.")
+
+
+def _seen(setup: Setup) -> Iterator[Finding]:
     for file in setup.files.files:
         if file.error is not None and file.kind not in ("project", "misplaced"):
             yield _not_toml(file, file.error)
@@ -140,6 +149,8 @@ def _exporter(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
             yield from _exporter_table(file, (*path, kind), kind, table)
         else:
             yield _wrong_type(file, (*path, kind), "a table")
+    elif table:
+        yield _wrong_type(file, (*path, kind), "without settings")
 
 
 def _exporter_table(file: ConfigFile, path: Names, kind: str, table: Mapping[str, Any]) -> Iterator[Finding]:
@@ -181,7 +192,7 @@ def _headers(file: ConfigFile, path: Names, headers: Any) -> Iterator[Finding]:
         yield Finding("headers-string", place_in(file, path), f"It is a {_kind(headers)}.", shown, repairing)
         return
     for name, value in headers.items():
-        if not isinstance(value, str):
+        if not _is_text(value):
             yield _not_a_string("header-value", file, (*path, name), value)
 
 
@@ -209,7 +220,7 @@ def _tls(file: ConfigFile, path: Names, tls: Any) -> Iterator[Finding]:
 
 def _value(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
     key = path[-1]
-    if key in ("environment", "headers_helper") and not isinstance(value, str):
+    if key in ("environment", "headers_helper") and not _is_text(value):
         yield _wrong_type(file, path, "a string")
     elif key == "headers_helper_refresh_interval_ms" and (type(value) is not int or value < 1):
         yield _wrong_type(file, path, "a number of milliseconds, 1 or more")
@@ -220,18 +231,27 @@ def _value(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
     elif key == "span_attributes":
         for name, attribute in value.items():
             where = (*path, name)
-            if not isinstance(attribute, str):
+            if not _is_text(attribute):
                 yield _not_a_string("span-attribute-value", file, where, attribute)
             elif not name.strip():
                 yield Finding("empty-span-attribute", place_in(file, where))
     elif key == "tracestate":
         for name, members in value.items():
-            if not isinstance(members, Mapping) or not all(isinstance(m, str) for m in members.values()):
+            if not isinstance(members, Mapping) or not all(map(_is_text, members.values())):
                 yield _wrong_type(file, (*path, name), "a table of strings")
     elif key == "tool_result":
         size = value.get("max_bytes", 0)
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             yield _wrong_type(file, (*path, "max_bytes"), "a number, 0 or more")
+        for name in value:
+            if name != "max_bytes":
+                where = (*path, name)
+                yield Finding("unknown-key", place_in(file, where), f"`{dotted(where)}` is ignored.")
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether Codex takes a value for a string: a date, too."""
+    return isinstance(value, str | date | time)
 
 
 def _not_a_string(mistake: str, file: ConfigFile, path: Names, value: Any) -> Finding:
@@ -319,8 +339,11 @@ def _legacy_profile(setup: Setup) -> Iterator[Finding]:
     if file is None or not isinstance(profiles, Mapping):
         return
     for name, profile in profiles.items():
-        holds_otel = isinstance(profile, Mapping) and "otel" in profile
-        if name == setup.profile or holds_otel:
+        otel = isinstance(profile, Mapping) and "otel" in profile
+        if name != setup.profile and otel and setup.exporters:
+            path = ("profiles", name, "otel")
+            yield Finding("unknown-key", place_in(file, path), f"`{dotted(path)}` is ignored.")
+        elif name == setup.profile or otel:
             target = file.path.with_name(f"{name}.config.toml")
             yield Finding(
                 "legacy-profile",

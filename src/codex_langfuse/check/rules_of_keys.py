@@ -77,7 +77,7 @@ def _headers(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
 
 
 def _no_authorization(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
-    if setup.headers_helper:
+    if setup.headers_helper is not None:
         return
     variable = TRACES_HEADERS if TRACES_HEADERS in setup.environment else GENERIC_HEADERS
     value = setup.environment.get(variable, "")

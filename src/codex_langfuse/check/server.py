@@ -67,7 +67,7 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
         return Answer(shown, said, Finding(mistake, place, f"{shown}: {said}."))
 
     headers = {header.name: header.value for header in setup.headers(exporter) if is_sent(header)}
-    if setup.headers_helper:
+    if setup.headers_helper is not None:
         try:
             printed = headers_of(setup, setup.headers_helper, run=run_helper)
         except HelperError as error:

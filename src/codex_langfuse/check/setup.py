@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from codex_langfuse.check.daemons import Daemon
 from codex_langfuse.check.findings import Place
+from codex_langfuse.check.refusal import Refusal
 from codex_langfuse.codex import versions
 from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.config_files import ConfigFile, ConfigFiles
@@ -69,7 +70,7 @@ class Setup:
     """Everything that decides what Codex exports. ``version`` is None when it is not known.
 
     ``without_price``: in words, the models and kinds of tokens for which the relay of this user found no
-    price in Langfuse.
+    price in Langfuse. ``refusal``: why the installed Codex does not load these files, if it was asked.
     """
 
     files: ConfigFiles
@@ -78,6 +79,7 @@ class Setup:
     profile: str | None = None
     daemons: tuple[Daemon, ...] = ()
     without_price: str = ""
+    refusal: Refusal | None = None
 
     @cached_property
     def layers(self) -> list[ConfigFile]:
@@ -128,6 +130,8 @@ class Setup:
     def exporter(self, key: str) -> Exporter | None:
         """Return the exporter of a signal, None when there is none, or when it is written wrongly."""
         value = self.get(("otel", key))
+        if isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in ("none", "statsig"):
+            value = next(iter(value))  # `{ none = {} }` is the same.
         if isinstance(value, str) and value not in ("none", "otlp-http", "otlp-grpc"):
             return Exporter(key, value, {})
         if isinstance(value, Mapping) and len(value) == 1:
@@ -148,7 +152,7 @@ class Setup:
         command = self.get(("otel", "headers_helper"))
         if self.version is not None and self.version < versions.HEADERS_HELPER:
             return None
-        return command if isinstance(command, str) and command else None
+        return command if isinstance(command, str) else None
 
     def headers(self, exporter: Exporter) -> list[Header]:
         """Return what Codex sends: the file's headers; one of the environment wins over its namesake."""

@@ -105,11 +105,18 @@ def snapshot_undoes_policy(version: Version) -> bool:
     return SNAPSHOT_UNDOES_POLICY[0] <= version < SNAPSHOT_UNDOES_POLICY[1]
 
 
+def installed_codex() -> Path:
+    """Return the Codex that a person starts: the one on PATH, whichever the tests of this project have.
+
+    Raises ``CodexNotFoundError``.
+    """
+    on_path = shutil.which("codex")
+    return Path(on_path) if on_path else find_codex()
+
+
 def installed_version() -> Version | None:
     """Ask the installed Codex for its version; None when there is none, or it does not answer like Codex."""
     try:
-        # What a person types is the one on PATH, whichever is packaged with this project's tests.
-        on_path = shutil.which("codex")
-        return Version.parse(codex_version(Path(on_path) if on_path else find_codex()))
+        return Version.parse(codex_version(installed_codex()))
     except (CodexNotFoundError, ValueError, OSError, subprocess.SubprocessError):
         return None

@@ -71,6 +71,7 @@ def check(
     from codex_langfuse.check import report
     from codex_langfuse.check.checking import check as look
     from codex_langfuse.check.daemons import running_daemons
+    from codex_langfuse.check.refusal import refusal
     from codex_langfuse.check.setup import Setup
     from codex_langfuse.codex.versions import Version, installed_version
     from codex_langfuse.commands.changing import console
@@ -91,8 +92,19 @@ def check(
         wrong_usage(f"--codex-version: {error}")
 
     def setup() -> "Setup":
-        files = read_config_files(os.environ, profile=profile, project=project or Path.cwd(), file=file)
-        return Setup(files, dict(os.environ), version, profile, running_daemons(), prices_missing(os.environ))
+        folder = project or Path.cwd()
+        files = read_config_files(os.environ, profile=profile, project=folder, file=file)
+        # The installed Codex says nothing of another version, or of a file that it does not read.
+        refused = None if codex_version or file else refusal(os.environ, folder)
+        return Setup(
+            files,
+            dict(os.environ),
+            version,
+            profile,
+            running_daemons(),
+            prices_missing(os.environ),
+            refused,
+        )
 
     now = setup()
     fixed: list[Finding] = []

@@ -45,6 +45,10 @@ _MOST_KINDS = 500
 LONGEST_POSTPONED = 3600.0
 
 _MEBIBYTE = 1024 * 1024
+#: Pages that are given back at once; each step waits for the disk.
+_STEP = 1024
+#: Seconds for that when it is closed, as a stop must not take long; what is left is used again.
+_SECONDS_TO_GIVE_BACK = 1.0
 #: Seconds between attempts to put the reserve back.
 _TRY_RESERVE = 1.0
 _VERSION = 3
@@ -281,7 +285,7 @@ class Store:
         """Close the file; the relay itself gives freed space back first."""
         if self._accepted_pages is not None:
             with contextlib.suppress(sqlite3.Error):
-                self._give_back()
+                self._give_back(_SECONDS_TO_GIVE_BACK)
         self._database.close()
 
     # --- room -----------------------------------------------------------------------------------------------
@@ -339,10 +343,13 @@ class Store:
             return False
         return True
 
-    def _give_back(self) -> None:
-        """Shrink the file by what is free in it, in steps that need little room."""
-        while free := self._pragma("freelist_count"):
-            self._database.execute("PRAGMA incremental_vacuum(32)").fetchall()
+    def _give_back(self, seconds: float = float("inf")) -> None:
+        """Shrink the file by what is free in it, for about ``seconds``; in small steps if room is scarce."""
+        until = time.monotonic() + seconds
+        while (free := self._pragma("freelist_count")) and time.monotonic() < until:
+            scarce = shutil.disk_usage(self.path.parent).free < 2 * _STEP * self._page_size
+            # `execute` would do one page: it stops at the first of the rows without columns.
+            self._database.executescript(f"PRAGMA incremental_vacuum({32 if scarce else _STEP})")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if self._pragma("freelist_count") >= free:
                 return

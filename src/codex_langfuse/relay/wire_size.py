@@ -14,6 +14,8 @@ from google.protobuf.message import Message
 
 #: Messages in an export. Codex sends up to 512 spans at once, with some 30,000 messages in them.
 MOST_MESSAGES = 500_000
+#: Fields in an export, of those that are looked at one by one; Codex sends some 100,000.
+MOST_FIELDS = 2_000_000
 #: Resources and scopes in an export. Codex sends one or two.
 MOST_GROUPS = 10_000
 #: Objects and lists in an export as JSON, of which decoding takes longer; a turn of Codex has 30,000.
@@ -33,7 +35,7 @@ def check_protobuf(kind: type[Message], body: bytes) -> None:
     """
     if len(body) <= _SMALL:
         return
-    count = groups = 0
+    count = groups = fields = 0
     export = _children(kind.DESCRIPTOR)
     resource, scope = export[1], export[1][2]
     todo = [(0, len(body), export)]
@@ -41,6 +43,9 @@ def check_protobuf(kind: type[Message], body: bytes) -> None:
         while todo:
             at, end, children = todo.pop()
             while at < end:
+                fields += 1
+                if fields > MOST_FIELDS:
+                    raise TooMuchError
                 tag, at = _varint(body, at) if body[at] >= 0x80 else (body[at], at + 1)
                 form = tag & 7
                 if form == 2:
