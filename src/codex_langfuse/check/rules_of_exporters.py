@@ -109,13 +109,13 @@ def _endpoint(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
     if _NO_ADDRESS.search(endpoint):
         right = endpoint.strip()
         where = (*exporter.path, "endpoint")
-        alone = not _NO_ADDRESS.search(right)
+        stripped = not _NO_ADDRESS.search(right)
         yield Finding(
             "endpoint-scheme",
             place,
             "There is a blank or a line break in it.",
-            f"endpoint = {literal(masked(right))}" if alone else "",
-            edit(lambda draft: draft.set(where, right)) if alone else None,
+            f"endpoint = {literal(masked(right))}" if stripped else "",
+            edit(lambda draft: draft.set(where, right)) if stripped else None,
         )
         return
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:

@@ -55,6 +55,7 @@ def check(
 
     Read are config.toml, the profile, the project's file, /etc/codex
     and the variables of this terminal: run it where you start Codex.
+    The installed Codex is asked whether it loads them.
     Then the server is asked, with an empty message, whether address and keys
     are right. No telemetry is sent.
 
