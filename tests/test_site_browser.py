@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.site, pytest.mark.browser]
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 WCAG_2_2_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 DESKTOP = {"width": 1400, "height": 900}
+TABLET = {"width": 768, "height": 1024}
 PHONE = {"width": 360, "height": 740}
 
 DRAWN_DIAGRAMS = """
@@ -34,9 +35,19 @@ DRAWN_DIAGRAMS = """
 """
 
 
+# Tables and code that reach beyond their box, so that a reader has to scroll them to see all. A drawing in
+# plain characters may.
+CUT_OFF = """
+[...document.querySelectorAll(
+    "article .md-typeset__scrollwrap, article :is(td, th), article pre:not(.mermaid) > code"
+)].filter((box) => !box.closest(".language-ascii") && box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+  .map((box) => `${innerWidth} px: ${box.tagName} ${box.textContent.trim().slice(0, 60)}`)
+"""
+
+
 @dataclass
 class Visit:
-    """What was seen while a page was open: first light and wide, then dark and as narrow as a phone."""
+    """What was seen while a page was open: light and wide, as wide as a tablet, then dark on a phone."""
 
     source: str
     requests: list[str] = field(default_factory=list)
@@ -44,6 +55,7 @@ class Visit:
     diagrams: list[str] = field(default_factory=list)
     undrawn: int = 0
     violations: list[str] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
     width_on_phone: int = 0
 
 
@@ -128,7 +140,9 @@ def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> Visit:
     if which == "specimen" or language == "en":  # A Chinese page has its twin's structure and colours.
         seen.violations += violations(page, "light, desktop")
 
-    page.set_viewport_size(PHONE)
+    for size in (DESKTOP, TABLET, PHONE):
+        page.set_viewport_size(size)
+        seen.cut_off += page.evaluate(CUT_OFF)
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector("body[data-md-color-scheme=slate]")
     seen.width_on_phone = page.evaluate("document.documentElement.scrollWidth")
@@ -159,6 +173,17 @@ def test_no_barrier_against_wcag(visit: Visit):
 
 def test_the_page_fits_a_phone(visit: Visit):
     assert visit.width_on_phone == PHONE["width"]
+
+
+def test_no_table_and_no_code_is_cut_off(visit: Visit):
+    assert visit.cut_off == []
+
+
+def test_a_row_on_a_phone_is_a_card_with_the_headings(specimen: BuiltSite, open_page):
+    page = open_page(specimen.address("guide/specimen.md"), viewport=PHONE)
+    cells = page.get_by_role("cell", name="A sentence long enough")
+    assert cells.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Notes"'
+    assert page.get_by_text("Where it was seen", exact=True).is_hidden()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
