@@ -40,7 +40,8 @@ DRAWN_DIAGRAMS = """
 CUT_OFF = """
 [...document.querySelectorAll(
     "article .md-typeset__scrollwrap, article :is(td, th), article pre:not(.mermaid) > code"
-)].filter((box) => !box.closest(".language-ascii") && box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+)].filter((box) => !box.closest(".language-ascii"))
+  .filter((box) => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
   .map((box) => `${innerWidth} px: ${box.tagName} ${box.textContent.trim().slice(0, 60)}`)
 """
 

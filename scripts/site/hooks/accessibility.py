@@ -9,7 +9,7 @@ BOX_NAMES = {"en": ("to do", "done"), "zh": ("未完成", "已完成")}
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Say of each box of a checklist whether it is ticked: a screen reader would announce a box of nothing."""
+    """Say of each box of a checklist whether it is ticked: a screen reader would announce an empty box."""
     to_do, done = BOX_NAMES[config.plugins["i18n"].current_language]
     html = html.replace(f"{BOX} checked", f'<input type="checkbox" aria-label="{done}" disabled checked')
     return html.replace(BOX, f'<input type="checkbox" aria-label="{to_do}" disabled')

@@ -1,4 +1,4 @@
-"""Tables that fit a phone: the stylesheet shows each row as a card, and takes the label of a cell from here."""
+"""Tables that fit a phone: the stylesheet shows each row as a card, with the labels that this writes."""
 
 import re
 from collections.abc import Iterator
