@@ -151,7 +151,7 @@ def test_endpoint_variables_count_only_where_the_file_has_an_empty_endpoint(
 @pytest.mark.codex
 def test_the_time_limit_for_traces_ends_the_wait(turn) -> None:
     outcome = turn(TRACES, {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "500"}, fault=Fault(hang=True))
-    assert len(outcome.langfuse) == 1
+    assert outcome.langfuse
     assert 0.5 < outcome.run.seconds < 9  # of the 10 that it takes without
 
 
