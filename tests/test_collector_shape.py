@@ -271,6 +271,11 @@ def without_usage(span: Span) -> bool:
     return True
 
 
+def named_and_without_usage(span: Span) -> bool:
+    span.attributes.add(key="langfuse.trace.name").value.string_value = "nightly review"
+    return without_usage(span)
+
+
 def shape(folder: Path, sent: Iterator[ExportTraceServiceRequest], collectors: int = 1) -> list[Observation]:
     """Send exports to Collectors in turns, and return what Langfuse shows."""
     with running_mock() as langfuse:
@@ -288,12 +293,13 @@ def shape(folder: Path, sent: Iterator[ExportTraceServiceRequest], collectors: i
 
 
 def test_an_interrupted_turn_is_marked_and_has_no_tokens(tmp_path: Path) -> None:
-    observations = shape(tmp_path, changed(SIMPLE, without_usage))
+    """And the turn has the name that the caller gives its trace."""
+    observations = shape(tmp_path, changed(SIMPLE, named_and_without_usage))
     (generation,) = of_type(observations, "GENERATION")
     assert (generation["level"], generation["statusMessage"]) == ("WARNING", "interrupted")
     assert generation["usageDetails"] == generation["costDetails"] == {}
     assert not broken(observations)
-    assert len(of_type(observations, "AGENT")) == 1
+    assert [each["name"] for each in of_type(observations, "AGENT")] == ["nightly review"]
 
 
 def test_a_turn_without_its_closing_span_is_there_without_tokens(tmp_path: Path) -> None:

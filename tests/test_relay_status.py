@@ -108,8 +108,9 @@ def test_the_exit_status(refused: Path, options: tuple[str, ...], returned: int)
     assert ask(refused, *options)[0] == returned
 
 
-def test_one_can_wait_for_the_turns_of_a_session(tmp_path: Path) -> None:
+def test_one_can_wait_for_the_turns_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever other sessions do meanwhile."""
+    monkeypatch.setattr("codex_langfuse.relay.deadlines.SETTLE", 0.5)
     state, (name, other) = tmp_path / "state", RECORDED
     session = relay(batches(name)).root["sessionId"]
     with (
