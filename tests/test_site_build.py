@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from importlib import metadata
 from xml.etree import ElementTree
 
 import httpx
@@ -124,3 +125,16 @@ def test_a_page_links_to_its_markdown_twin(site: BuiltSite, page: str, language:
     line = tested_with.line_of(language)
     assert twin.text.count(line) == 1
     assert line.strip("*") in web.get(site.address(page, language)).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_contributors_find_their_pages_in_the_footer_and_not_in_the_tabs(site: BuiltSite, language: str):
+    tabs, footer = (
+        re.search(pattern, site.html("quickstart.md", language), re.S)[0]
+        for pattern in (r'<nav class="md-tabs".*?</nav>', r'<div class="md-copyright">.*?</div>')
+    )
+    assert "contributing/" not in tabs
+    assert 'href="../contributing/code/"' in footer
+    release = f"codex-langfuse {metadata.version('codex-langfuse')}"
+    assert f'href="../contributing/changelog/">{release}</a>' in footer
+    assert "Apache-2.0" in footer

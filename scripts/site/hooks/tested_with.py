@@ -1,4 +1,4 @@
-"""The line of a page that says which versions its examples were run with.
+"""The versions that pages name: those that their examples were run with, and in the footer the project's.
 
 A page holds the mark ``<!-- tested-with -->`` where the line belongs. Codex's version is the one pinned in
 package.json, Langfuse's is in ``versions.toml``.
@@ -32,6 +32,13 @@ def line_of(language: str) -> str:
     """Return the line in Markdown; ``language`` is ``en`` or ``zh``."""
     versions = tomllib.loads((_ROOT / "scripts/site/versions.toml").read_text(encoding="utf-8"))
     return _LINES[language].format(codex=pinned_codex(), langfuse=versions["langfuse"]["answers"])
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Give the footer the version of the project, as ``config.extra.release``."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    config.extra["release"] = project["version"]
+    return config
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
