@@ -19,7 +19,7 @@ from codex_langfuse.relay.state_folder import (
     is_held,
     prepare,
 )
-from codex_langfuse.relay.store import MOST_KEYS, Batch, Store, StoreError, StoreFullError
+from codex_langfuse.relay.store import MOST_KEYS, RESERVE_NAME, Batch, Store, StoreError, StoreFullError
 
 pytestmark = [pytest.mark.macos, pytest.mark.windows]
 
@@ -160,6 +160,17 @@ def test_giving_room_back_takes_few_steps(tmp_path: Path) -> None:
     store.close()
     assert size_on_disk(tmp_path) < 5 * MEBIBYTE
     assert len(steps) <= 4
+
+
+def test_the_reserve_is_for_what_frees_room(store: Store, tmp_path: Path) -> None:
+    """Turns written in steps took it, and then nothing could be delivered from a full disk any more."""
+    with pytest.raises(StoreFullError):
+        for number in range(1_000):
+            store.finish([turn(str(number), os.urandom(100_000))], [], 1.0, last=False)
+    assert (tmp_path / RESERVE_NAME).exists()
+    with pytest.raises(StoreFullError):
+        store.finish([turn("more", bytes(MEBIBYTE))], [], 1.0)
+    assert not (tmp_path / RESERVE_NAME).exists()
 
 
 def test_all_or_nothing_when_there_is_no_room(store: Store) -> None:

@@ -282,7 +282,7 @@ class Keeper:
             return
         try:
             while len(group := self._next_turns()) < len(self._unwritten):
-                self._store.finish(group, [], time.time())
+                self._store.finish(group, [], time.time(), last=False)
                 del self._unwritten[: len(group)]
                 self._finished = True
             self._store.finish(group, sorted(forgotten), time.time(), turned_away, records)

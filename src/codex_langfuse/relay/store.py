@@ -438,12 +438,15 @@ class Store:
         now: float,
         turned_away: int = 0,
         records: Mapping[str, int] = MappingProxyType({}),
+        *,
+        last: bool = True,
     ) -> None:
         """Put finished turns into the outbox and drop the batches ``forgotten``, in one step.
 
         A turn whose key is known already is not put there again. ``turned_away`` exports are counted as lost
         for want of room, ``records`` as ``late`` (for their turn) or ``foreign`` (of other programs).
-        ``now``: seconds since 1970. Raises ``StoreFullError``.
+        ``now``: seconds since 1970. With ``last`` False another step follows that frees what this one fills,
+        and the reserve is left for it. Raises ``StoreFullError``.
         """
 
         def work() -> None:
@@ -474,7 +477,10 @@ class Store:
                         "DELETE FROM turn WHERE id <= (SELECT max(id) FROM turn) - ?", (MOST_TURNS,)
                     )
 
-        self._freeing(work)
+        if last:
+            self._freeing(work)
+        else:
+            work()
 
     def _tell_turn(self, turn: FinishedTurn, outbox: int | None, now: float) -> None:
         if turn.record is not None:
