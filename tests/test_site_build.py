@@ -114,6 +114,17 @@ def test_llms_txt_lists_every_page_with_what_it_says(site: BuiltSite, language: 
         assert web.get(address).status_code == 200
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_llms_full_txt_has_every_page_whole(site: BuiltSite, language: str):
+    home = site.url + ("" if language == "en" else f"{language}/")
+    assert f"\nAll pages in one file: {home}llms-full.txt\n" in web.get(f"{home}llms.txt").text
+    text = web.get(f"{home}llms-full.txt").content.decode("utf-8")
+    twins = [source_of(page, language).relative_to(DOCS).as_posix() for page in PAGES]
+    assert sorted(re.findall(r"^Source: (.+)$", text, re.M)) == sorted(site.url + twin for twin in twins)
+    for twin in twins:
+        assert (site.folder / twin).read_text(encoding="utf-8") in text
+
+
 @pytest.mark.parametrize(("page", "language"), EVERY_PAGE)
 def test_a_page_links_to_its_markdown_twin(site: BuiltSite, page: str, language: str):
     (link,) = site.tags(page, language).named("link", type="text/markdown")

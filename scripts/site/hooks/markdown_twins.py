@@ -2,13 +2,16 @@
 
 A twin lies where its source lies under docs/, so that links between pages work from twin to twin. It has
 the files that the page includes, and neither the settings that tests read on fences nor icons.
+``llms-full.txt``, beside each language's ``llms.txt``, has all twins of the language.
 """
 
 import re
 from pathlib import Path
 
+from jinja2 import Environment
 from markdown import Markdown
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 FENCE = re.compile(r"^(?P<lead>[\s>]*)(?P<marks>`{3,}|~{3,})(?P<info>.*)$")
@@ -55,3 +58,17 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     twin.parent.mkdir(parents=True, exist_ok=True)
     twin.write_text(markdown_twin(page.markdown or "", config), encoding="utf-8")
     return output
+
+
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
+    """Write all twins of a language into one file, before the pages are written."""
+    i18n = config.plugins["i18n"]
+    folder = Path(config.site_dir, "" if i18n.is_default_language_build else i18n.current_language)
+    folder.mkdir(parents=True, exist_ok=True)
+    twins = [
+        f"Source: {config.site_url}{page.file.src_uri}\n\n{markdown_twin(page.markdown or '', config)}"
+        for page in (file.page for file in files.documentation_pages())
+        if page is not None
+    ]
+    (folder / "llms-full.txt").write_text("\n".join(twins), encoding="utf-8")
+    return env
