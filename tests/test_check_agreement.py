@@ -31,9 +31,12 @@ _PLACE = re.compile(r"^Error: .+?:(\d+):(\d+): .+$", re.M)
 _PARTS = 12
 _ALL = list(configurations().items())
 
-#: Nothing but an answer of the server shows what is wrong with these.
 _ASKING = {"catalogue: not-loaded"}
-_ONLINE = {"catalogue: refused-keys", "catalogue: not-langfuse", "catalogue: refused-token"}
+#: Nothing but an answer of the server shows what is wrong with these, or they do not send to Langfuse.
+_ONLINE = {
+    f"catalogue: {mistake}"
+    for mistake in ("refused-keys", "not-langfuse", "refused-token", "no-logs-there", "traces-only")
+}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from harness.private_etc import private_etc
 from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
+from relayed_recordings import batches, relay
+from running_collector import langfuse_environment, running_collector
 
 GOOD_KEYS = {TRACES_HEADERS: filled_in("Authorization=Basic%20cGstbGYt…")}
 
@@ -415,6 +417,33 @@ def test_a_relay_with_a_token_refuses_who_shows_none(surroundings, shared_codex,
         header = {GENERIC_HEADERS: f"Authorization=Bearer%20{token}"}
         shown = surroundings.turn(shared_codex, config, environment={**debug, **header})
         assert mistake.shows not in shown.run.stderr
+
+
+@pytest.mark.codex
+@pytest.mark.collector
+@proves("no-logs-there")
+def test_a_collector_takes_no_logs_and_check_says_so(surroundings, shared_codex, tmp_path) -> None:
+    mistake = catalogue()["no-logs-there"]
+    environment = langfuse_environment(surroundings.langfuse)
+    with running_collector(tmp_path, "shape.yaml", environment=environment) as collector:
+        config = mistake.example.config.replace("http://127.0.0.1:4318", collector.url)
+        debug = {"RUST_LOG": "opentelemetry_sdk=debug"}
+        outcome = surroundings.turn(shared_codex, config, environment=debug)
+        command = [sys.executable, "-m", "codex_langfuse", "check", "--json"]
+        told = run_in_group(command, cwd=tmp_path, environment=shared_codex.environment)
+    assert mistake.shows in outcome.run.stderr
+    assert [finding["id"] for finding in json.loads(told.stdout)["findings"]] == ["no-logs-there"]
+    assert told.returncode == 1
+    assert surroundings.langfuse.store.observations
+
+
+@proves("traces-only")
+def test_from_traces_only_the_relay_shows_no_decision() -> None:
+    def decisions(*signals: str) -> list[str]:
+        shown = relay(batches("0.171.0-default", signals))
+        return [each["metadata"]["decision"] for each in shown.of("TOOL") if "decision" in each["metadata"]]
+
+    assert decisions("logs", "traces") and not decisions("traces")
 
 
 @pytest.mark.codex

@@ -495,7 +495,10 @@ def test_a_secret_key_that_commands_see_is_told(tmp_path) -> None:
         + _exporter("trace_exporter", "http://127.0.0.1:4318/v1/traces"),
     )
     environment = {"LANGFUSE_SECRET_KEY": "sk-lf-1"}
-    assert [finding.id for finding in findings(setup_in(tmp_path, environment))] == ["key-visible"]
+    assert [finding.id for finding in findings(setup_in(tmp_path, environment))] == [
+        "key-visible",
+        "traces-only",
+    ]
 
 
 def _exporter(key: str, endpoint: str, more: str = "", kind: str = "otlp-http") -> str:

@@ -17,29 +17,26 @@ from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import running_relay
 from harness import web
 from harness.fences.scanner import ROOT
-from harness.running_collector import (
+from harness.running_relay import CLIENT, PROTOBUF, settings_for, wait_until
+from harness.the_collector import complaint, find_collector
+from running_collector import (
     CONFIGURATIONS,
     TOKEN,
     Carrier,
-    complaint,
-    find_collector,
     langfuse_environment,
     running_collector,
 )
-from harness.running_relay import PROTOBUF, settings_for, wait_until
 
 pytestmark = [pytest.mark.collector, pytest.mark.slow]
 
 RECORDED = ("0.163.0-simple", "0.169.0-subagent", "0.169.0-exec-resume")
 
 
-def send(url: str, name: str) -> None:
-    """Send a recording's logs and traces, in the order in which Codex sent them."""
-    for request in recordings.read(name):
+def send(url: str) -> None:
+    """Send the recordings' logs and traces, in the order in which Codex sent them."""
+    for request in (request for name in RECORDED for request in recordings.read(name)):
         if request.signal != "metrics":
-            answer = web.post(
-                f"{url}/v1/{request.signal}", content=request.body, headers=PROTOBUF, trust_env=False
-            )
+            answer = CLIENT.post(f"{url}/v1/{request.signal}", content=request.body, headers=PROTOBUF)
             assert answer.status_code == 200, answer.text
 
 
@@ -51,49 +48,74 @@ def seen(langfuse: RunningMock) -> list[tuple[str, ...]]:
     )
 
 
-@pytest.mark.parametrize("name", RECORDED)
-def test_a_collector_before_the_relay_changes_nothing(name: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def directly(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ...]]:
+    """What Langfuse shows of the recordings without a Collector."""
+    with running_mock() as langfuse:
+        folder = tmp_path_factory.mktemp("relay")
+        with running_relay(settings_for(langfuse, folder), Assembly(Policy())) as url:
+            send(url)
+        return seen(langfuse)
+
+
+#: A Collector that gives log records another time, as some do: Codex's own is 0.
+RESTAMPED = """\
+processors:
+  transform/restamp:
+    log_statements:
+      - set(log.time_unix_nano, log.observed_time_unix_nano + 50000000)
+service: { pipelines: { logs: { processors: [memory_limiter, transform/restamp, batch] } } }
+"""
+
+
+@pytest.mark.parametrize("amended", ["", RESTAMPED], ids=["as it is", "with other times"])
+def test_a_collector_before_the_relay_changes_nothing(
+    amended: str, tmp_path: Path, directly: list[tuple[str, ...]]
+) -> None:
     """It batches logs and traces apart, so they come late and together."""
+    files: list[str | Path] = ["before-relay.yaml"]
+    if amended:
+        files.append(tmp_path / "amended.yaml")
+        (tmp_path / "amended.yaml").write_text(amended)
     with running_mock() as langfuse:
-        with running_relay(settings_for(langfuse, tmp_path / "direct"), Assembly(Policy())) as url:
-            send(url, name)
-        direct = seen(langfuse)
-    with running_mock() as langfuse:
-        with running_relay(settings_for(langfuse, tmp_path / "behind"), Assembly(Policy())) as url:
-            environment = {"RELAY_URL": url}
-            with running_collector(tmp_path, "before-relay.yaml", environment=environment) as collector:
-                send(collector.url, name)
-                exported = ("otelcol_exporter_sent_spans", "otelcol_exporter_sent_log_records")
-                wait_until(lambda: all(collector.metric(each) for each in exported))
-        assert seen(langfuse) == direct
+        with (
+            running_relay(settings_for(langfuse, tmp_path / "behind"), Assembly(Policy())) as url,
+            running_collector(tmp_path, *files, environment={"RELAY_URL": url}) as collector,
+        ):
+            send(collector.url)
+        assert seen(langfuse) == directly
 
 
 @pytest.mark.parametrize(
     "names",
-    [("shape.yaml",), ("shape.yaml", "senders.yaml"), ("carry.yaml",), ("before-relay.yaml",)],
+    [
+        ("shape.yaml",),
+        ("shape.yaml", "senders.yaml"),
+        ("carry.yaml",),
+        ("carry.yaml", "queue.yaml"),
+        ("before-relay.yaml",),
+    ],
     ids=str,
 )
 def test_a_configuration_is_valid_without_a_warning(names: tuple[str, ...]) -> None:
     assert complaint(*(CONFIGURATIONS / name for name in names)) == ""
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize(
+    "files", [("carry.yaml",), ("carry.yaml", "queue.yaml"), ("shape.yaml", "senders.yaml")], ids=str
+)
 def test_a_collector_behind_the_relay_changes_nothing(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directly: list[tuple[str, ...]]
 ) -> None:
-    with running_mock() as langfuse:
-        with running_relay(settings_for(langfuse, tmp_path / "directly"), Assembly(Policy())) as url:
-            send(url, name)
-        directly = seen(langfuse)
     with running_mock() as langfuse:
         carrier = Carrier(tmp_path, langfuse)
         monkeypatch.setenv("SSL_CERT_FILE", str(carrier.authority))
-        with carrier.running() as collector:
+        with carrier.running(*files) as collector:
             headers = {"authorization": f"Bearer {TOKEN}"}
             destination = Destination.otlp(f"{collector.url}/v1/traces", headers)
             settings = settings_for(langfuse, tmp_path / "before", destination=destination)
             with running_relay(settings, Assembly(Policy())) as url:
-                send(url, name)
+                send(url)
         assert seen(langfuse) == directly
 
 
@@ -110,7 +132,7 @@ def test_the_alerts_name_metrics_that_relay_and_collector_have(tmp_path: Path) -
             folder = tmp_path / str(len(files))
             with running_collector(folder, *files, environment=environment) as collector:
                 for body in recordings.bodies("0.169.0-simple", "traces"):
-                    web.post(f"{collector.url}/v1/traces", content=body, headers=PROTOBUF, trust_env=False)
+                    CLIENT.post(f"{collector.url}/v1/traces", content=body, headers=PROTOBUF)
                 wait_until(lambda: FAILED & metrics_at(collector.metrics_url))
                 shown |= metrics_at(collector.metrics_url)
         with running_relay(settings_for(langfuse, tmp_path / "relay"), Assembly(Policy())) as url:

@@ -93,11 +93,12 @@ ELSEWHERE = {
         "tests/test_codex_facts.py::test_an_endpoint_that_hangs_holds_the_end_up",
         "tests/test_relay_codex.py::test_a_langfuse_that_hangs_does_not_keep_codex",
         "tests/test_collector_faults.py::test_a_langfuse_that_is_down_costs_nothing",
-        "tests/test_collector_faults.py::test_what_langfuse_refuses_is_lost_and_counted",
+        "tests/test_collector_faults.py::test_with_a_queue_what_langfuse_refuses_is_lost_and_counted",
         "tests/test_collector_faults.py::test_langfuses_own_answer_goes_back",
     ],
     "tokens": [
         "tests/test_relay_real_use.py::test_the_tokens_of_each_turn_are_those_that_the_model_charged",
+        "tests/test_collector_shape.py::test_the_tokens_of_real_use_are_as_charged_but_where_the_pages_say_so",
         "tests/test_collector_shape.py::test_an_interrupted_turn_is_marked_and_has_no_tokens",
         "tests/test_collector_shape.py::test_a_turn_without_its_closing_span_is_there_without_tokens",
     ],

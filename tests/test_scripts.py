@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.fences.scanner import ROOT
-from harness.running_collector import free_port
+from running_collector import free_port
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:

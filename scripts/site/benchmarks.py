@@ -17,6 +17,7 @@ import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import attacks
 import bench_results
 import collector_benchmark
+import collector_faults
 import recordings
 from bench_results import Pair
 from codex_langfuse.codex.isolated import IsolatedCodex
@@ -35,6 +37,7 @@ from codex_langfuse.mock.server import running_mock
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.receiving import parse
+from running_collector import IN_HASTE, free_port, langfuse_environment, running_collector
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDING = "0.171.0-default"
@@ -53,6 +56,7 @@ RELAY = (
     OFF + '[otel.exporter.otlp-http]\nendpoint = "{url}/v1/logs"\nprotocol = "binary"\n'
     '[otel.trace_exporter.otlp-http]\nendpoint = "{url}/v1/traces"\nprotocol = "binary"\n'
 )
+COLLECTOR = OFF + '[otel.trace_exporter.otlp-http]\nendpoint = "{url}/v1/traces"\nprotocol = "binary"\n'
 ON = (
     OFF + '[otel.trace_exporter.otlp-http]\nendpoint = "{url}/api/public/otel/v1/traces"\n'
     'protocol = "binary"\nheaders = {{ Authorization = "{authorization}" }}\n'
@@ -170,7 +174,7 @@ def bench_codex(measured: Measured) -> None:
             with running_mock(faults=faults) as mock:
                 config = ON.format(url=mock.url, authorization=AUTHORIZATION)
                 compare(name, what, config, rounds)
-        nobody = f"http://127.0.0.1:{collector_benchmark.free_port()}"
+        nobody = f"http://127.0.0.1:{free_port()}"
         dead = ON.format(url=nobody, authorization=AUTHORIZATION)
         compare("direct-dead", "direct, nobody listens", dead, 7)
         with running_mock(faults=(Fault(hang=True),)) as mock:
@@ -271,6 +275,53 @@ def bench_collector(measured: Measured) -> None:
             measured.number(f"{name}-ms", round(cost.seconds * 1000), f"ms for all {who}")
 
 
+def bench_faults(measured: Measured) -> None:
+    """Let each fault befall each configuration of a Collector: what was acknowledged, and what of it is lost.
+
+    The configurations run side by side, five turns a second each, but as many as go while a Collector is
+    killed.
+    """
+    for fault, (happen, kinds) in collector_faults.FAULTS.items():
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
+            pause = 0.2 if fault in ("down", "key", "error") else 0.0
+            rigs = [collector_faults.Rig(Path(folder, kind), kind, pause=pause) for kind in kinds]
+            for kind, found in zip(kinds, pool.map(happen, rigs), strict=True):
+                name, where = f"{fault}-{kind}", f"{fault}, {kind}"
+                measured.number(f"{name}-acknowledged", found.acknowledged, f"turns acknowledged: {where}")
+                measured.number(f"{name}-refused", found.refused, f"turns refused: {where}")
+                measured.number(f"{name}-lost", found.lost, f"turns acknowledged and lost: {where}")
+                failed = int(found.metrics[collector_faults.SENT_FAILED])
+                measured.number(
+                    f"{name}-failed", failed, f"spans that the Collector counts as failed: {where}"
+                )
+
+
+#: Of the benchmark of turns whose closing span never comes.
+RUNS = 100
+
+
+def bench_closing(measured: Measured) -> None:
+    """Run `codex exec` as people do, to a Collector with shape.yaml: how often are the tokens missing?"""
+    with tempfile.TemporaryDirectory() as name, running_scripted_model("tool call") as model:
+        folder = Path(name)
+        codex = IsolatedCodex(folder / "codex", model_url=model.base_url)
+        haste = folder / "haste.yaml"
+        haste.write_text(IN_HASTE.format(exporter="otlp_http/langfuse"), encoding="utf-8")
+        with running_mock() as langfuse:
+            environment = langfuse_environment(langfuse)
+            with running_collector(folder, "shape.yaml", haste, environment=environment) as collector:
+                codex.write_config(COLLECTOR.format(url=collector.url))
+                for _ in range(RUNS):
+                    run = codex.run_exec()
+                    if run.returncode:
+                        raise RuntimeError(run.stderr)
+                collector.stop()
+            shown = [{each["type"] for each in trace} for trace in langfuse.store.traces.values()]
+    measured.number("runs", RUNS, "runs of codex exec")
+    measured.number("turns", sum("AGENT" in types for types in shown), "turns in Langfuse")
+    measured.number("tokens", sum("GENERATION" in types for types in shown), "of them with their tokens")
+
+
 def _memory_of_open_conversations(count: int) -> int:
     """Return the MiB that a process holds while ``count`` conversations are open."""
     program = (
@@ -347,6 +398,8 @@ BENCHMARKS = {
     "mock": bench_mock,
     "relay": bench_relay,
     "collector": bench_collector,
+    "faults": bench_faults,
+    "closing": bench_closing,
 }
 
 

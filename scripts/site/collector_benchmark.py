@@ -8,12 +8,10 @@ import contextlib
 import gzip
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,17 +20,15 @@ from pathlib import Path
 
 import httpx
 import psutil
-import trustme
 
 import recordings
 from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.server import RunningMock, running_mock
+from running_collector import TOKEN, Carrier, langfuse_environment, running_collector
 
-ROOT = Path(__file__).resolve().parents[2]
 USERS = (1, 100, 1000)
 ROUTES = ("shape", "relay", "carry")
 _ID = re.compile(rb"[0-9a-f]{8}(?=-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})")
-_TOKEN = "token-of-the-benchmark"
 
 
 @dataclass(frozen=True)
@@ -144,84 +140,29 @@ def _running(
     route: str, folder: Path, langfuse: RunningMock
 ) -> Iterator[tuple[str, psutil.Process | None, psutil.Process | None]]:
     """Run what a route needs; yield where Codex sends to, and the processes of relay and Collector."""
-    pair = f"{langfuse.public_key}:{langfuse.secret_key}"
-    keys = {"LANGFUSE_BASE_URL": langfuse.url, "LANGFUSE_AUTH": b64encode(pair.encode()).decode()}
     with contextlib.ExitStack() as stack:
         if route == "shape":
-            collector = stack.enter_context(_collector(folder, "shape.yaml", keys))
-            yield collector[0], None, collector[1]
+            environment = langfuse_environment(langfuse)
+            collector = stack.enter_context(running_collector(folder, "shape.yaml", environment=environment))
+            yield collector.url, None, psutil.Process(collector.process.pid)
         elif route == "relay":
-            keys |= {"LANGFUSE_PUBLIC_KEY": langfuse.public_key, "LANGFUSE_SECRET_KEY": langfuse.secret_key}
-            relay = stack.enter_context(_relay(folder, keys))
+            keys = {"LANGFUSE_PUBLIC_KEY": langfuse.public_key, "LANGFUSE_SECRET_KEY": langfuse.secret_key}
+            relay = stack.enter_context(_relay(folder, {"LANGFUSE_BASE_URL": langfuse.url, **keys}))
             yield relay[0], relay[1], None
         else:
-            secrets = _secrets(folder, keys["LANGFUSE_AUTH"])
-            keys["COLLECTOR_SECRETS"] = str(secrets)
-            url, process = stack.enter_context(_collector(folder, "carry.yaml", keys))
-            url = url.replace("http://", "https://")
+            carrier = Carrier(folder, langfuse)
+            collector = stack.enter_context(carrier.running())
+            token = folder / "token"
+            token.touch(mode=0o600)
+            token.write_text(f"Bearer {TOKEN}")
             forward = (
                 "--forward",
-                f"{url}/v1/traces",
+                f"{collector.url}/v1/traces",
                 "--forward-header",
-                f"authorization=@{secrets / 'token'}",
+                f"authorization=@{token}",
             )
-            trust = {"SSL_CERT_FILE": str(secrets / "ca.pem")}
-            relay = stack.enter_context(_relay(folder, trust, *forward))
-            yield relay[0], relay[1], process
-
-
-def _secrets(folder: Path, authorization: str) -> Path:
-    secrets = folder / "secrets"
-    secrets.mkdir(mode=0o700)
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(str(secrets / "ca.pem"))
-    certificate.private_key_pem.write_to_path(str(secrets / "tls.key"))
-    certificate.cert_chain_pems[0].write_to_path(str(secrets / "tls.crt"))
-    for name in ("langfuse", "payments"):
-        (secrets / name).write_text(authorization)
-    (secrets / "senders").write_text(_TOKEN)
-    token = secrets / "token"
-    token.touch(mode=0o600)
-    token.write_text(f"Bearer {_TOKEN}")
-    return secrets
-
-
-@contextlib.contextmanager
-def _collector(folder: Path, file: str, variables: Mapping[str, str]) -> Iterator[tuple[str, psutil.Process]]:
-    program = subprocess.run(
-        [ROOT / "scripts/collector"], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
-    ports = [free_port() for _ in range(3)]
-    environment = {
-        "COLLECTOR_LISTEN": f"127.0.0.1:{ports[0]}",
-        "COLLECTOR_HEALTH": f"127.0.0.1:{ports[1]}",
-        "COLLECTOR_METRICS_PORT": str(ports[2]),
-        "COLLECTOR_STATE": str(folder / "queue"),
-        **variables,
-    }
-    with (folder / "collector.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, f"--config={ROOT / 'examples/collector' / file}"], env=environment, stderr=log
-        )
-    try:
-        _wait_for(lambda: _answers(f"http://127.0.0.1:{ports[1]}/"), "the Collector")
-        yield f"http://127.0.0.1:{ports[0]}", psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return httpx.get(url, trust_env=False).status_code == 200
-    return False
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return int(closed.getsockname()[1])
+            relay = stack.enter_context(_relay(folder, {"SSL_CERT_FILE": str(carrier.authority)}, *forward))
+            yield relay[0], relay[1], psutil.Process(collector.process.pid)
 
 
 @contextlib.contextmanager

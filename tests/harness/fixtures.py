@@ -1,4 +1,4 @@
-"""Fixtures for tests that run the real Codex."""
+"""Fixtures for tests that run the real Codex, and what those with the real Collector need."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,12 @@ import pytest
 
 from codex_langfuse.codex.isolated import IsolatedCodex
 from harness.surroundings import Surroundings, running_surroundings
+from harness.the_collector import find_collector
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("collector"):
+        find_collector()
 
 
 @pytest.fixture(scope="session")

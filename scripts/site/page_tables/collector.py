@@ -1,87 +1,54 @@
-"""What the routes over OpenTelemetry cost, from what ``scripts/bench collector --save`` measured."""
+"""What the routes over OpenTelemetry cost and lose, from what ``scripts/bench --save`` measured."""
+
+from collections import Counter
+from collections.abc import Mapping
+from html import escape
 
 import bench_results
 from page_tables import comparison
-from page_tables.markdown import table
+from page_tables.comparison import MISSED, RUNS
+from page_tables.markdown import table, words_of
 from page_tables.performance import conditions
+
+_TEXTS = words_of(__file__)
+_ROUTES = _TEXTS["routes"]
+_RUN = ("shape", "relay", "carry")
 
 #: What the arithmetic assumes of a user.
 TURNS_A_DAY, DAYS_A_MONTH, SHARE_OF_BUSIEST_HOUR = 50, 20, 0.2
 
 _MEASURED = (1, 100, 1000)
+_LAST = _MEASURED[-1]
 _MONTH, _PEOPLE = TURNS_A_DAY * DAYS_A_MONTH, 500
 _FLEETS = (100, 1_000, 10_000)
-_ROUTES = {
-    "shape": {"en": "Collector only", "zh": "只有采集器"},
-    "relay": {"en": "Relay", "zh": "中继"},
-    "carry": {"en": "Relay and Collector", "zh": "中继加采集器"},
-}
-_DIRECT = {"en": "Direct", "zh": "直连"}
 
 
 def turn(language: str) -> str:
     """Return what a turn costs on each route, with 1, 100 and 1,000 users at once."""
-    head = {
-        "en": ["Route", "Relay, ms", "Collector, ms", "Bytes to Langfuse", "Observations"],
-        "zh": ["路线", "中继，ms", "采集器，ms", "发给 Langfuse 的字节", "observation"],
-    }[language]
     measured = bench_results.read()["collector"]
     numbers = measured.numbers
-    direct = [
-        _DIRECT[language],
-        "–",
-        "–",
-        f"{numbers['direct-bytes']:,}",
-        f"{numbers['direct-observations']}",
-    ]
-    rows = [direct]
-    for route, words in _ROUTES.items():
+    sent = [f"{numbers['direct-bytes']:,}", f"{numbers['direct-observations']}"]
+    rows = [[_ROUTES["direct"][language], "–", "–", *sent]]
+    for route in _RUN:
         times = (
             " / ".join(f"{numbers[f'{route}-{users}-{part}-us'] / 1000:.1f}" for users in _MEASURED)
             for part in ("relay", "collector")
         )
         shown = ["–" if set(each) <= set("0. /") else each for each in times]
-        last = f"{route}-{_MEASURED[-1]}"
-        rows.append(
-            [words[language], *shown, f"{numbers[f'{last}-bytes']:,}", f"{numbers[f'{last}-observations']}"]
-        )
-    return table(head, rows) + "\n" + conditions(measured, language)
+        sent = [f"{numbers[f'{route}-{_LAST}-bytes']:,}", f"{numbers[f'{route}-{_LAST}-observations']}"]
+        rows.append([_ROUTES[route][language], *shown, *sent])
+    return table(_TEXTS["turn_head"][language], rows) + "\n" + conditions(measured, language)
 
 
 def fleet(language: str) -> str:
-    """Return what that is for 100, 1,000 and 10,000 users."""
-    head = {
-        "en": [
-            "Users",
-            "Turns a day",
-            "Observations a month: direct",
-            "Collector only",
-            "Relay",
-            "Cores: Collector only",
-            "Relay and Collector",
-        ],
-        "zh": [
-            "用户",
-            "每天轮次",
-            "每月 observation：直连",
-            "只有采集器",
-            "中继",
-            "核数：只有采集器",
-            "中继加采集器",
-        ],
-    }[language]
+    """Return what that is for 100, 1,000 and 10,000 users, and how it is computed."""
     numbers = bench_results.read()["collector"].numbers
-    last = _MEASURED[-1]
+    kept = [numbers[f"{each}-observations"] for each in ("direct", f"shape-{_LAST}", f"relay-{_LAST}")]
     rows = []
     for users in _FLEETS:
         turns = users * TURNS_A_DAY
-        kept = [
-            numbers["direct-observations"],
-            numbers[f"shape-{last}-observations"],
-            numbers[f"relay-{last}-observations"],
-        ]
         busiest = turns * SHARE_OF_BUSIEST_HOUR / 3600
-        cores = (busiest * numbers[f"{route}-{last}-collector-us"] / 1e6 for route in ("shape", "carry"))
+        cores = [busiest * numbers[f"{route}-{_LAST}-collector-us"] / 1e6 for route in ("shape", "carry")]
         rows.append(
             [
                 f"{users:,}",
@@ -90,54 +57,66 @@ def fleet(language: str) -> str:
                 *(f"{each:.2g}" for each in cores),
             ]
         )
-    return table(head, rows)
+    example = _TEXTS["arithmetic"][language].format(
+        users=users,
+        day=TURNS_A_DAY,
+        share=SHARE_OF_BUSIEST_HOUR,
+        rate=busiest,
+        ms=numbers[f"shape-{_LAST}-collector-us"] / 1000,
+        cores=cores[0],
+        received=busiest * numbers["direct-bytes"] / 1e6,
+        sent=busiest * numbers[f"shape-{_LAST}-bytes"] / 1e6,
+    )
+    return f"{table(_TEXTS['fleet_head'][language], rows)}\n{example}\n"
+
+
+#: Of the plot, in units of its view box.
+_WIDTH, _LEFT, _ROW, _BAR = 640, 170, 36, 20
+_FILLS = {
+    "relay": 'fill="currentColor" fill-opacity="0.35"',
+    "collector": 'fill="var(--md-accent-fg-color)"',
+}
 
 
 def plot(language: str) -> str:
-    """Return a chart of the processor time of a turn, by route."""
-    words = {
-        "en": (
-            "Processor time of a turn",
-            "Bars: milliseconds of processor time a turn, by route, with 1,000 users.",
-            "ms",
-        ),
-        "zh": (
-            "一个轮次的处理器时间",
-            "柱形：1,000 个用户时，各条路线每个轮次的处理器时间，单位毫秒。",
-            "ms",
-        ),
-    }[language]
+    """Return a chart of the processor time of a turn, by route; its colours are those of the page."""
+    words = {key: escape(said[language]) for key, said in _TEXTS["plot"].items()}
     numbers = bench_results.read()["collector"].numbers
-    last = _MEASURED[-1]
-    bars = [
-        sum(numbers[f"{route}-{last}-{part}-us"] for part in ("relay", "collector")) / 1000
-        for route in _ROUTES
-    ]
-    names = ", ".join(f'"{each[language]}"' for each in _ROUTES.values())
+    bars = {route: {part: numbers[f"{route}-{_LAST}-{part}-us"] / 1000 for part in _FILLS} for route in _RUN}
+    scale = (_WIDTH - _LEFT - 80) / max(sum(parts.values()) for parts in bars.values())
+    drawn = []
+    for number, (route, parts) in enumerate(bars.items()):
+        top, left = number * _ROW, float(_LEFT)
+        middle = top + _BAR / 2 + 5
+        drawn.append(
+            f'<text x="{_LEFT - 8}" y="{middle:g}" text-anchor="end">{_ROUTES[route][language]}</text>'
+        )
+        for part, milliseconds in parts.items():
+            if milliseconds:
+                drawn.append(_bar(left, top, milliseconds * scale, part))
+                left += milliseconds * scale
+        drawn.append(f'<text x="{left + 6:.1f}" y="{middle:g}">{sum(parts.values()):.1f} ms</text>')
+    top = len(bars) * _ROW + 8
+    for part, left in (("relay", float(_LEFT)), ("collector", _LEFT + 240.0)):
+        drawn.append(_bar(left, top, 12, part))
+        drawn.append(f'<text x="{left + 18:g}" y="{top + 15}">{words[part]}</text>')
     return (
-        "```mermaid\nxychart\n"
-        f"    accTitle: {words[0]}\n    accDescr: {words[1]}\n"
-        f'    title "{words[0]}"\n    x-axis [{names}]\n    y-axis "{words[2]}" 0 --> {max(bars) * 1.2:.0f}\n'
-        f"    bar [{', '.join(f'{each:.1f}' for each in bars)}]\n```\n"
+        f'<svg viewBox="0 0 {_WIDTH} {top + 24}" role="img" aria-label="{words["title"]}" '
+        'font-size="14" fill="currentColor">\n' + "\n".join(drawn) + "\n</svg>\n"
     )
+
+
+def _bar(left: float, top: float, width: float, part: str) -> str:
+    place = f'x="{left:.1f}" y="{top:g}" width="{max(width, 1):.1f}" height="{_BAR}"'
+    return f"<rect {place} {_FILLS[part]}/>"
 
 
 def team_cost(language: str) -> str:
     """Return what the recorded turn is in Langfuse Cloud's units for 500 people in a month."""
-    head, traces = {
-        "en": (
-            ["Route", "A turn", f"A person a month ({_MONTH:,} turns)", f"{_PEOPLE} people a month"],
-            "{} = {:,} observations + {} {}",
-        ),
-        "zh": (
-            ["路线", "一个轮次", f"每人每月（{_MONTH:,} 个轮次）", f"{_PEOPLE} 人每月"],
-            "{} = {:,} 个 observation + {} 个 trace",
-        ),
-    }[language]
-    shaped = bench_results.read()["collector"].numbers[f"shape-{_MEASURED[-1]}-observations"]
+    shaped = bench_results.read()["collector"].numbers[f"shape-{_LAST}-observations"]
     direct, relay = comparison.directly(), comparison.by_relay()
     turns = {
-        _DIRECT[language]: (len(direct.observations), direct.traces),
+        _ROUTES["direct"][language]: (len(direct.observations), direct.traces),
         _ROUTES["shape"][language]: (shaped, 1),
         f"{_ROUTES['relay'][language]} / {_ROUTES['carry'][language]}": (
             len(relay.observations),
@@ -147,9 +126,48 @@ def team_cost(language: str) -> str:
     rows = []
     for route, (observations, count) in turns.items():
         units = observations + count
-        shown = traces.format(units, observations, count, "trace" if count == 1 else "traces")
+        shown = _TEXTS["cost_turn"][language].format(
+            units=units, observations=observations, count=count, traces="trace" if count == 1 else "traces"
+        )
         rows.append([route, shown, f"{units * _MONTH:,}", f"{units * _MONTH * _PEOPLE:,}"])
+    head = [each.format(month=_MONTH, people=_PEOPLE) for each in _TEXTS["cost_head"][language]]
     return table(head, rows)
 
 
-TABLES = {"team-cost": team_cost, "collector-turn": turn, "collector-fleet": fleet, "collector-plot": plot}
+def missing(language: str) -> str:
+    """Return how often shape.yaml shows a turn without its tokens, and how often the tokens are right."""
+    measured = bench_results.read()["closing"]
+    said = _TEXTS["missing"][language].format(
+        **measured.numbers, recordings=RUNS, right=RUNS - len(MISSED), **Counter(MISSED.values())
+    )
+    return f"{said}\n\n{conditions(measured, language)}"
+
+
+def faults(language: str) -> str:
+    """Return what was acknowledged, refused and lost when something failed."""
+    measured = bench_results.read()["faults"]
+    rows = []
+    for fault, words in _TEXTS["faults"].items():
+        happened, seen = words[language]
+        cells = (_losses(measured.numbers, f"{fault}-{kind}") for kind in ("shape", "carry", "queue"))
+        rows.append([happened, *cells, seen])
+    return table(_TEXTS["faults_head"][language], rows) + "\n" + conditions(measured, language)
+
+
+def _losses(numbers: Mapping[str, int], run: str) -> str:
+    if f"{run}-lost" not in numbers:
+        return "–"
+    acknowledged, refused, lost = (
+        f"{numbers[f'{run}-{what}']:,}" for what in ("acknowledged", "refused", "lost")
+    )
+    return f"{acknowledged} / {refused} / {lost if lost == '0' else f'**{lost}**'}"
+
+
+TABLES = {
+    "team-cost": team_cost,
+    "collector-turn": turn,
+    "collector-fleet": fleet,
+    "collector-plot": plot,
+    "collector-missing": missing,
+    "collector-faults": faults,
+}

@@ -20,6 +20,20 @@ _FILE = Path(__file__).with_name("comparison.toml")
 #: One ``codex exec`` turn with one command and two model calls.
 TURN = "0.171.0-default"
 
+#: Recordings of real use with traces, and those in which shape.yaml does not show the tokens that the model
+#: charged, with the reason: tests/test_collector_shape.py runs all of them through a Collector.
+RUNS = 55
+MISSED = {
+    "real-use/0.163.0-tui-interrupt": "interrupted",
+    "real-use/0.171.0-appserver-interrupt-tool": "interrupted",
+    "real-use/0.171.0-code-mode-interrupted": "interrupted",
+    "real-use/0.171.0-subagents-nested": "interrupted",
+    "real-use/0.163.0-ws-two-turns": "no_end",
+    "real-use/0.171.0-code-mode-slow": "no_end",
+    "real-use/0.171.0-caller-unsampled": "not_sampled",
+    "real-use/0.171.0-odd-usage": "parts",
+}
+
 #: Over OpenTelemetry.
 ROUTES = ("direct", "collector", "relay", "carry")
 #: Langfuse's own.
@@ -114,6 +128,8 @@ def _counted() -> Mapping[str, object]:
         # The relay shows what was charged: tests/test_relay_real_use.py.
         "charged": relayed.tokens,
         "calls": relayed.generations,
+        "shape_runs": RUNS,
+        "shape_right": RUNS - len(MISSED),
         "runs": len(recordings.names("real-use/*")),
         "direct_observations": len(direct.observations),
         "direct_traces": direct.traces,

@@ -52,6 +52,7 @@ def find(setup: Setup) -> Iterator[Finding]:
             instead='metrics_exporter = "none"',
             repair=edit(lambda draft: draft.set(("otel", "metrics_exporter"), "none")),
         )
+    yield from _traces_only(setup)
     yield from _log_keys(setup)
     yield from _analytics(setup)
 
@@ -274,6 +275,16 @@ def _analytics(setup: Setup) -> Iterator[Finding]:
     path = ("analytics", "enabled")
     if exporter.kind in _OTLP and setup.get(path) is False:
         yield Finding("analytics-off", setup.place(path), f"This is Codex {setup.version}.")
+
+
+def _traces_only(setup: Setup) -> Iterator[Finding]:
+    """To a Collector that depends on its configuration, and a relay would show more with logs."""
+    traces, logs = setup.exporter("trace_exporter"), setup.exporter("exporter")
+    if traces is None or traces.kind != "otlp-http" or (logs is not None and logs.kind in _OTLP):
+        return
+    parts = split_address(traces.endpoint)
+    if parts and parts.path == _PATHS[traces.key] and not setup.is_langfuse(traces.endpoint):
+        yield Finding("traces-only", setup.place(traces.path), f"They go to {masked(traces.endpoint)}.")
 
 
 def _log_keys(setup: Setup) -> Iterator[Finding]:

@@ -117,6 +117,8 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
         said += f" to {response.next_request.url.host}, which gets no header from here"
     if response.status_code == 401 and not setup.is_langfuse(exporter.endpoint):
         return wrong("refused-token", said)
+    if response.status_code == 404 and exporter.key == "exporter":
+        return wrong("no-logs-there", said)
     return wrong(_BY_STATUS.get(response.status_code, "server-refuses"), said)
 
 

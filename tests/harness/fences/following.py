@@ -13,7 +13,7 @@ from harness.fences.pages import DOCS, followed, needs_codex, needs_collector
 from harness.fences.ports import ports_of, require_free
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import Fence, scan
-from harness.running_collector import find_collector
+from harness.the_collector import find_collector
 
 Execute = Callable[[Fence, Reader], None]
 

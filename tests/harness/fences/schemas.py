@@ -25,8 +25,9 @@ import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema.validators import validator_for
 
-from harness.running_collector import CONFIGURATIONS, complaint
 from harness.stand_ins import upstream
+from harness.the_collector import complaint
+from running_collector import CONFIGURATIONS
 
 
 class Replacing(list):
@@ -80,7 +81,9 @@ def _of_kubernetes(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_collector(document: dict[str, Any]) -> Iterator[str]:
-    beside = [] if "exporters" in document else [CONFIGURATIONS / "shape.yaml"]
+    overlays = "pipelines" not in document["service"]
+    base = "carry.yaml" if "exporters" in document else "shape.yaml"
+    beside = [CONFIGURATIONS / base] if overlays else []
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(document, file, width=10_000)
         said = complaint(*beside, Path(file.name))

@@ -1,54 +1,58 @@
-"""A real OpenTelemetry Collector in a test, with one of the configurations in ``examples/collector/``."""
+"""A real OpenTelemetry Collector with one of the configurations in ``examples/collector/``."""
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import httpx
-import pytest
+import trustme
 
 from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.server import RunningMock
-from harness import web
-from harness.fences.scanner import ROOT
-from harness.private_authority import PrivateAuthority
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATIONS = ROOT / "examples/collector"
+#: What relays show a Collector with carry.yaml.
+TOKEN = "token-of-a-relay"
+#: Does at once what shape.yaml and queue.yaml do within seconds.
+IN_HASTE = """\
+exporters:
+  {exporter}:
+    retry_on_failure: {{ initial_interval: 100ms, max_interval: 300ms }}
+    sending_queue: {{ batch: {{ flush_timeout: 50ms }} }}
+"""
 _SECONDS_TO_START = 60
-_VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
 
-@cache
+class NoCollectorError(Exception):
+    """There is no Collector, and no Go to build one."""
+
+
 def find_collector() -> str:
-    """Return the path of a Collector, built if need be; skip the test where neither it nor Go is there."""
+    """Return the path of a Collector, built if need be.
+
+    Raises:
+        NoCollectorError: there is neither a Collector nor Go.
+        RuntimeError: it could not be built.
+    """
     run = subprocess.run([ROOT / "scripts/collector"], capture_output=True, text=True)
     if run.returncode == 3:
-        pytest.skip(run.stderr.strip())
-    assert run.returncode == 0, run.stderr
+        raise NoCollectorError(run.stderr.strip())
+    if run.returncode:
+        raise RuntimeError(run.stderr)
     return run.stdout.strip()
-
-
-def complaint(*configurations: Path) -> str:
-    """Return what ``otelcol validate`` says of files that are used together; nothing when all is well."""
-    names = {name for file in configurations for name in _VARIABLE.findall(file.read_text(encoding="utf-8"))}
-    command = [find_collector(), "validate", *(f"--config={file}" for file in configurations)]
-    run = subprocess.run(command, env=dict.fromkeys(names, "/tmp"), capture_output=True, text=True)
-    return run.stdout + run.stderr + ("" if run.returncode == 0 else f"exit status {run.returncode}")
 
 
 def free_port() -> int:
     """Return a port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def langfuse_environment(langfuse: RunningMock) -> dict[str, str]:
@@ -68,11 +72,12 @@ class RunningCollector:
 
     @property
     def log(self) -> str:
+        """Return what it printed so far."""
         return self.log_file.read_text(encoding="utf-8")
 
     def metric(self, name: str) -> float:
         """Return the sum of a metric of its own over all labels, 0 where it has none."""
-        lines = web.get(self.metrics_url, trust_env=False).text.splitlines()
+        lines = httpx.get(self.metrics_url, trust_env=False, timeout=60).text.splitlines()
         series = [line for line in lines if line.startswith((name + "{", name + " "))]
         return sum(float(line.rpartition(" ")[2]) for line in series)
 
@@ -119,36 +124,31 @@ def running_collector(
 
 def _wait_until_ready(collector: RunningCollector, health: str) -> None:
     deadline = time.monotonic() + _SECONDS_TO_START
-    while time.monotonic() < deadline:
-        assert collector.process.poll() is None, collector.log
+    while time.monotonic() < deadline and collector.process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
-            if web.get(health, trust_env=False).status_code == 200:
+            if httpx.get(health, trust_env=False, timeout=60).status_code == 200:
                 return
-        time.sleep(0.05)
-    raise AssertionError(f"not ready: {collector.log}")
-
-
-#: What relays show a Collector with carry.yaml.
-TOKEN = "token-of-a-relay"
+        time.sleep(0.02)
+    raise RuntimeError(f"the Collector is not ready: {collector.log}")
 
 
 class Carrier:
     """What a Collector with carry.yaml needs: its certificate, its senders' token, and Langfuse's keys."""
 
     def __init__(self, folder: Path, langfuse: RunningMock) -> None:
-        self.folder, self.secrets = folder, folder / "secrets"
-        authority = PrivateAuthority()
-        authority.hand_out(folder / "authority")
-        self.secrets.mkdir()
-        authority.certify("127.0.0.1", self.secrets)
-        (self.secrets / "server.pem").rename(self.secrets / "tls.crt")
-        (self.secrets / "server.key").rename(self.secrets / "tls.key")
+        """Write the files into ``folder``."""
+        self.folder, self.secrets, self.authority = folder, folder / "secrets", folder / "ca.pem"
+        self.secrets.mkdir(mode=0o700, parents=True)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.authority))
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.private_key_pem.write_to_path(str(self.secrets / "tls.key"))
+        certificate.cert_chain_pems[0].write_to_path(str(self.secrets / "tls.crt"))
         (self.secrets / "senders").write_text(f"{TOKEN} # a relay\n")
         self.right = langfuse_environment(langfuse)["LANGFUSE_AUTH"]
         self.set_key("langfuse", self.right)
         self.set_key("payments", self.right)
         self.environment = {**langfuse_environment(langfuse), "COLLECTOR_SECRETS": str(self.secrets)}
-        self.authority = folder / "authority/ca.pem"
 
     def set_key(self, project: str, key: str) -> None:
         """Change the key of a project, as a service that mounts secrets does: all at once."""
@@ -157,6 +157,10 @@ class Carrier:
         new.rename(self.secrets / project)
 
     @contextlib.contextmanager
-    def running(self, file: str | Path = "carry.yaml") -> Iterator[RunningCollector]:
-        with running_collector(self.folder, file, environment=self.environment, scheme="https") as collector:
+    def running(self, *files: str | Path) -> Iterator[RunningCollector]:
+        """Run the Collector, with ``carry.yaml`` unless files are named."""
+        files = files or ("carry.yaml",)
+        with running_collector(
+            self.folder, *files, environment=self.environment, scheme="https"
+        ) as collector:
             yield collector
