@@ -63,9 +63,19 @@ def test_copying_a_fence_gives_exactly_its_text(specimen: BuiltSite, open_page):
         page.evaluate("navigator.clipboard.writeText('')")
 
 
+@pytest.mark.parametrize(("language", "label"), [("en", "Copy as Markdown"), ("zh", "复制为 Markdown")])
+def test_copying_a_page_gives_its_markdown_twin(specimen: BuiltSite, open_page, language: str, label: str):
+    page = open_page(specimen.address(PAGE, language), permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name=label).press("Enter")
+    expect(page.locator(".md-dialog--active")).to_be_visible()
+    twin = specimen.folder / source_of(PAGE, language, SPECIMEN).relative_to(SPECIMEN)
+    assert page.evaluate("navigator.clipboard.readText()") == twin.read_text(encoding="utf-8")
+
+
 def test_the_page_reads_without_scripts(specimen: BuiltSite, open_page):
     page = open_page(specimen.address(PAGE, "zh"), java_script_enabled=False)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_title("复制为 Markdown")).to_be_hidden()
     for text in ("accDescr: Codex sends traces to Langfuse.", 'environment = "dev"', "A warning."):
         expect(page.get_by_text(text).first).to_be_visible()
     expect(page.get_by_role("link", name="样张站点").or_(page.locator("nav a:visible")).first).to_be_visible()
