@@ -6,6 +6,7 @@
 - docs/reference/errors.md, whole, from the catalogue of ``codex-langfuse check``.
 - What pages and CONTRIBUTING.md have between ``<!-- generated: NAME -->`` and ``<!-- end -->``, by the
   functions of ``page_tables``.
+- The plots of measurements, docs/assets/images/plot-*.svg.
 """
 
 import re
@@ -15,12 +16,17 @@ import translations
 from codex_langfuse.dashboard.definition import built_in_text
 from error_pages import render_errors
 from page_tables import TABLES
+from page_tables.performance import delay_plot
+from page_tables.volume import volume_plot
 
 ERRORS = "reference/errors.md"
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: For a reader to look at and to change; the package brings the same.
 EXAMPLE_DASHBOARD = _ROOT / "examples/dashboard/codex.json"
+#: The drawing of each picture plot-NAME, in a language.
+PLOTS = {"delay": delay_plot, "volume": volume_plot}
+_IMAGES = _ROOT / "docs/assets/images"
 _GENERATED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -33,6 +39,8 @@ def generated_files() -> dict[Path, str]:
         translations.chinese(ERRORS): render_errors("zh").replace("---\n", pin, 1),
     }
     files[EXAMPLE_DASHBOARD] = built_in_text()
+    for name, drawn in PLOTS.items():
+        files |= {_IMAGES / f"plot-{name}.{language}.svg": drawn(language) for language in ("en", "zh")}
     pages = translations.english_pages()
     english = [*map(translations.english, pages), translations.ROOT / "CONTRIBUTING.md"]
     for language, pages_in_it in (("en", english), ("zh", map(translations.chinese, pages))):

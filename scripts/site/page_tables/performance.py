@@ -1,6 +1,7 @@
 """Tables of what ``scripts/bench --save`` measured, from ``scripts/site/bench-results.toml``."""
 
 import bench_results
+from bar_plot import Bar, Row, bar_plot, picture
 from bench_results import Benchmark
 from page_tables.markdown import table, words_of
 
@@ -27,6 +28,26 @@ def delay(language: str) -> str:
         for pair in [measured.pairs[name]]
     ]
     return table(head, rows) + "\n" + conditions(measured, language)
+
+
+def _delay_rows(language: str) -> list[Row]:
+    pairs = bench_results.read()["codex"].pairs
+    return [
+        Row(
+            words[language].replace("`", ""),
+            [Bar(name.partition("-")[0], pairs[name].difference, _time(pairs[name].difference, signed=True))],
+        )
+        for name, words in _ROUTES.items()
+    ]
+
+
+def delay_plot(language: str) -> str:
+    """Return the drawing of how much longer ``codex exec`` takes, by what Langfuse does."""
+    return bar_plot(_TEXTS["delay_plot"][language], _delay_rows(language), language)
+
+
+def _delay_picture(language: str) -> str:
+    return picture("plot-delay", _TEXTS["delay_plot"][language], _delay_rows(language), language)
 
 
 def queue(language: str) -> str:
@@ -85,4 +106,10 @@ def _time(seconds: float, *, signed: bool = False) -> str:
     return f"{sign}{size:.1f} s" if size >= 1 else f"{sign}{size * 1000:.0f} ms"
 
 
-TABLES = {"bench-delay": delay, "bench-queue": queue, "bench-relay": relay, "bench-tools": tools}
+TABLES = {
+    "plot-delay": _delay_picture,
+    "bench-delay": delay,
+    "bench-queue": queue,
+    "bench-relay": relay,
+    "bench-tools": tools,
+}

@@ -4,6 +4,7 @@ from functools import cache
 
 import bench_results
 import recordings
+from bar_plot import Bar, Row, bar_plot, picture
 from codex_langfuse.exports import Span, spans_in
 from codex_langfuse.relay.policy import Policy
 from page_tables.markdown import table, words_of
@@ -23,6 +24,29 @@ def volume(language: str) -> str:
         for version in _VERSIONS
     ]
     return table(head, rows)
+
+
+def _volume_rows(language: str) -> list[Row]:
+    routes = _TEXTS["volume_plot_routes"][language]
+    return [
+        Row(
+            f"Codex {version}",
+            [
+                Bar(route, len(spans), f"{words} {len(spans)}")
+                for (route, words), spans in zip(routes.items(), _both_routes(version), strict=True)
+            ],
+        )
+        for version in _VERSIONS
+    ]
+
+
+def volume_plot(language: str) -> str:
+    """Return the drawing of the observations of the same turn, by version and route."""
+    return bar_plot(_TEXTS["volume_plot"][language], _volume_rows(language), language)
+
+
+def _volume_picture(language: str) -> str:
+    return picture("plot-volume", _TEXTS["volume_plot"][language], _volume_rows(language), language)
 
 
 def burst(language: str) -> str:
@@ -65,4 +89,4 @@ def recorded_turns(language: str) -> str:
     return table(head, rows)
 
 
-TABLES = {"volume": volume, "burst": burst, "recorded-turns": recorded_turns}
+TABLES = {"plot-volume": _volume_picture, "volume": volume, "burst": burst, "recorded-turns": recorded_turns}
