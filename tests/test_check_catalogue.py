@@ -342,6 +342,15 @@ def test_this_codex_hides_the_key_without_more(surroundings, shared_codex) -> No
 
 
 @pytest.mark.codex
+@proves("header-twice")
+def test_one_of_two_spellings_is_sent(surroundings, shared_codex) -> None:
+    outcome = make(surroundings, shared_codex, catalogue()["header-twice"])
+    (sent,) = outcome.header("authorization")
+    right, old = filled_in("Basic cGstbGYt…"), "Basic cGstbGYtb2xkOnNrLWxmLW9sZA=="
+    assert (sent, outcome.answers) in [(right, {(TRACES_PATH, 200)}), (old, {(TRACES_PATH, 401)})]
+
+
+@pytest.mark.codex
 @proves("key-in-endpoint")
 def test_keys_in_the_address_become_the_header(surroundings, shared_codex) -> None:
     outcome = make(surroundings, shared_codex, catalogue()["key-in-endpoint"])

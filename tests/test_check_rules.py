@@ -597,6 +597,40 @@ def test_a_file_that_is_not_read_is_named(name, version, found, tmp_path) -> Non
     assert [each.id for each in own] == ([found] if found else [])
 
 
+@pytest.mark.parametrize("exporter", ["trace_exporter", "exporter", "metrics_exporter"])
+def test_a_header_in_two_spellings_is_named_with_the_line_of_the_second(exporter, tmp_path) -> None:
+    headers = 'x-team = "a"\nx-other = "b"\nX-Team = "c"\n'
+    config = _exporter(exporter, "http://c/v1/x") + f"[otel.{exporter}.otlp-http.headers]\n{headers}"
+    [found] = [each for each in of_config(tmp_path, config) if each.id == "header-twice"]
+    assert "`x-team` and `X-Team`" in found.detail
+    assert config.splitlines()[(found.place.line or 0) - 1] == 'X-Team = "c"'
+
+
+@pytest.mark.skipif(os.name == "nt", reason="commands are those of a Unix shell")
+@pytest.mark.parametrize(
+    ("command", "detail"),
+    [
+        ("", "It is empty."),
+        ("  ", "It is empty."),
+        ("/nowhere/helper --headers", "/nowhere/helper does not exist."),
+        ("./nowhere.sh", "nowhere.sh does not exist."),
+        ("./helper.sh --headers", None),  # in CODEX_HOME, where Codex runs it
+        ("codex-langfuse auth --headers", None),
+        ("$HOME/helper", None),
+        ("~/helper", None),
+    ],
+)
+def test_what_shows_of_a_helper_without_running_it(command, detail, tmp_path) -> None:
+    config = f"[otel]\nheaders_helper = {literal(command)}\n"
+    config += _exporter("trace_exporter", "https://cloud.langfuse.com/api/public/otel/v1/traces")
+    write(tmp_path, config, {"~/.codex/helper.sh": "exit 1"})
+    found = [each.detail for each in findings(setup_in(tmp_path, environment={})) if each.id == "headers-helper"]
+    assert len(found) == (detail is not None)
+    assert all(each.endswith(detail) for each in found)
+    older = replace(setup_in(tmp_path, environment={}), version=Version.parse("0.169.0"))
+    assert "headers-helper" not in [each.id for each in findings(older)]
+
+
 def test_windows_own_file_is_named_in_wsl(tmp_path, monkeypatch) -> None:
     homes = tmp_path / "Users"
     (homes / "ada/.codex").mkdir(parents=True)

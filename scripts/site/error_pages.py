@@ -33,6 +33,7 @@ class _Phrases:
     labels: Mapping[str, str]
     severities: Mapping[Severity, str]
     groups: Mapping[str, str]
+    editors: str
     colon: str
     nothing_shown: str
     in_debug_log: str
@@ -61,6 +62,10 @@ _PHRASES: Mapping[Language, _Phrases] = {
             "secret": "Something goes where it should not",
             "server": "What the server says",
         },
+        editors=(
+            "`codex app-server`, which editors use, does not refuse such a file. It logs "
+            "`Invalid configuration; using defaults` and starts without your `[otel]`."
+        ),
         colon=": ",
         nothing_shown="–",
         in_debug_log=" Only the debug log shows {shown}.",
@@ -87,6 +92,10 @@ _PHRASES: Mapping[Language, _Phrases] = {
             "secret": "数据或密钥去了不该去的地方",
             "server": "服务器的应答",
         },
+        editors=(
+            "编辑器使用的 `codex app-server` 不会拒绝这样的文件：它在日志里写下 "
+            "`Invalid configuration; using defaults`，然后按默认设置启动，你的 `[otel]` 不起作用。"
+        ),
         colon="：",
         nothing_shown="–",
         in_debug_log="只有调试日志里能看到 {shown}。",
@@ -121,6 +130,8 @@ def _lines(language: Language) -> Iterator[str]:
         if mistake.group != group:
             group = mistake.group
             yield from (f"## {phrases.groups[group]} {{ #group-{group} }}", "")
+            if group == "load":
+                yield from (phrases.editors, "")
         yield from _entry(mistake, language, exported)
 
 

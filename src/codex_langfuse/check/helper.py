@@ -1,6 +1,8 @@
 """The headers that ``headers_helper`` gives Codex: from the key file where it is ours, else from a run."""
 
 import json
+import os
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping
@@ -14,10 +16,26 @@ from codex_langfuse.keys.key_file import authorization_in_key_file
 
 #: Codex waits so long for it.
 _SECONDS = 10
+#: A path in which a shell expands nothing.
+_PATH = re.compile(r"[\w@%+:,./-]*/[\w@%+:,./-]*")
 
 
 class HelperError(Exception):
     """It gives Codex no headers, so that Codex exports nothing: why."""
+
+
+def problem_of(setup: Setup, command: str) -> str:
+    """Say what is wrong with a command as far as it shows without a run; empty if nothing does.
+
+    Codex gives it to a shell in ``CODEX_HOME``; where the first word is a path, its file must exist.
+    """
+    if not command.strip():
+        return "It is empty"
+    program = next(iter(_words(command)), "")
+    if os.name == "nt" or not _PATH.fullmatch(program):
+        return ""
+    file = codex_home(setup.environment) / program
+    return "" if file.exists() else f"{file} does not exist"
 
 
 def headers_of(setup: Setup, command: str, *, run: bool) -> dict[str, str] | None:
@@ -25,12 +43,7 @@ def headers_of(setup: Setup, command: str, *, run: bool) -> dict[str, str] | Non
 
     Raises ``HelperError``.
     """
-    if not command.strip():
-        raise HelperError("headers_helper is empty")
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = []
+    words = _words(command)
     ours = any(
         "codex-langfuse" in word or "codex_langfuse" in word or "generate-langfuse" in word for word in words
     )
@@ -41,6 +54,13 @@ def headers_of(setup: Setup, command: str, *, run: bool) -> dict[str, str] | Non
         except CredentialsError as error:
             raise HelperError(str(error)) from error
     return _run(command, codex_home(setup.environment), setup.environment) if run else None
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def _run(command: str, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:

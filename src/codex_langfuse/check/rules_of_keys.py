@@ -9,6 +9,7 @@ from typing import Any
 
 from codex_langfuse.check.authorization import mistake_in
 from codex_langfuse.check.findings import Finding, Place, edit
+from codex_langfuse.check.helper import problem_of
 from codex_langfuse.check.setup import (
     GENERIC_HEADERS,
     SIGNALS,
@@ -36,7 +37,9 @@ def find(setup: Setup) -> Iterator[Finding]:
     for exporter in setup.exporters:
         if exporter.kind in ("otlp-http", "otlp-grpc"):
             yield from _headers(setup, exporter)
+            yield from _twice(setup, exporter)
             yield from _in_file(setup, exporter)
+    yield from _helper(setup)
     yield from _generic_headers(setup)
     yield from _misspelt_variable(setup)
     yield from _in_mcp_servers(setup)
@@ -74,6 +77,24 @@ def _headers(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
             yield from _ingestion_version(exporter, header)
     if to_langfuse and exporter.kind == "otlp-http" and not dropped and not _user_info(exporter.endpoint):
         yield from _no_authorization(setup, exporter)
+
+
+def _twice(setup: Setup, exporter: Exporter) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for name in exporter.headers:
+        same = first.setdefault(name.lower(), name)
+        if same != name:
+            place = setup.place((*exporter.path, "headers", name))
+            yield Finding("header-twice", place, f"`{same}` and `{name}` are the same header.")
+
+
+def _helper(setup: Setup) -> Iterator[Finding]:
+    """What can be seen of ``headers_helper`` without running it."""
+    if setup.headers_helper is None or not setup.exporters:
+        return
+    problem = problem_of(setup, setup.headers_helper)
+    if problem:
+        yield Finding("headers-helper", setup.place(("otel", "headers_helper")), f"{problem}.")
 
 
 def _no_authorization(setup: Setup, exporter: Exporter) -> Iterator[Finding]:

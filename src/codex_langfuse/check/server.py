@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from codex_langfuse.check.findings import Finding
-from codex_langfuse.check.helper import HelperError, headers_of
+from codex_langfuse.check.helper import HelperError, headers_of, problem_of
 from codex_langfuse.check.rules_of_exporters import certificate_path
 from codex_langfuse.check.rules_of_keys import is_sent
 from codex_langfuse.check.setup import Exporter, Setup, is_this_machine, split_address
@@ -68,10 +68,12 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
 
     headers = {header.name: header.value for header in setup.headers(exporter) if is_sent(header)}
     if setup.headers_helper is not None:
+        if problem_of(setup, setup.headers_helper):
+            return Answer(shown, "not asked: headers_helper gives no headers")
         try:
             printed = headers_of(setup, setup.headers_helper, run=run_helper)
         except HelperError as error:
-            return wrong("refused-keys", str(error))
+            return wrong("headers-helper", str(error))
         if printed is None:
             return Answer(shown, "not asked: add --run-helper to run headers_helper")
         headers = {
