@@ -2,7 +2,9 @@
 
 import os
 import tempfile
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -624,11 +626,38 @@ def test_what_shows_of_a_helper_without_running_it(command, detail, tmp_path) ->
     config = f"[otel]\nheaders_helper = {literal(command)}\n"
     config += _exporter("trace_exporter", "https://cloud.langfuse.com/api/public/otel/v1/traces")
     write(tmp_path, config, {"~/.codex/helper.sh": "exit 1"})
-    found = [each.detail for each in findings(setup_in(tmp_path, environment={})) if each.id == "headers-helper"]
+    found = [
+        each.detail for each in findings(setup_in(tmp_path, environment={})) if each.id == "headers-helper"
+    ]
     assert len(found) == (detail is not None)
     assert all(each.endswith(detail) for each in found)
     older = replace(setup_in(tmp_path, environment={}), version=Version.parse("0.169.0"))
     assert "headers-helper" not in [each.id for each in findings(older)]
+
+
+def test_a_redirect_to_another_host_gets_no_header(tmp_path) -> None:
+    """Nor a question: what a server answers that is not the one in the file says nothing about the set-up."""
+    asked: list[str] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(f"{self.headers['host']} {self.headers['x-token']}")
+            self.send_response(307)
+            self.send_header("location", f"http://localhost:{self.server.server_address[1]}/v1/traces")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as serving:
+        threading.Thread(target=serving.serve_forever, args=(0.02,), daemon=True).start()
+        address = f"127.0.0.1:{serving.server_address[1]}"
+        headers = 'headers = { x-token = "secret-of-mine", Authorization = "Basic cGstbGYt" }\n'
+        write(tmp_path, "[otel]\n" + _exporter("trace_exporter", f"http://{address}/v1/traces", headers))
+        [answer] = server.ask(setup_in(tmp_path, environment={}))
+        serving.shutdown()
+    assert asked == [f"{address} secret-of-mine"]
+    assert "307" in answer.said and "to localhost, which gets no header from here" in answer.said
 
 
 def test_windows_own_file_is_named_in_wsl(tmp_path, monkeypatch) -> None:

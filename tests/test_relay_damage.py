@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay import state_folder
-from codex_langfuse.relay.assembly import FinishedTurn
+from codex_langfuse.relay.assembly import Assembly, FinishedTurn
+from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.repair import open_or_repair
+from codex_langfuse.relay.server import running_relay
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Batch, Store, StoreError
 from harness import web
-from harness.running_relay import logs_export, post_logs, relay_for, wait_until
+from harness.running_relay import logs_export, post_logs, relay_for, settings_for, wait_until
 from test_relay_delivery import figures
 
 pytestmark = pytest.mark.slow
@@ -277,3 +280,20 @@ CREATE TABLE sent (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQU
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 """
+
+
+def test_spans_at_the_endpoint_for_logs_are_refused_and_the_turn_arrives(tmp_path: Path) -> None:
+    """As Codex 0.113 to 0.128 sends them when it has no trace exporter."""
+    state = tmp_path / "state"
+    answers = []
+    with running_mock() as langfuse:
+        with running_relay(settings_for(langfuse, state), Assembly(Policy())) as url:
+            for request in recordings.read("0.114.0-simple"):
+                if request.signal != "metrics":
+                    answers.append((request.signal, post_logs(url, request.body).status_code))
+        assert set(answers) == {("logs", 200), ("traces", 400)}
+        assert sum(each["type"] == "GENERATION" for each in langfuse.store.observations) == 2
+    found = read_status(state)
+    assert found.figures is not None
+    assert (found.figures.seen, found.figures.accepted, found.figures.batches) == (1, 1, 0)
+    assert (dict(found.figures.set_aside), list(state.glob("*damaged*"))) == ({}, [])

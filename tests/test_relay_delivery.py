@@ -3,11 +3,13 @@
 import base64
 import contextlib
 import gzip
+import itertools
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from inspect import signature
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,7 +23,7 @@ from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.pages import page_url
 from codex_langfuse.relay.assembly import FinishedTurn
-from codex_langfuse.relay.delivery import BackOff, Destination, cover, forms_of_secrets
+from codex_langfuse.relay.delivery import BackOff, Delivery, Destination, cover, forms_of_secrets
 from codex_langfuse.relay.server import running_relay
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Figures, Store, StoreFullError
@@ -103,6 +105,23 @@ def test_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
         first, second = (each.received for each in langfuse.store.requests if each.body)
         # In milliseconds; a little less, since the answer takes its time too.
         assert second - first >= 990
+
+
+def test_a_clock_that_is_set_back_or_forward_holds_up_no_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, hours = time.time, itertools.count()
+    fault = Fault(status=503, times=3, after=1, retry_after=0)
+    with running_mock(faults=[fault]) as langfuse, relay_for(langfuse, tmp_path / "state") as url:
+        # Every look at it is two hours from the one before.
+        monkeypatch.setattr(time, "time", lambda: real() + (3600 if next(hours) % 2 else -3600))
+        for turn in ("one", "two"):
+            post_logs(url, logs_export(turn))
+            wait_until(lambda turn=turn: turn in names(langfuse))
+        monkeypatch.undo()
+    assert statuses(langfuse)[:4] == [503] * 3 + [200]
+    assert next(hours) > 0
+    assert signature(Delivery).parameters["now"].default is time.monotonic
 
 
 def test_outlives_a_langfuse_that_is_gone(tmp_path: Path) -> None:

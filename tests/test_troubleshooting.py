@@ -101,6 +101,18 @@ def test_an_editor_is_found_by_its_tag(tmp_path: Path) -> None:
     assert rows and all("codex_vscode" in row["tags"] for row in rows)
 
 
+@pytest.mark.codex
+def test_an_editors_codex_starts_without_a_configuration_that_it_refuses(
+    shared_codex: IsolatedCodex,
+) -> None:
+    shared_codex.write_config('[otel]\ntrace_exporter = "otlp-http"\n')
+    run = subprocess.run(
+        [*shared_codex.command, "app-server"], cwd=shared_codex.workspace, env=shared_codex.environment,
+        stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    assert (run.returncode, "Invalid configuration; using defaults" in run.stderr) == (0, True)
+
+
 @contextmanager
 def nginx(folder: Path, langfuse: str, setting: str) -> Iterator[str]:
     """nginx in front of ``langfuse``, with nothing set but ``setting``; yields its address."""
