@@ -43,9 +43,9 @@ class Relay:
         self._store = Store(self._folder, max_bytes=64 * MEBIBYTE)
         finish = self._store.finish
 
-        def finish_or_die(turns: Sequence[FinishedTurn], *arguments: object) -> None:
+        def finish_or_die(turns: Sequence[FinishedTurn], *arguments: object, **options: object) -> None:
             self._perhaps_die()
-            finish(turns, *arguments)
+            finish(turns, *arguments, **options)
             self._perhaps_die()
 
         self._store.finish = finish_or_die
