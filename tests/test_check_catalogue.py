@@ -6,6 +6,7 @@ import re
 import ssl
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -344,9 +345,13 @@ def test_this_codex_hides_the_key_without_more(surroundings, shared_codex) -> No
 @pytest.mark.codex
 @proves("header-twice")
 def test_one_of_two_spellings_is_sent(surroundings, shared_codex) -> None:
-    outcome = make(surroundings, shared_codex, catalogue()["header-twice"])
-    (sent,) = outcome.header("authorization")
+    mistake = catalogue()["header-twice"]
     right, old = filled_in("Basic cGstbGYt…"), "Basic cGstbGYtb2xkOnNrLWxmLW9sZA=="
+    config = mistake.example.config.replace('authorization = "Basic cGstbGYt…"', f'authorization = "{old}"')
+    outcome = make(
+        surroundings, shared_codex, replace(mistake, example=replace(mistake.example, config=config))
+    )
+    (sent,) = outcome.header("authorization")
     assert (sent, outcome.answers) in [(right, {(TRACES_PATH, 200)}), (old, {(TRACES_PATH, 401)})]
 
 
