@@ -1,16 +1,13 @@
 """What guide/security says of the sandbox and of certificates, beyond what its own fences run."""
 
 import datetime
-import getpass
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -26,6 +23,7 @@ from codex_langfuse.mock.server import running_mock
 from harness import web
 from harness.fences.placeholders import filled_in
 from harness.fences.scanner import ROOT
+from harness.nginx import running_nginx
 from harness.private_authority import PrivateAuthority
 from harness.proxy import tls_proxy
 from harness.surroundings import Surroundings
@@ -187,33 +185,6 @@ def test_an_expired_certificate_is_refused_in_silence(surroundings, tmp_path) ->
         assert proxy.requests == []
 
 
-@contextmanager
-def nginx(folder: Path, langfuse: str) -> Iterator[int]:
-    """The page's nginx in front of ``langfuse``, with the certificates in ``folder``; yields its port."""
-    program = shutil.which("nginx") or shutil.which(ROOT / ".tools/nginx")
-    if program is None:
-        pytest.fail("nginx is missing. Get it with: scripts/setup all")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = NGINX.replace("/etc/nginx/langfuse", str(folder)).replace("http://127.0.0.1:3000", langfuse)
-    server = server.replace("listen 443", f"listen 127.0.0.1:{port}")
-    (folder / "nginx.conf").write_text(
-        f"user {getpass.getuser()}; daemon off; pid {folder}/pid; error_log stderr; events {{}}\n"
-        f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
-        f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n{server} }}\n"
-    )
-    serving = subprocess.Popen([program, "-p", str(folder), "-c", "nginx.conf"])
-    try:
-        for _ in range(100):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.05)
-        yield port
-    finally:
-        serving.terminate()
-        serving.wait()
-
-
 @pytest.mark.codex
 @pytest.mark.parametrize(("lines", "status"), [(3, 200), (1, 400)], ids=["certificate", "none"])
 def test_nginx_lets_codex_in_with_a_certificate(surroundings, tmp_path, lines, status) -> None:
@@ -228,7 +199,8 @@ def test_nginx_lets_codex_in_with_a_certificate(surroundings, tmp_path, lines, s
         'client-private-key = "client.key"',
     ]
     surroundings.clear()
-    with nginx(tmp_path, surroundings.langfuse.url) as port:
+    server = NGINX.replace("/etc/nginx/langfuse", str(tmp_path)).replace("listen 443", "listen {listen}")
+    with running_nginx(tmp_path, server.replace("http://127.0.0.1:3000", surroundings.langfuse.url)) as port:
         codex.write_config(
             f'[otel]\nmetrics_exporter = "none"\n[otel.trace_exporter.otlp-http]\n'
             f'endpoint = "https://127.0.0.1:{port}/api/public/otel/v1/traces"\nprotocol = "binary"\n'

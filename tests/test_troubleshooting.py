@@ -3,13 +3,9 @@
 Most are made by the page's own fences. Here are those that need a model, an editor or a proxy of their own.
 """
 
-import getpass
 import re
-import shutil
-import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +20,8 @@ from codex_langfuse.relay.policy import Content, Policy
 from codex_langfuse.relay.server import running_relay
 from harness.combinations import PROVIDERS
 from harness.fences.pages import DOCS
-from harness.fences.scanner import ROOT
 from harness.interfaces import by_app_server
+from harness.nginx import running_nginx
 from harness.running_relay import settings_for
 
 PAGE = (DOCS / "guide/troubleshooting.md").read_text(encoding="utf-8")
@@ -113,38 +109,15 @@ def test_an_editors_codex_starts_without_a_configuration_that_it_refuses(
     assert (run.returncode, "Invalid configuration; using defaults" in run.stderr) == (0, True)
 
 
-@contextmanager
-def nginx(folder: Path, langfuse: str, setting: str) -> Iterator[str]:
-    """nginx in front of ``langfuse``, with nothing set but ``setting``; yields its address."""
-    program = shutil.which("nginx") or ROOT / ".tools/nginx"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    places = " ".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"user {getpass.getuser()}; daemon off; pid {folder}/pid; error_log stderr; events {{}}\n"
-        f"http {{ access_log off; {places} {setting}\n"
-        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {langfuse}; }} }} }}\n"
-    )
-    serving = subprocess.Popen([program, "-p", str(folder), "-c", "nginx.conf"])
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        serving.terminate()
-        serving.wait()
-
-
 @pytest.mark.parametrize(("setting", "status"), [("", 413), ("client_max_body_size 20m;", 401)])
 def test_nginx_takes_one_megabyte_unless_told_otherwise(tmp_path: Path, setting: str, status: int) -> None:
-    transport = httpx.HTTPTransport(retries=5)
-    with (
-        running_mock() as langfuse,
-        nginx(tmp_path, langfuse.url, setting) as url,
-        httpx.Client(transport=transport, base_url=url) as client,
-    ):
-        below, above = (
-            client.post("/api/public/otel/v1/traces", content=bytes(size)).status_code
-            for size in (1024 * 1024, 1024 * 1024 + 1)
-        )
+    with running_mock() as langfuse:
+        server = f"server {{ listen {{listen}}; location / {{ proxy_pass {langfuse.url}; }} }}"
+        with running_nginx(tmp_path, server, setting) as port:
+            below, above = (
+                httpx.post(
+                    f"http://127.0.0.1:{port}/api/public/otel/v1/traces", content=bytes(size)
+                ).status_code
+                for size in (1024 * 1024, 1024 * 1024 + 1)
+            )
     assert (below, above) == (401, status)

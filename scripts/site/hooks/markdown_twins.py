@@ -12,7 +12,6 @@ from jinja2 import Environment
 from markdown import Markdown
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
-from mkdocs.structure.pages import Page
 
 FENCE = re.compile(r"^(?P<lead>[\s>]*)(?P<marks>`{3,}|~{3,})(?P<info>.*)$")
 TITLE = re.compile(r"""\btitle=(?P<quote>["'])(?P<text>.*?)(?P=quote)""")
@@ -52,23 +51,20 @@ def _with_included_files(markdown: str, config: MkDocsConfig) -> list[str]:
     return converter.preprocessors["snippet"].run(markdown.splitlines())
 
 
-def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Write the twin beside the page that is about to be written."""
-    twin = Path(config.site_dir) / page.file.src_uri
-    twin.parent.mkdir(parents=True, exist_ok=True)
-    twin.write_text(markdown_twin(page.markdown or "", config), encoding="utf-8")
-    return output
-
-
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
-    """Write all twins of a language into one file, before the pages are written."""
-    i18n = config.plugins["i18n"]
-    folder = Path(config.site_dir, "" if i18n.is_default_language_build else i18n.current_language)
-    folder.mkdir(parents=True, exist_ok=True)
-    twins = [
-        f"Source: {config.site_url}{page.file.src_uri}\n\n{markdown_twin(page.markdown or '', config)}"
-        for page in (file.page for file in files.documentation_pages())
-        if page is not None
-    ]
-    (folder / "llms-full.txt").write_text("\n".join(twins), encoding="utf-8")
+    """Write the twins of a language, each by itself and all in one file, before the pages are written."""
+    i18n, site = config.plugins["i18n"], Path(config.site_dir)
+    twins = []
+    for page in (file.page for file in files.documentation_pages()):
+        if page is not None:
+            twin = markdown_twin(page.markdown or "", config)
+            _write(site / page.file.src_uri, twin)
+            twins.append(f"Source: {config.site_url}{page.file.src_uri}\n\n{twin}")
+    folder = site if i18n.is_default_language_build else site / i18n.current_language
+    _write(folder / "llms-full.txt", "\n".join(twins))
     return env
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
