@@ -51,8 +51,14 @@ def find_collector() -> str:
 
 def free_port() -> int:
     """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of loopback that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 def langfuse_environment(langfuse: RunningMock) -> dict[str, str]:
@@ -98,7 +104,7 @@ def running_collector(
 ) -> Iterator[RunningCollector]:
     """Run a Collector whose queue and log are in ``folder``; files are named as in ``examples/collector``."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, health, metrics = free_port(), free_port(), free_port()
+    port, health, metrics = free_ports(3)
     variables = {
         "PATH": os.environ["PATH"],
         "COLLECTOR_LISTEN": f"127.0.0.1:{port}",
