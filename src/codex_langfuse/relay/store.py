@@ -346,6 +346,7 @@ class Store:
     def _give_back(self, seconds: float = float("inf")) -> None:
         """Shrink the file by what is free in it, for about ``seconds``; in small steps if room is scarce."""
         until = time.monotonic() + seconds
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # its room may be all there is
         while (free := self._pragma("freelist_count")) and time.monotonic() < until:
             scarce = shutil.disk_usage(self.path.parent).free < 2 * _STEP * self._page_size
             # `execute` would do one page: it stops at the first of the rows without columns.
