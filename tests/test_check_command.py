@@ -335,6 +335,13 @@ def test_a_setting_outside_otel_that_codex_refuses_is_found(run, file) -> None:
     assert "unknown variant `auto`" in finding["detail"]
     # The installed Codex says nothing of another one.
     assert run("--offline").returncode == 0
+    # A profile is loaded for the commands that take one.
+    file.write_text(DIRECT)
+    file.with_name("ci.config.toml").write_text('approval_policy = "auto"\n')
+    told = run("--offline", "--json", "--profile", "ci", version="")
+    [finding] = json.loads(told.stdout)["findings"]
+    assert finding["id"] == "not-loaded"
+    assert finding["where"].endswith("/ci.config.toml:1:19")
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads /proc")

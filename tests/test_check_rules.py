@@ -1,6 +1,7 @@
 """`check` finds each mistake in its example, only that one, and nothing in what is right."""
 
 import os
+import sys
 import tempfile
 import threading
 from dataclasses import replace
@@ -554,6 +555,13 @@ def _exporter(key: str, endpoint: str, more: str = "", kind: str = "otlp-http") 
         ('[mcp_servers.l.env]\nLANGFUSE_SECRET_KEY = "sk-lf-1"\n', "secret-in-file", "env_vars"),
         (
             _exporter(
+                "exporter", "https://logs.example.com/v1/logs", 'headers = { X-Token = "a-token-of-logs" }\n'
+            ),
+            "secret-in-file",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        ),
+        (
+            _exporter(
                 "metrics_exporter",
                 "https://m.example.org/v1/metrics",
                 'headers = { Authorization = "Bearer dx_12345" }\n',
@@ -618,6 +626,9 @@ def test_a_header_in_two_spellings_is_named_with_the_line_of_the_second(exporter
         ("./nowhere.sh", "nowhere.sh does not exist."),
         ("./helper.sh --headers", None),  # in CODEX_HOME, where Codex runs it
         ("codex-langfuse auth --headers", None),
+        ("no-such-helper --headers", "no-such-helper is not on the PATH."),
+        ("printf '{}'", None),
+        ("exec ./helper.sh", None),
         ("$HOME/helper", None),
         ("~/helper", None),
     ],
@@ -626,12 +637,11 @@ def test_what_shows_of_a_helper_without_running_it(command, detail, tmp_path) ->
     config = f"[otel]\nheaders_helper = {literal(command)}\n"
     config += _exporter("trace_exporter", "https://cloud.langfuse.com/api/public/otel/v1/traces")
     write(tmp_path, config, {"~/.codex/helper.sh": "exit 1"})
-    found = [
-        each.detail for each in findings(setup_in(tmp_path, environment={})) if each.id == "headers-helper"
-    ]
+    setup = setup_in(tmp_path, environment={"PATH": f"{Path(sys.executable).parent}:{os.defpath}"})
+    found = [each.detail for each in findings(setup) if each.id == "headers-helper"]
     assert len(found) == (detail is not None)
     assert all(each.endswith(detail) for each in found)
-    older = replace(setup_in(tmp_path, environment={}), version=Version.parse("0.169.0"))
+    older = replace(setup, version=Version.parse("0.169.0"))
     assert "headers-helper" not in [each.id for each in findings(older)]
 
 

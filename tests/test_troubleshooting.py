@@ -84,10 +84,19 @@ def test_a_provider_without_usage(tmp_path: Path) -> None:
 
 @pytest.mark.codex
 def test_the_input_is_what_was_typed(tmp_path: Path) -> None:
-    """Not the AGENTS.md that Codex puts before it."""
-    rows = relayed(tmp_path, SCENARIOS["plain turn"], content=Content.PROMPTS, AGENTS="Be brief.\n")
-    (agent,) = [row for row in rows if row["type"] == "AGENT"]
-    assert agent["input"] == "Say hello."
+    """Not the AGENTS.md that Codex puts before it, whatever the prompt looks like."""
+    prompts = {
+        "Say hello.",
+        "<user_instructions>Say & do</user_instructions>",
+        "/review this",
+        "$skill, 你好",
+    }
+
+    def turns(codex: IsolatedCodex, _: object) -> None:
+        assert {codex.run_exec(prompt).returncode for prompt in prompts} == {0}
+
+    rows = relayed(tmp_path, SCENARIOS["plain turn"], turns, content=Content.PROMPTS, AGENTS="Be brief.\n")
+    assert {row["input"] for row in rows if row["type"] == "AGENT"} == prompts
 
 
 @pytest.mark.codex

@@ -20,6 +20,7 @@ from page_tables import (
     performance,
     prices,
     relay,
+    relay_mapping,
     replaced,
     rooms,
     telemetry,
@@ -51,5 +52,6 @@ TABLES: dict[str, Callable[[str], str]] = {
     **telemetry.TABLES,
     **test_plan.TABLES,
     **langfuse_mapping.TABLES,
+    **relay_mapping.TABLES,
     **versions.TABLES,
 }

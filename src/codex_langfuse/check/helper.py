@@ -18,6 +18,7 @@ from codex_langfuse.keys.key_file import authorization_in_key_file
 _SECONDS = 10
 #: A path in which a shell expands nothing.
 _PATH = re.compile(r"[\w@%+:,./-]*/[\w@%+:,./-]*")
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 class HelperError(Exception):
@@ -27,12 +28,19 @@ class HelperError(Exception):
 def problem_of(setup: Setup, command: str) -> str:
     """Say what is wrong with a command as far as it shows without a run; empty if nothing does.
 
-    Codex gives it to a shell in ``CODEX_HOME``; where the first word is a path, its file must exist.
+    Codex gives it to a shell in ``CODEX_HOME``; where the first word is a path, its file must exist, and a
+    name must be one that the shell finds.
     """
     if not command.strip():
         return "It is empty"
     program = next(iter(_words(command)), "")
-    if os.name == "nt" or not _PATH.fullmatch(program):
+    if os.name == "nt":
+        return ""
+    if _NAME.fullmatch(program):
+        asked = ["/bin/sh", "-c", 'command -v "$0"', program]
+        found = subprocess.run(asked, env=setup.environment, capture_output=True, check=False)
+        return f"{program} is not on the PATH" if found.returncode else ""
+    if not _PATH.fullmatch(program):
         return ""
     file = codex_home(setup.environment) / program
     return "" if file.exists() else f"{file} does not exist"

@@ -28,18 +28,22 @@ class Refusal:
     setting: Names = ()
 
 
-def refusal(environment: Mapping[str, str], folder: Path, codex: Path | None = None) -> Refusal | None:
+def refusal(
+    environment: Mapping[str, str], folder: Path, codex: Path | None = None, profile: str | None = None
+) -> Refusal | None:
     """Let Codex load the configuration that it has with ``environment`` in ``folder``.
 
-    By ``codex features list``, which loads it, prints, and sends nothing (Codex 0.72.0 to 0.171.0). Returns
-    None when it loads, when there is no Codex or no configuration, or when Codex says nothing of it.
-    ``codex`` is by default the installed one.
+    By ``codex features list``, which loads it, prints, and sends nothing (Codex 0.72.0 to 0.171.0). That
+    takes no profile; ``codex mcp get`` does, and sends nothing either (0.149.0 to 0.171.0). Returns None when
+    it loads, when there is no Codex or no configuration, or when Codex says nothing of it. ``codex`` is by
+    default the installed one.
     """
     if not codex_home(environment).is_dir():
         return None  # Codex would make the folder.
+    asked = ["-p", profile, "mcp", "get", "none"] if profile else ["features", "list"]
     try:
         run = subprocess.run(
-            [codex or installed_codex(), "features", "list"],
+            [codex or installed_codex(), *asked],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -96,7 +96,7 @@ def check(
         folder = project or Path.cwd()
         files = read_config_files(os.environ, profile=profile, project=folder, file=file)
         # The installed Codex says nothing of another version, or of a file that it does not read.
-        refused = None if codex_version or file else refusal(os.environ, folder)
+        refused = None if codex_version or file else refusal(os.environ, folder, profile=profile)
         return Setup(
             files,
             dict(os.environ),
