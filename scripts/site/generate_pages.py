@@ -16,6 +16,7 @@ import translations
 from codex_langfuse.dashboard.definition import built_in_text
 from error_pages import render_errors
 from page_tables import TABLES
+from page_tables.collector import cost_plot
 from page_tables.performance import delay_plot
 from page_tables.volume import volume_plot
 
@@ -25,7 +26,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 #: For a reader to look at and to change; the package brings the same.
 EXAMPLE_DASHBOARD = _ROOT / "examples/dashboard/codex.json"
 #: The drawing of each picture plot-NAME, in a language.
-PLOTS = {"delay": delay_plot, "volume": volume_plot}
+PLOTS = {"collector": cost_plot, "delay": delay_plot, "volume": volume_plot}
 _IMAGES = _ROOT / "docs/assets/images"
 _GENERATED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
 

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from html import escape
 
 import bench_results
+from bar_plot import Bar, Row, bar_plot, picture
 from page_tables import comparison
 from page_tables.comparison import MISSED, RUNS
 from page_tables.markdown import table, words_of
@@ -70,45 +70,31 @@ def fleet(language: str) -> str:
     return f"{table(_TEXTS['fleet_head'][language], rows)}\n{example}\n"
 
 
-#: Of the plot, in units of its view box.
-_WIDTH, _LEFT, _ROW, _BAR = 640, 170, 36, 20
-_FILLS = {
-    "relay": 'fill="currentColor" fill-opacity="0.35"',
-    "collector": 'fill="var(--md-accent-fg-color)"',
-}
-
-
-def plot(language: str) -> str:
-    """Return a chart of the processor time of a turn, by route; its colours are those of the page."""
-    words = {key: escape(said[language]) for key, said in _TEXTS["plot"].items()}
+def _cost_rows(language: str) -> list[Row]:
     numbers = bench_results.read()["collector"].numbers
-    bars = {route: {part: numbers[f"{route}-{_LAST}-{part}-us"] / 1000 for part in _FILLS} for route in _RUN}
-    scale = (_WIDTH - _LEFT - 80) / max(sum(parts.values()) for parts in bars.values())
-    drawn = []
-    for number, (route, parts) in enumerate(bars.items()):
-        top, left = number * _ROW, float(_LEFT)
-        middle = top + _BAR / 2 + 5
-        drawn.append(
-            f'<text x="{_LEFT - 8}" y="{middle:g}" text-anchor="end">{_ROUTES[route][language]}</text>'
-        )
-        for part, milliseconds in parts.items():
-            if milliseconds:
-                drawn.append(_bar(left, top, milliseconds * scale, part))
-                left += milliseconds * scale
-        drawn.append(f'<text x="{left + 6:.1f}" y="{middle:g}">{sum(parts.values()):.1f} ms</text>')
-    top = len(bars) * _ROW + 8
-    for part, left in (("relay", float(_LEFT)), ("collector", _LEFT + 240.0)):
-        drawn.append(_bar(left, top, 12, part))
-        drawn.append(f'<text x="{left + 18:g}" y="{top + 15}">{words[part]}</text>')
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {top + 24}" role="img" aria-label="{words["title"]}" '
-        'font-size="14" fill="currentColor">\n' + "\n".join(drawn) + "\n</svg>\n"
-    )
+    rows = []
+    for route in _RUN:
+        spent = {part: numbers[f"{route}-{_LAST}-{part}-us"] / 1000 for part in ("relay", "collector")}
+        bars = [
+            Bar(
+                "relay" if part == "relay" else "direct",
+                each,
+                f"{_TEXTS['plot_parts'][language][part]} {each:.1f} ms",
+            )
+            for part, each in spent.items()
+            if each
+        ]
+        rows.append(Row(_ROUTES[route][language], bars))
+    return rows
 
 
-def _bar(left: float, top: float, width: float, part: str) -> str:
-    place = f'x="{left:.1f}" y="{top:g}" width="{max(width, 1):.1f}" height="{_BAR}"'
-    return f"<rect {place} {_FILLS[part]}/>"
+def cost_plot(language: str) -> str:
+    """Return the drawing of the processor time of a turn, by route and machine."""
+    return bar_plot(_TEXTS["plot"][language], _cost_rows(language), language)
+
+
+def _cost_picture(language: str) -> str:
+    return picture("plot-collector", _TEXTS["plot"][language], _cost_rows(language), language)
 
 
 def team_cost(language: str) -> str:
@@ -167,7 +153,7 @@ TABLES = {
     "team-cost": team_cost,
     "collector-turn": turn,
     "collector-fleet": fleet,
-    "collector-plot": plot,
+    "collector-plot": _cost_picture,
     "collector-missing": missing,
     "collector-faults": faults,
 }
