@@ -21,8 +21,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from codex_langfuse.masking import mask_secrets
 from codex_langfuse.relay import encoding, names
 from codex_langfuse.relay.facts import Cost, Prompt, Request, StreamError, Text
-from codex_langfuse.relay.failures import status_phrase
 from codex_langfuse.relay.model_calls import Course, ModelCall, Standing
+from codex_langfuse.relay.outcomes import end_of, outcome_of, request_message, tool_outcome
 from codex_langfuse.relay.policy import Content, Policy
 from codex_langfuse.relay.surroundings import Surroundings
 from codex_langfuse.relay.turn import Sent, Tool, Turn
@@ -226,7 +226,7 @@ class Scene:
             "prompts": len(prompts) if len(prompts) > 1 else None,
             "response_length": _length(turn.answer.text) if turn.answer is not None else None,
             "signals": _signals(turn),
-            "end": _end(turn),
+            "end": end_of(turn),
             "left_out": turn.left_out or None,
             "estimated_usd": turn.cost.usd if turn.cost is not None else None,
             "calls_without_usage": unreported or None,
@@ -593,82 +593,10 @@ def late_cost(sent: Sent, cost: Cost, about: Surroundings, policy: Policy) -> by
     return scene.serialized()
 
 
-def outcome_of(turn: Turn, course: Course, about: Surroundings) -> tuple[str, str | None]:
-    """Return the level of a turn and, when it is not DEFAULT, why."""
-    standing = course.standing
-    told_end = turn.closed or turn.next_prompt or turn.ended == "the end of the conversation"
-    usage = turn.spans.usage() if turn.spans is not None else None
-    cut_off = [tool for tool in turn.tools.values() if tool.aborted and tool.finished is None]
-    if standing is Standing.FAILED:
-        failure = course.failures[-1]
-        if isinstance(failure, Request):
-            return "ERROR", f"the model request failed: {request_message(failure)}"
-        return "ERROR", failure.phrase or "the model's answer broke off"
-    if cut_off:
-        return "WARNING", f"interrupted: {cut_off[-1].name} was cut off"
-    if turn.cost is not None and turn.cost.interrupted:
-        return "WARNING", "interrupted"
-    if turn.closed and usage is None and turn.kind == "turn" and not about.older_than(0, 128):
-        # From 0.128 on Codex leaves its sum out only when a turn was interrupted.
-        return "WARNING", f"interrupted {_WHERE.get(standing, 'after the model answered')}"
-    if standing in {Standing.ANSWERED, Standing.PERHAPS}:
-        return "DEFAULT", None
-    if usage is not None and (usage.output or turn.kind != "turn"):
-        # Codex counted what it used, which it does only at the end of a turn: the last records were lost.
-        return "DEFAULT", None
-    where = _WHERE[standing]
-    if turn.ended == "the process ended":
-        return "WARNING", f"the process ended {where}"
-    return "WARNING", f"interrupted {where}" if told_end else f"no end seen: silence {where}"
-
-
-_WHERE = {
-    Standing.STARTED: "before the model answered",
-    Standing.SAMPLING: "while the model answered",
-    Standing.TOOLS: "while a tool ran or waited for approval",
-    Standing.BETWEEN: "after a tool ran",
-}
-
-
-def tool_outcome(tool: Tool) -> tuple[str, str | None]:
-    """Return the level of a tool call and, when it is not DEFAULT, why.
-
-    Codex says `success = true` of a command that it could run, whatever the command's exit code.
-    """
-    if tool.exit_code:
-        return "ERROR", f"exit code {tool.exit_code}"
-    if tool.refused:
-        return "WARNING", f"{tool.decision} by {tool.source}"
-    if tool.success is False:
-        return "ERROR", tool.phrase or "failed"
-    if tool.finished is None and tool.aborted:
-        return "WARNING", "cut off"
-    if tool.pending:
-        return "WARNING", "no end seen"
-    return "DEFAULT", None
-
-
-def request_message(failure: Request) -> str:
-    """Return what is said of a failed request when messages may not leave."""
-    if failure.status is not None:
-        status = status_phrase(failure.status)
-        return f"{status} ({failure.phrase})" if failure.phrase else status
-    return failure.phrase or "no answer"
-
-
 def _signals(turn: Turn) -> str:
     if turn.from_logs and turn.from_spans:
         return "logs and traces"
     return "logs" if turn.from_logs else "traces"
-
-
-def _end(turn: Turn) -> str:
-    """Return by what the turn is taken to be over."""
-    if turn.closed or (turn.spans is not None and turn.spans.ran is not None):
-        return "reported by Codex"
-    if turn.ended is not None:
-        return turn.ended
-    return "the next prompt" if turn.next_prompt else "silence"
 
 
 def _times(tool: Tool, turn: Turn) -> tuple[int, int]:

@@ -6,7 +6,6 @@ decoded. So bodies are bounded by what they hold, not only by their bytes.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
@@ -86,20 +85,20 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
     return value | byte << shift, at + 1
 
 
-@cache
 def _children(descriptor: Descriptor) -> dict[int, Any]:
     """Return the fields that are messages, by number, each with its own such fields.
 
     Repeated fields that are none are there, too, with nothing.
     """
-    found: dict[int, Any] = {}
+    known = _CHILDREN.get(descriptor.full_name)
+    if known is not None:
+        return known
     # Values hold values: the table must be there before it is asked for again.
+    found: dict[int, Any] = {}
     _CHILDREN[descriptor.full_name] = found
     for field in descriptor.fields:
         if field.message_type is not None:
-            name = field.message_type.full_name
-            known = _CHILDREN.get(name)
-            found[field.number] = _children(field.message_type) if known is None else known
+            found[field.number] = _children(field.message_type)
         elif field.is_repeated:
             found[field.number] = {}
     return found
