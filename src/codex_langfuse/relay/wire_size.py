@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 #: Messages in an export. Codex sends up to 512 spans at once, with some 30,000 messages in them.
@@ -85,7 +84,7 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
     return value | byte << shift, at + 1
 
 
-def _children(descriptor: Descriptor) -> dict[int, Any]:
+def _children(descriptor: Any) -> dict[int, Any]:
     """Return the fields that are messages, by number, each with its own such fields.
 
     Repeated fields that are none are there, too, with nothing.
