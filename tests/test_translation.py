@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import tomllib
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 
 import autocorrect_py
@@ -18,6 +19,14 @@ from harness.fences.scanner import ONLY_CHINESE, ROOT, scan
 PAGES = translations.english_pages()
 TWINS = {translations.english(page): translations.chinese(page) for page in PAGES}
 TWINS |= {theirs: ours for ours, theirs in TWINS.items()}
+# Files with Chinese outside the pages, but for the lists of words to avoid and of words that people type.
+WORDS = [
+    file
+    for folder in ("scripts/site", "src")
+    for file in sorted((ROOT / folder).rglob("*.toml"))
+    if re.search(r"[\u4e00-\u9fff]", file.read_text(encoding="utf-8"))
+    and file.name not in ("glossary.toml", "search_words.toml")
+]
 GLOSSARY = tomllib.loads((ROOT / "scripts/site/glossary.toml").read_text(encoding="utf-8"))["term"]
 
 _HEADING = re.compile(r"^(?P<level>#{1,6}) .*?(?:\{ #(?P<id>[\w-]+) \})?$", re.M)
@@ -132,6 +141,27 @@ def test_terms_are_those_of_the_glossary(page: str) -> None:
 def test_spacing_and_punctuation(page: str) -> None:
     result = autocorrect_py.lint_for(without_fences(translations.chinese(page)), "markdown")
     assert not result.lines, "\n".join(f"{line.old} -> {line.new}" for line in result.lines)
+
+
+def strings(document: object) -> Iterator[str]:
+    """Yield every text of a parsed TOML file."""
+    match document:
+        case str():
+            yield document
+        case dict():
+            yield from chain.from_iterable(map(strings, document.values()))
+        case list():
+            yield from chain.from_iterable(map(strings, document))
+
+
+@pytest.mark.parametrize("file", WORDS, ids=lambda file: file.name)
+def test_chinese_outside_the_pages(file: Path) -> None:
+    """What tables, the page of the mock and reports of the test plan are made of."""
+    wrong_words = [wrong for term in GLOSSARY for wrong in term["avoid"]]
+    for text in strings(tomllib.loads(file.read_text(encoding="utf-8"))):
+        result = autocorrect_py.lint_for(text, "markdown")
+        assert not result.lines, "\n".join(f"{line.old} -> {line.new}" for line in result.lines)
+        assert not [wrong for wrong in wrong_words if wrong in text], text
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -37,7 +37,7 @@ MODEL_ADDRESS = Replacement(
     "openai_base_url",
     _ADDRESS,
     "setting",
-    {"en": "The model is the scripted one.", "zh": "模型是按脚本回答的那个。"},
+    {"en": "The model is the scripted one.", "zh": "由脚本模型回答。"},
 )
 PLUGINS = Replacement(
     "features.plugins",
@@ -46,7 +46,7 @@ PLUGINS = Replacement(
     {
         "en": "Codex would fetch its list of plugins from github.com and chatgpt.com; a test sends nothing "
         "to other machines.",
-        "zh": "否则 Codex 会从 github.com 和 chatgpt.com 取插件列表，而测试不向任何别的机器发送内容。",
+        "zh": "否则 Codex 会从 github.com 和 chatgpt.com 取插件列表，而测试不向其他机器发送任何内容。",
     },
 )
 SANDBOX = Replacement(
@@ -68,7 +68,7 @@ API_KEY = Replacement(
     "variable",
     {
         "en": "Codex asks no model without a login or a key. The scripted model does not check it.",
-        "zh": "没有登录，也没有密钥，Codex 就不向模型提问。按脚本回答的模型不检查它。",
+        "zh": "没有登录，也没有密钥，Codex 就不向模型提问。脚本模型不检查它。",
     },
 )
 PROXY = Replacement(
@@ -77,7 +77,7 @@ PROXY = Replacement(
     "variable",
     {
         "en": "Nothing leaves the machine. A test of what would leave has a proxy that records it.",
-        "zh": "任何内容都不离开这台机器。测试要看会发出什么时，这里是一个记录请求的代理。",
+        "zh": "任何内容都不离开本机。测试要看会发出什么时，这里是一个记录请求的代理。",
     },
 )
 

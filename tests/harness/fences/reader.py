@@ -41,7 +41,7 @@ SELF_HOSTED = ("localhost:3000", "langfuse.example.com")
 PRIVATE = "langfuse.internal.example.com"
 
 # A provider of models that a page names; the scripted model answers there too.
-PROVIDER = "api.deepseek.com"
+PROVIDER = "gateway.example.com"
 FILES = ".config/codex-langfuse"
 
 
