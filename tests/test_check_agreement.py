@@ -142,7 +142,7 @@ def test_check_says_what_codex_does(part, surroundings: Surroundings, tmp_path: 
 
 
 def _is_there(line: int, finding: Finding) -> bool:
-    """Tell whether a finding names a line; ``codex features list`` may name that of the table above."""
+    """Return whether a finding names a line; ``codex features list`` may name that of the table above."""
     return finding.place.line in ((line, line - 1, None) if finding.id == "not-loaded" else (line,))
 
 

@@ -153,7 +153,7 @@ def test_installs_and_takes_it_back(tmp_path: Path) -> None:
     ]
     assert not unit.exists()
     assert credentials.exists()
-    assert "it is not installed" in run(tmp_path, "--uninstall").stderr
+    assert "the relay is not installed as a service" in run(tmp_path, "--uninstall").stderr
 
 
 @linux_only

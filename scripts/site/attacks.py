@@ -303,7 +303,7 @@ def _relay(langfuse: str, state: Path) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 def run(attacks: tuple[Attack, ...] = ATTACKS) -> bool:
-    """Run attacks, print what came of each, and tell whether the relay kept to its limits."""
+    """Run attacks, print each outcome, and return whether the relay kept to its limits."""
     print(f"{'memory':>8} {'/healthz':>9} {'stop':>7}  attack", flush=True)
     within = True
     with tempfile.TemporaryDirectory() as folder:

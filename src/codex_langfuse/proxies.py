@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host is a name or an address of loopback."""
+    """Return whether a host is a name or an address of loopback."""
     return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
 
 

@@ -63,7 +63,7 @@ def steps() -> list[Step]:
 
 
 def _in_a_later_tab(lines: list[str], fence: Fence) -> bool:
-    """Tell whether ``fence`` is in a tab that has another one before it."""
+    """Return whether ``fence`` is in a tab that has another one before it."""
     if fence.indent == 0:
         return False
     above = [line for line in lines[: fence.line - 1] if line and not line.startswith(" ")]

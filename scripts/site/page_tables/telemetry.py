@@ -227,10 +227,10 @@ def spans(group: str, language: str) -> str:
 
 def other_spans(language: str) -> str:
     """Return every other span of the simple turn: how many of each, with the pinned and the newest Codex."""
-    pinned, newest = pinned_codex(), list(recordings.simple_turns())[-1]
+    versions = sorted({pinned_codex(), list(recordings.simple_turns())[-1]}, key=Version.parse)
     told = {name for group in _SPANS.values() for name in group}
     counts: dict[str, Counter[str]] = {}
-    for codex in (pinned, newest):
+    for codex in versions:
         counts[codex] = Counter(
             name[1]
             for request in recordings.read(recordings.simple_turns()[codex])
@@ -238,13 +238,11 @@ def other_spans(language: str) -> str:
             if name[0] == "span" and name[1] not in told
         )
     others = sorted(
-        counts[pinned].keys() | counts[newest].keys(),
-        key=lambda name: (-max(counts[pinned][name], counts[newest][name]), name),
+        set().union(*counts.values()),
+        key=lambda name: (-max(counted[name] for counted in counts.values()), name),
     )
-    head = {"en": ["Span", pinned, newest], "zh": ["span", pinned, newest]}[language]
-    rows = [
-        [f"`{name}`", *(str(counts[codex][name] or "–") for codex in (pinned, newest))] for name in others
-    ]
+    head = [{"en": "Span", "zh": "span"}[language], *versions]
+    rows = [[f"`{name}`", *(str(counts[codex][name] or "–") for codex in versions)] for name in others]
     title = {
         "en": f"The other {len(others)} names, and how many spans of each a simple turn has",
         "zh": f"其余 {len(others)} 个名称，以及一个简单轮次里各有多少个 span",

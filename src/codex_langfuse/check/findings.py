@@ -52,7 +52,7 @@ class Finding:
 
     @property
     def is_fixable(self) -> bool:
-        """Tell whether ``--fix`` can repair it."""
+        """Return whether ``--fix`` can repair it."""
         return self.place.path is not None and (self.repair is not None or self.private)
 
     @property

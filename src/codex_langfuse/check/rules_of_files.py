@@ -250,7 +250,7 @@ def _value(file: ConfigFile, path: Names, value: Any) -> Iterator[Finding]:
 
 
 def _is_text(value: Any) -> bool:
-    """Tell whether Codex takes a value for a string: a date, too."""
+    """Return whether Codex takes a value for a string: a date, too."""
     return isinstance(value, str | date | time)
 
 

@@ -49,7 +49,7 @@ def find(setup: Setup) -> Iterator[Finding]:
 
 
 def is_sent(header: Header) -> bool:
-    """Tell whether Codex sends a header: one with a line break, or a name that no header has, it drops."""
+    """Return whether Codex sends a header: one with a line break, or a name that no header has, it drops."""
     return bool(_HEADER_NAME.fullmatch(header.name)) and not re.search(
         r"[\x00-\x08\x0a-\x1f\x7f]", header.value
     )

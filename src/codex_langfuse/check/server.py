@@ -125,7 +125,7 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
 
 
 def _same_server(response: httpx.Response) -> bool:
-    """Tell whether a redirect stays where the headers, with a key perhaps, were meant for."""
+    """Return whether a redirect stays where the headers, with a key perhaps, were meant for."""
     here, there = response.request.url, response.next_request.url if response.next_request else None
     return there is not None and (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
 

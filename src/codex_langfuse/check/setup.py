@@ -97,7 +97,7 @@ class Setup:
 
     @property
     def is_incomplete(self) -> bool:
-        """Tell whether a file that counts could not be read, so that what is missing may be in it."""
+        """Return whether a file that counts could not be read, so that what is missing may be in it."""
         unread = any(file.error is not None for file in self.files.precedence(requirements=False))
         return unread or bool(self.home_problem)
 
@@ -168,7 +168,7 @@ class Setup:
         return list(headers.values())
 
     def is_langfuse(self, endpoint: str) -> bool:
-        """Tell whether an address looks like one of Langfuse, Cloud or self-hosted."""
+        """Return whether an address looks like one of Langfuse, Cloud or self-hosted."""
         parts = split_address(endpoint)
         host = (parts.hostname or "") if parts else ""
         known = split_address(base_url_in(self.environment) or "")
@@ -181,7 +181,7 @@ class Setup:
 
     @property
     def metrics_go_to_openai(self) -> bool:
-        """Tell whether Codex sends its metrics to OpenAI, as it does by default."""
+        """Return whether Codex sends its metrics to OpenAI, as it does by default."""
         if self.version is not None and self.version < versions.METRICS_BY_DEFAULT:
             return False
         analytics = bool(self.get(("analytics", "enabled"), True))
@@ -194,7 +194,7 @@ def cloud_hosts() -> set[str]:
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host's name is one of this machine's for itself."""
+    """Return whether a host's name is one of this machine's for itself."""
     return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
 
 
@@ -215,7 +215,7 @@ def split_address(address: str) -> Any:
 
 
 def is_traces_path(path: str) -> bool:
-    """Tell whether a path ends as Langfuse's own does; it redirects from one with a slash at the end."""
+    """Return whether a path ends as Langfuse's own does; it redirects from one with a slash at the end."""
     return path.rstrip("/").endswith(TRACES_PATH)
 
 

@@ -96,12 +96,12 @@ REQUIREMENTS_ENFORCED = _v(166)
 
 
 def leaks_content(version: Version) -> bool:
-    """Tell whether this version's spans hold prompts, commands and answers."""
+    """Return whether this version's spans hold prompts, commands and answers."""
     return LEAKS_CONTENT[0] <= version < LEAKS_CONTENT[1]
 
 
 def snapshot_undoes_policy(version: Version) -> bool:
-    """Tell whether commands see excluded variables in spite of ``shell_environment_policy``."""
+    """Return whether commands see excluded variables in spite of ``shell_environment_policy``."""
     return SNAPSHOT_UNDOES_POLICY[0] <= version < SNAPSHOT_UNDOES_POLICY[1]
 
 

@@ -83,18 +83,18 @@ def auth(
         bool,
         typer.Option(
             "--check",
-            help="Ask Langfuse whether it accepts the keys, before anything is printed or written.",
+            help="Check the keys with Langfuse before anything is printed or written.",
         ),
     ] = False,
     write: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Put keys and address into FILE, readable by you only, instead of printing the key.",
+            help="Write keys and address to FILE, readable only by you, instead of printing the key.",
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="With --write: replace FILE whatever is in it.")
+        bool, typer.Option("--force", help="With --write: replace FILE whatever it contains.")
     ] = False,
     quiet: Annotated[
         bool,
@@ -105,9 +105,7 @@ def auth(
     ] = False,
     headers: Annotated[
         bool,
-        typer.Option(
-            "--headers", help="Print the key file's header as JSON, as Codex's headers_helper wants it."
-        ),
+        typer.Option("--headers", help="Print the key file's header as JSON, for Codex's headers_helper."),
     ] = False,
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --headers: read this key file instead.")

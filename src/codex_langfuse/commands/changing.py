@@ -94,7 +94,7 @@ def preview_change(change: Change, *, quiet: bool) -> None:
 
 
 def apply_change(change: Change, *, yes: bool, quiet: bool) -> bool:
-    """Show the difference, ask, and write; tell whether the file was changed. ``quiet`` says nothing."""
+    """Show the difference, ask, and write; return whether the file was changed. ``quiet`` says nothing."""
     preview_change(change, quiet=quiet)
     if not _agreed(f"Change {change.path}?", yes):
         return False
@@ -107,7 +107,7 @@ def apply_change(change: Change, *, yes: bool, quiet: bool) -> bool:
 
 
 def make_private(path: Path, *, yes: bool, quiet: bool) -> bool:
-    """Ask, and take a file's mode away from other users; tell whether it was done. ``quiet`` says nothing."""
+    """Ask, and make a file private to its owner; return whether it was done. ``quiet`` says nothing."""
     if not quiet:
         tell(f"chmod 600 {path}")
     if not _agreed(f"Let nobody else read {path}?", yes):

@@ -26,18 +26,19 @@ def check(
     file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", dir_okay=False, help="Read FILE in place of config.toml in CODEX_HOME (~/.codex)."
+            metavar="FILE", dir_okay=False, help="Read FILE instead of config.toml in CODEX_HOME (~/.codex)."
         ),
     ] = None,
     codex_version: Annotated[
         str | None,
-        typer.Option(metavar="X.Y.Z", help="Check it for this Codex instead of the installed one."),
+        typer.Option(metavar="X.Y.Z", help="Check for this Codex instead of the installed one."),
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Look only at files and environment; ask no server.")
+        bool, typer.Option("--offline", help="Check only files and environment, without asking the server.")
     ] = False,
     run_helper: Annotated[
-        bool, typer.Option("--run-helper", help="Run a headers_helper of your own, to ask with its headers.")
+        bool,
+        typer.Option("--run-helper", help="Run your own headers_helper, to ask the server with its headers."),
     ] = False,
     timeout: Annotated[
         float,

@@ -35,7 +35,7 @@ def config(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Address of the relay or Collector; /v1/traces, and /v1/logs for the relay, are added.",
+            help="Address of the relay or Collector; /v1/traces is appended, and /v1/logs for the relay.",
         ),
     ] = None,
     environment: Annotated[
@@ -44,13 +44,13 @@ def config(
     ] = None,
     user: Annotated[str | None, typer.Option(metavar="NAME", help="User of every span.")] = None,
     tag: Annotated[
-        list[str] | None, typer.Option(metavar="TAG", help="Tag of every trace; as often as needed.")
+        list[str] | None, typer.Option(metavar="TAG", help="Tag of every trace; repeatable.")
     ] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Key file of another project for the route direct; Codex 0.171 and newer read it.",
+            help="For the direct route: key file of another project; needs Codex 0.171 or newer.",
         ),
     ] = None,
     file: Annotated[
@@ -68,16 +68,16 @@ def config(
         str | None, typer.Option(metavar="X.Y.Z", help="Write for this Codex instead of the installed one.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Accept a Codex that puts prompts and answers into traces.")
+        bool, typer.Option("--force", help="Allow a Codex that puts prompts and answers into traces.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the difference and change nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Change the file without asking.")] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Take back the last change, and nothing written since.")
+        bool, typer.Option("--undo", help="Undo the last change, and nothing written since.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Tell the outcome as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Write the telemetry settings of a route into Codex's config.toml.
 

@@ -16,23 +16,25 @@ def dashboard(
         str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the dashboard. Each name is a dashboard.")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the dashboard. Each name is a separate dashboard."),
     ] = None,
     environment: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Count only this environment; as often as needed."),
+        typer.Option(metavar="NAME", help="Count only this environment; repeatable."),
     ] = None,
     user: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Count only this user; as often as needed.")
+        list[str] | None, typer.Option(metavar="NAME", help="Count only this user; repeatable.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Dashboard to make instead of the built-in one, JSON.")
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON file of a dashboard to create instead of the built-in one."),
     ] = None,
     print_: Annotated[
         bool, typer.Option("--print", help="Print the dashboard as JSON for --file, and send nothing.")
     ] = False,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take away the dashboard of that name and its widgets.")
+        bool, typer.Option("--remove", help="Delete the dashboard of that name and its widgets.")
     ] = False,
 ) -> None:
     """Make a dashboard about Codex in your project, and print its link.

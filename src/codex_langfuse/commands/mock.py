@@ -14,14 +14,15 @@ def mock(
     host: Annotated[
         str,
         typer.Option(
-            metavar="HOST", help="Address to listen on. Any but a loopback address lets others read the page."
+            metavar="HOST",
+            help="Address to listen on. Any other than a loopback address lets others read the page.",
         ),
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 3000,
     public_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Public key to accept instead of the demonstration's.")
+        str | None, typer.Option(metavar="KEY", help="Public key to accept instead of the demonstration key.")
     ] = None,
     secret_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Secret key that goes with it.")
@@ -34,14 +35,14 @@ def mock(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="File that keeps what arrived (JSON lines), credentials left out; read on start.",
+            help="File that keeps what arrived (JSON lines) without credentials; read on start.",
         ),
     ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SETTINGS",
-            help="Trouble to play, as often as needed: status=N, retry-after=N, delay=SECONDS or hang, "
+            help="Fault to simulate; repeatable: status=N, retry-after=N, delay=SECONDS or hang, "
             "joined by commas; also times=N, after=N (let N requests pass first) and path=/… "
             "(default: the OTLP endpoints).",
         ),
@@ -50,20 +51,20 @@ def mock(
         bool,
         typer.Option(
             "--delays",
-            help="Let the API show traces 1.5 seconds after they arrive, scores after 5, like a real server.",
+            help="Make the API show traces after 1.5 seconds and scores after 5, like a real server.",
         ),
     ] = False,
     duplicates: Annotated[
         bool,
         typer.Option(
             "--duplicates",
-            help="Let the API show what was sent twice twice, as Langfuse does until its database merges it.",
+            help="Make the API show duplicates, as Langfuse does until its database merges them.",
         ),
     ] = False,
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, mode 0600.")] = None,
     tls_client_ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Let in only clients with a certificate of this CA.")
+        Path | None, typer.Option(metavar="FILE", help="Accept only clients with a certificate of this CA.")
     ] = None,
 ) -> None:
     r"""Run a Langfuse on this machine that shows what became of your telemetry.

@@ -38,7 +38,7 @@ def relay(
     content: Annotated[
         Content,
         typer.Option(
-            help="What of the words may leave: nothing, prompts and answers, or tool input and output too.",
+            help="Text that may leave: none, prompts and answers, or tool input and output too.",
         ),
     ] = Content.NONE,
     trace_name: Annotated[
@@ -79,10 +79,15 @@ def relay(
     ] = None,
     state: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to keep what is owed; by default this user's state folder."),
+        typer.Option(
+            metavar="DIR", help="Where to keep undelivered data; by default this user's state folder."
+        ),
     ] = None,
     max_disk: Annotated[
-        int, typer.Option(metavar="MIB", min=4, help="Room on disk; when it is used up, new data is refused.")
+        int,
+        typer.Option(
+            metavar="MIB", min=4, help="Most disk space to use; when it is full, new data is refused."
+        ),
     ] = 256,
     token_file: Annotated[
         Path | None,
@@ -93,51 +98,53 @@ def relay(
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, mode 0600.")] = None,
     tls_client_ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Let in only clients with a certificate of this CA.")
+        Path | None, typer.Option(metavar="FILE", help="Accept only clients with a certificate of this CA.")
     ] = None,
-    status: Annotated[bool, typer.Option("--status", help="Tell how the relay does, and end.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the state of the relay, and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --status: as JSON.")] = False,
     wait: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
             min=0,
-            help="With --status: wait, at most so long, until no turn is in progress or waiting.",
+            help="With --status: wait at most this long until no turn is in progress or waiting.",
         ),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="With --status: judge, and with --json list, the turns since then: 10m, 2h, 1d or a date.",
+            help="With --status: check the turns since then (10m, 2h, 1d or a date); --json lists them.",
         ),
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="With --status: judge and list the turns of this session only."),
+        typer.Option(
+            metavar="ID", help="With --status: check the turns of this session only; --json lists them."
+        ),
     ] = None,
     finish_on_stop: Annotated[
         bool,
         typer.Option(
             "--finish-on-stop",
-            help="When told to stop, end the turns in progress as they stand; with --stop: have it do so.",
+            help="On stop, end the turns in progress as they are; with --stop: have the relay do so.",
         ),
     ] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the relay that runs, and wait for it.")] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Make the turns set aside deliverable again, and end.")
+        bool, typer.Option("--retry-failed", help="Try the turns set aside again, and exit.")
     ] = False,
     discard_failed: Annotated[
-        bool, typer.Option("--discard-failed", help="Delete the turns set aside, and end.")
+        bool, typer.Option("--discard-failed", help="Delete the turns set aside, and exit.")
     ] = False,
     install: Annotated[
         bool,
         typer.Option(
             "--install",
-            help="Write the file of a service (systemd, launchd), tell the commands that start it, and end.",
+            help="Write a service file (systemd, launchd), print the commands that start it, and exit.",
         ),
     ] = False,
-    uninstall: Annotated[bool, typer.Option("--uninstall", help="Take that back, and end.")] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Reverse --install, and exit.")] = False,
 ) -> None:
     r"""Turn Codex's telemetry into one clean trace a turn, delivered to Langfuse.
 
@@ -147,17 +154,17 @@ def relay(
     Codex's table otel, exporter gets ADDRESS/v1/logs and trace_exporter
     ADDRESS/v1/traces.
 
-    What Codex sends is on disk before it is answered. Turns wait there until
-    Langfuse accepts them; those that it refuses for what is in them are set aside
-    until --retry-failed. When --max-disk is used up, new data is refused; nothing
-    that was taken is dropped. A stop takes at most 15 seconds. The next start
-    goes on with the turns in progress, unless --finish-on-stop ends them.
+    The relay writes what Codex sends to disk before it answers. Turns wait there
+    until Langfuse accepts them; those that it refuses for their content are set
+    aside until --retry-failed. When --max-disk is used up, new data is refused;
+    accepted data is never dropped. A stop takes at most 15 seconds. The next
+    start continues the turns in progress, unless --finish-on-stop ends them.
 
-    Exit status: 0 ended as told (with --status: it runs, and with --wait all
-    turns are accepted; with --since or --session: there are such turns, and all
-    of them are accepted, whether it runs or not), 1 it cannot run (with --status:
-    it does not, or a turn is not accepted; with --finish-on-stop: something is
-    left), 2 a wrong option or value.
+    Exit status: 0 done (with --status: it runs, and with --wait all turns are
+    accepted; with --since or --session: there are such turns, and all of them
+    are accepted, whether it runs or not), 1 it cannot run (with --status: it does
+    not, or a turn is not accepted; with --finish-on-stop: something is left), 2 a
+    wrong option or value.
 
     Examples:
       codex-langfuse relay
@@ -445,7 +452,7 @@ def _tell_status(
     chosen = bool(since) or session is not None
 
     def look() -> tuple[Status, bool]:
-        """Return what there is, and whether there is more to come of what was asked for."""
+        """Return the status, and whether more is to come."""
         found = read_status(folder, since, session)
         going_on = found.busy
         if session is not None:
@@ -503,7 +510,7 @@ def _change_failed(folder: Path, *, discard: bool) -> NoReturn:
     elif is_held(folder):
         tell(f"{turns}: the relay delivers them now")
     else:
-        tell(f"{turns}: the relay delivers them when it is started")
+        tell(f"{turns}: the relay delivers them when it starts")
     raise typer.Exit(0)
 
 
@@ -537,7 +544,7 @@ def _uninstall() -> NoReturn:
     except (InstallError, OSError) as wrong:
         refuse(str(wrong), f"See {page_url('guide/relay')}")
     if done is None:
-        tell("it is not installed")
+        tell("the relay is not installed as a service")
         raise typer.Exit(0)
     tell(f"removed {done.file}; credentials and state are left as they are")
     _tell_commands(done.commands, done.notes)

@@ -40,7 +40,7 @@ def setup(
         ),
     ] = 60,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what each step would do, and change nothing.")
+        bool, typer.Option("--dry-run", help="Show what each step would do, and change nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do all steps without asking.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,

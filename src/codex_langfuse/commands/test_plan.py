@@ -32,9 +32,9 @@ class ReportLanguage(StrEnum):
 def test_plan(
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="CASES", help="Run only these: numbers, ids or groups, with commas."),
+        typer.Option(metavar="CASES", help="Run only these: numbers, ids or groups, separated by commas."),
     ] = None,
-    list_cases: Annotated[bool, typer.Option("--list", help="List the cases, and run none.")] = False,
+    list_cases: Annotated[bool, typer.Option("--list", help="List the cases without running them.")] = False,
     langfuse_url: Annotated[
         str | None,
         typer.Option(
@@ -60,14 +60,12 @@ def test_plan(
             metavar="SECONDS",
             min=1,
             max=3600,
-            help="Seconds to wait at most until Langfuse shows what it took.",
+            help="Seconds to wait until Langfuse shows what it accepted.",
         ),
     ] = 60,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="With --langfuse-url: leave there what was sent.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="With --langfuse-url: keep what was sent.")] = False,
     language: Annotated[
-        ReportLanguage, typer.Option(help="Language of list and reports.")
+        ReportLanguage, typer.Option(help="Language of the list and the reports.")
     ] = ReportLanguage.EN,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:

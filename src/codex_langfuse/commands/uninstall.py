@@ -12,9 +12,9 @@ from codex_langfuse.pages import page_url
 
 
 def uninstall(
-    keep_keys: Annotated[bool, typer.Option("--keep-keys", help="Leave the key file where it is.")] = False,
+    keep_keys: Annotated[bool, typer.Option("--keep-keys", help="Keep the key file.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what each step would do, and change nothing.")
+        bool, typer.Option("--dry-run", help="Show what each step would do, and change nothing.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do all steps without asking; this deletes the key file.")

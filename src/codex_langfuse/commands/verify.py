@@ -23,7 +23,7 @@ def verify(
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Send nothing; ask for the traces of this session of Codex."),
+        typer.Option(metavar="ID", help="Send nothing; look for the traces of this Codex session."),
     ] = None,
     environment: Annotated[
         str | None,

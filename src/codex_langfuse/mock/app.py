@@ -192,7 +192,7 @@ _FOREIGN_NAME = Answer(
 
 
 def _may_be_rebound(host: str) -> bool:
-    """Tell whether a web page elsewhere could have pointed this name here, to read what Codex sent.
+    """Return whether a web page elsewhere could have pointed this name here, to read what Codex sent.
 
     The demonstration's keys are published, so they protect nothing from a page in the reader's browser.
     """

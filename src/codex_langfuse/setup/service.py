@@ -75,7 +75,7 @@ def start_service(
 def remove_service(
     manager: Manager | None, environment: Mapping[str, str], platform: str = sys.platform
 ) -> bool:
-    """Stop the service and remove its file; tell whether there was one.
+    """Stop the service and remove its file; return whether there was one.
 
     Raises ``ServiceError`` or ``OSError``.
     """

@@ -43,7 +43,7 @@ def ids_of(exchanges: Iterable[Exchange]) -> tuple[set[str], list[str]]:
 
 
 def silence(turn: Turn) -> tuple[bool, str]:
-    """Tell whether Codex ended well and said nothing of its telemetry on stderr."""
+    """Return whether Codex ended well and said nothing of its telemetry on stderr."""
     said = [line for line in turn.run.stderr.splitlines() if _TROUBLE.search(line)]
     said = [line for line in said if not line.startswith("workdir:")]
     return (

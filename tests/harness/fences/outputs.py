@@ -18,7 +18,7 @@ def readable(printed: str, home: str) -> str:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Tell whether ``printed`` is what the page shows."""
+    """Return whether ``printed`` is what the page shows."""
     pattern = "".join(_line_pattern(line) for line in shown.splitlines())
     return re.fullmatch(pattern, printed) is not None
 

@@ -40,7 +40,7 @@ def followed(page: Path) -> list[Fence]:
 
 
 def needs_codex(fences: Sequence[Fence]) -> bool:
-    """Tell whether following a page with these ``fences`` takes the real Codex."""
+    """Return whether following a page with these ``fences`` takes the real Codex."""
     return any(
         fence.language == "toml" or (fence.language in {"bash", "console"} and "codex " in fence.source)
         for fence in fences
@@ -48,7 +48,7 @@ def needs_codex(fences: Sequence[Fence]) -> bool:
 
 
 def needs_collector(fences: Sequence[Fence]) -> bool:
-    """Tell whether following a page with these ``fences`` takes the real OpenTelemetry Collector."""
+    """Return whether following a page with these ``fences`` takes the real OpenTelemetry Collector."""
     return any(
         fence.settings.get("schema") == "otelcol"
         or (fence.language in {"bash", "console"} and "otelcol " in fence.source)
