@@ -86,6 +86,7 @@ def test_a_turn_is_finished_once(store: Store) -> None:
     assert len(due(store)) == 3
     assert store.sent_keys() == ["one", "two", "three"]
     assert store.figures().seen == 3
+    assert [each.finished for each in store.turns()] == [1.0, 1.0, 2.0]  # oldest first, as the page says
 
 
 def test_forgets_old_keys(store: Store) -> None:
