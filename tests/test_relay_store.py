@@ -42,7 +42,7 @@ def batch(body: bytes = b"body") -> Batch:
 
 
 def turn(key: str, trace: bytes = b"trace") -> FinishedTurn:
-    return FinishedTurn(key, trace, "a summary")
+    return FinishedTurn(key, trace, "a summary", record={"turn": key})
 
 
 def due(store: Store, now: float = 0.0, most: int = 100, most_bytes: int = 10**9) -> list[int]:
@@ -86,7 +86,7 @@ def test_a_turn_is_finished_once(store: Store) -> None:
     assert len(due(store)) == 3
     assert store.sent_keys() == ["one", "two", "three"]
     assert store.figures().seen == 3
-    assert [each.finished for each in store.turns()] == [1.0, 1.0, 2.0]  # oldest first, as the page says
+    assert [each.record["turn"] for each in store.turns()] == ["one", "two", "three"]  # oldest first
 
 
 def test_forgets_old_keys(store: Store) -> None:
