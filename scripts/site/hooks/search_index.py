@@ -5,8 +5,9 @@ they may not read. Material has Chinese text cut into words by jieba while it bu
 them; a search finds only whole words, and jieba keeps compounds such as 常见问题 whole. English pages quote
 Chinese here and there, as the one on translating does; it is not looked for in English.
 
-Words of the glossary are whole words for jieba. What people type for a page and the page does not say is in
-``scripts/site/search_words.toml``; the index has it as the page's tags, which weigh more than its title.
+Words of the glossary are whole words for jieba, and so are short ones that people type. What they type for a
+page and the page does not say is in ``scripts/site/search_words.toml``; the index has it as the page's tags,
+which weigh more than its title.
 """
 
 import json
@@ -32,17 +33,25 @@ jieba.setLogLevel(logging.WARNING)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Make words of the glossary whole words for jieba, before a page is cut into words."""
+    """Make words that are searched for whole words for jieba, before a page is cut into words."""
     glossary = tomllib.loads((SITE / "glossary.toml").read_text(encoding="utf-8"))
-    for term in (*glossary["term"], *glossary["word"]):
-        if re.fullmatch(r"[\u4e00-\u9fff]{2,}", term["zh"]):
-            jieba.add_word(term["zh"])
+    terms = [term["zh"] for term in (*glossary["term"], *glossary["word"])]
+    # Jieba cuts some words of two characters, such as 内网, when nothing is around them.
+    typed = [phrase for words in typed_words().values() for phrase in words["zh"] if len(phrase) == 2]
+    for word in (*terms, *typed):
+        if re.fullmatch(r"[\u4e00-\u9fff]{2,}", word):
+            jieba.add_word(word)
     return config
 
 
+def typed_words() -> dict[str, dict[str, list[str]]]:
+    """Return, by address and language, what people type for a page (``search_words.toml``)."""
+    return tomllib.loads((SITE / "search_words.toml").read_text(encoding="utf-8"))
+
+
 def with_searched_words(index: dict[str, Any], language: str) -> dict[str, Any]:
-    """Add to the entries of an index what people type for them (``search_words.toml``)."""
-    words = tomllib.loads((SITE / "search_words.toml").read_text(encoding="utf-8"))
+    """Add to the entries of an index what people type for them."""
+    words = typed_words()
 
     def cut(phrase: str) -> str:
         return split_long_words(WORD_BREAK.join(jieba.cut(phrase)))
