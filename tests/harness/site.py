@@ -4,6 +4,8 @@ Two sites are built once a session: the real one at the root of its host, and a 
 every construct that pages use, on one page) with the same settings under a sub-path, as on GitHub Pages.
 """
 
+import gzip
+import json
 import logging
 import os
 import shutil
@@ -19,6 +21,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -143,23 +146,46 @@ def serving(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+#: What the site is built for; each process that tests it serves a copy, with its own address instead.
+_BUILT_FOR = b"http://site.test/"
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltSite]:
-    """The real site, built as contributors build it: `mkdocs build --strict`."""
+    """The real site, built as contributors build it: `mkdocs build --strict`, by the first process to ask."""
+    base = tmp_path_factory.getbasetemp()
+    built = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built-site"
+    with FileLock(f"{built}.lock"):
+        if not built.exists():
+            _build(built)
+    outcome = json.loads((built / "outcome.json").read_text(encoding="utf-8"))
+    # A strict build writes the site and then fails for its warnings: one test says so, the others go on.
+    assert (built / "site/zh/index.html").is_file(), outcome["log"]
     folder = tmp_path_factory.mktemp("site")
     with serving(folder) as address:
-        built = subprocess.run(
-            [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
-            cwd=ROOT,
-            env=os.environ | {"SITE_URL": f"{address}/", "NO_MKDOCS_2_WARNING": "1", "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        log = built.stdout + built.stderr
-        # A strict build writes the site and then fails for its warnings: one test says so, the others go on.
-        assert (folder / "zh/index.html").is_file(), log
-        yield BuiltSite(folder, f"{address}/", log, built.returncode)
+        shutil.copytree(built / "site", folder, dirs_exist_ok=True)
+        here = f"{address}/".encode()
+        for path in (path for path in folder.rglob("*.*") if path.is_file()):
+            body = path.read_bytes()
+            if path.suffix == ".gz":
+                path.write_bytes(gzip.compress(gzip.decompress(body).replace(_BUILT_FOR, here)))
+            elif _BUILT_FOR in body:
+                path.write_bytes(body.replace(_BUILT_FOR, here))
+        yield BuiltSite(folder, f"{address}/", outcome["log"], outcome["exit_code"])
+
+
+def _build(folder: Path) -> None:
+    folder.mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder / "site"],
+        cwd=ROOT,
+        env=os.environ | {"SITE_URL": _BUILT_FOR.decode(), "NO_MKDOCS_2_WARNING": "1", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    outcome = {"log": ended.stdout + ended.stderr, "exit_code": ended.returncode}
+    (folder / "outcome.json").write_text(json.dumps(outcome), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
