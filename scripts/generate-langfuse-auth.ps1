@@ -173,7 +173,7 @@ function Read-Address([string]$text) {
     elseif ($lower -ceq 'us') { $script:address = 'https://us.cloud.langfuse.com' }
     elseif (($lower -ceq 'jp') -or ($lower -ceq 'japan')) { $script:address = 'https://jp.cloud.langfuse.com' }
     elseif ($lower -ceq 'hipaa') { $script:address = 'https://hipaa.cloud.langfuse.com' }
-    elseif ($lower -cmatch '^[sp]k-') { $problem = 'that is a key in the place of the address' }
+    elseif ($lower -cmatch '^[sp]k-') { $problem = 'that is a key, not an address' }
     elseif ($trimmed -cnotmatch '^[\]\[A-Za-z0-9._~:/?#@%=&+-]*\z') {
         $problem = 'the address contains a character that does not belong there'
     }
@@ -263,11 +263,11 @@ function Get-Complaint([string]$kind, [string]$key) {
     if ($key.Contains(':')) { return 'the ' + $kind + ' contains a colon; paste one key at a time' }
     if ($AnyKeyForm) { return '' }
     if ($key -cmatch ('^' + $otherPrefix)) {
-        return 'that is a ' + $other + ' (' + $otherPrefix + ') in the place of the ' + $kind + ' (' + $prefix + ')'
+        return 'that is a ' + $other + ' (' + $otherPrefix + '), not the ' + $kind + ' (' + $prefix + ')'
     }
     if ($key -cmatch ('^' + $prefix)) {
         if (($key -ceq $prefix) -or ($key -cmatch '\.\.\.\z')) {
-            return 'the ' + $kind + ' is not whole; copy all of it'
+            return 'the ' + $kind + ' is incomplete; copy all of it'
         }
         if ($key.Contains(' ')) { return 'the ' + $kind + ' contains a space' }
         return ''
@@ -543,7 +543,7 @@ function Write-PrivateFile([string]$file, [string]$text) {
             Stop-Refused @($file + ' is not a regular file; nothing was written')
         }
         if (-not $Force -and -not (Test-Ours $full)) {
-            Stop-Refused @(($file + ' holds something else; nothing was written'),
+            Stop-Refused @(($file + ' contains something else; nothing was written'),
                 'Choose another file, or add -Force to replace it.')
         }
     }

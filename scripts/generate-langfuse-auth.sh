@@ -127,7 +127,7 @@ read_base_url() {
     us) base_url=https://us.cloud.langfuse.com ;;
     jp | japan) base_url=https://jp.cloud.langfuse.com ;;
     hipaa) base_url=https://hipaa.cloud.langfuse.com ;;
-    sk-* | pk-*) refuse_address 'that is a key in the place of the address' || return 1 ;;
+    sk-* | pk-*) refuse_address 'that is a key, not an address' || return 1 ;;
     *) base_url='' ;;
   esac
   if [ -z "$base_url" ]; then
@@ -224,9 +224,9 @@ check_key() {
   if [ -n "$complaint" ] || [ -n "$any_key_form" ]; then return; fi
   case $key in
     "$other_prefix"*)
-      complaint="that is a $other ($other_prefix) in the place of the $kind ($prefix)"
+      complaint="that is a $other ($other_prefix), not the $kind ($prefix)"
       ;;
-    "$prefix" | "$prefix"*...) complaint="the $kind is not whole; copy all of it" ;;
+    "$prefix" | "$prefix"*...) complaint="the $kind is incomplete; copy all of it" ;;
     "$prefix"*' '*) complaint="the $kind contains a space" ;;
     "$prefix"*) ;;
     sk-ant-*) complaint="the $kind is one of Anthropic (sk-ant-), not of Langfuse" ;;
@@ -549,7 +549,7 @@ write_export() {
     if [ -L "$1" ] || ! [ -f "$1" ]; then
       if ! [ -L "$1" ] || [ -z "$force" ]; then fail "$1 is not a regular file; nothing was written"; fi
     elif [ -z "$force" ] && ! is_ours "$1"; then
-      fail "$1 holds something else; nothing was written" 'Choose another file, or add --force to replace it.'
+      fail "$1 contains something else; nothing was written" 'Choose another file, or add --force to replace it.'
     fi
   fi
   temporary=$(mktemp "$folder/.codex-langfuse.XXXXXX") || fail "nothing can be written into $folder"

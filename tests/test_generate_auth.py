@@ -286,7 +286,7 @@ def test_only_its_own_file_is_replaced(tmp_path: Path) -> None:
     before = file.read_text()
     refused = run("--region", "eu", "--write", str(file), **BOTH)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert f"{file} holds something else; nothing was written" in refused.stderr
+    assert f"{file} contains something else; nothing was written" in refused.stderr
     assert file.read_text() == before
     assert run("--region", "eu", "--write", str(file), "--force", **BOTH).returncode == 0
     assert "PATH" not in file.read_text()

@@ -143,7 +143,7 @@ def test_it_writes_a_private_file(tmp_path: Path) -> None:
     file.write_text("$env:PATH = 'x'\n")
     refused = run("-Region", "eu", "-Write", str(file), **BOTH)
     assert refused.returncode == 1
-    assert "holds something else; nothing was written" in refused.stderr
+    assert "contains something else; nothing was written" in refused.stderr
 
 
 @needs_powershell

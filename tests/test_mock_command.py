@@ -83,8 +83,8 @@ def test_says_that_the_port_is_taken() -> None:
 def test_warns_before_it_listens_where_others_can_reach_it() -> None:
     ended = run("--host", "192.0.2.1", "--port", "0")  # an address that no machine has
     assert ended.returncode == 1
-    assert "192.0.2.1 is no loopback address" in ended.stderr
-    assert "without any key" in " ".join(ended.stderr.split())
+    assert "192.0.2.1 is not a loopback address" in ended.stderr
+    assert "without a key" in " ".join(ended.stderr.split())
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "127.9.9.9")] == [True] * 4
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "example.org", "")] == [False] * 4
 

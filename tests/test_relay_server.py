@@ -554,8 +554,8 @@ def test_credentials_from_a_file(tmp_path: Path, langfuse: RunningMock) -> None:
         (("--forward", "http://me:hidden@127.0.0.1:9/"), "would appear in the list of processes"),
         (("--forward", "http://127.0.0.1:9/?key=hidden"), "--forward-header authorization=@FILE"),
         (("--forward-header", "a=b"), "--forward-header goes with --forward"),
-        (("--environment", "Prod!"), "'Prod!' is no environment for Langfuse"),
-        (("--tag", "a,b"), "'a,b' is no tag"),
+        (("--environment", "Prod!"), "'Prod!' is not an environment name in Langfuse"),
+        (("--tag", "a,b"), "'a,b' is not a tag"),
         (("--user", ""), "a user is a name of 1 to 200 characters"),
         (("--json",), "--json, --wait, --since and --session go with --status"),
         (("--token-file", "nowhere"), "nowhere cannot be read: No such file or directory"),
@@ -590,7 +590,7 @@ def test_beyond_loopback_the_token_is_long_and_the_reader_knows_that_it_is_reada
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "0.0.0.0 is no loopback address" in said
+    assert "0.0.0.0 is not a loopback address" in said
     assert "cross the network unencrypted" in said
 
 

@@ -223,7 +223,7 @@ def test_its_folder_is_private(tmp_path: Path) -> None:
     prepare(tmp_path / "a" / "b")
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
     (tmp_path / "a" / "b").chmod(0o750)
-    with pytest.raises(StateFolderError, match="mode 0750: others may look into it"):
+    with pytest.raises(StateFolderError, match="mode 0750: others may read it"):
         prepare(tmp_path / "a" / "b")
 
 

@@ -66,7 +66,7 @@ def main() -> None:
             raise
         # Else Python tries again when it ends, and says so with status 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        error(f"what this command prints cannot be written: {trouble.strerror}")
+        error(f"cannot write the output: {trouble.strerror}")
         sys.exit(1)
 
 

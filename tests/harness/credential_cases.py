@@ -46,8 +46,8 @@ HOSTILE = [
 #: Name: public key, secret key, what is said.
 REFUSED_KEYS = {
     "swapped": (SECRET, PUBLIC, "the two keys are swapped"),
-    "two secrets": (SECRET, SECRET, "that is a secret key (sk-lf-) in the place of the public key (pk-lf-)"),
-    "two publics": (PUBLIC, PUBLIC, "that is a public key (pk-lf-) in the place of the secret key (sk-lf-)"),
+    "two secrets": (SECRET, SECRET, "that is a secret key (sk-lf-), not the public key (pk-lf-)"),
+    "two publics": (PUBLIC, PUBLIC, "that is a public key (pk-lf-), not the secret key (sk-lf-)"),
     "OpenAI": (PUBLIC, "sk-proj-1234567890abcdef", "the secret key is one of OpenAI (sk-)"),
     "Anthropic": (PUBLIC, "sk-ant-api03-1234567890", "the secret key is one of Anthropic (sk-ant-)"),
     "base64": ("cGstbGYtMTIzOnNrLWxmLTEyMw==", SECRET, "is a header made of both keys already"),
@@ -58,8 +58,8 @@ REFUSED_KEYS = {
         "does not begin with pk-lf-. If your own Langfuse was set up with such a key",
     ),
     "upper case": (PUBLIC.upper(), SECRET, "does not begin with pk-lf-"),
-    "only the prefix": (PUBLIC, "sk-lf-", "the secret key is not whole"),
-    "dots": ("pk-lf-...", SECRET, "the public key is not whole"),
+    "only the prefix": (PUBLIC, "sk-lf-", "the secret key is incomplete"),
+    "dots": ("pk-lf-...", SECRET, "the public key is incomplete"),
     "ellipsis": ("pk-lf-…", SECRET, "the public key contains a character that no key has"),
     "line break": (PUBLIC, f"{SECRET}\n{SECRET}", "the secret key contains a character that no key has"),
     "escape": (PUBLIC, f"{SECRET}\x1b[201~", "the secret key contains a character that no key has"),
@@ -94,7 +94,7 @@ REFUSED_ADDRESSES = {
     "https://lf.example.com/base/api/public/otel/": "only the address of Langfuse: https://lf.example.com/base",
     "https://lf.example.com/project/abc": "only the address of Langfuse: https://lf.example.com",
     "https://lf.example.com/#top": "only the address of Langfuse: https://lf.example.com",
-    "sk-lf-1234": "that is a key in the place of the address",
+    "sk-lf-1234": "that is a key, not an address",
 }
 
 #: What is said: options, variables.

@@ -54,7 +54,7 @@ def running_daemons() -> tuple[Daemon, ...]:
 
 
 class StillRunningError(Exception):
-    """A background process was told to stop, and still runs."""
+    """A background process still runs after it was asked to stop."""
 
 
 def stop_daemon(daemon: Daemon, seconds: float = 10) -> None:

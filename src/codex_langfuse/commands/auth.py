@@ -344,7 +344,7 @@ def write_key_file(file: Path, text: str, force: bool) -> None:
     try:
         if file.exists() and not force and not is_key_file(file.read_text("utf-8", "replace")):
             refuse(
-                f"{file} holds something else; nothing was written",
+                f"{file} contains something else; nothing was written",
                 "Choose another file, or add --force to replace it.",
             )
         write_private(file, text)

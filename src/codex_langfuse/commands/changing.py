@@ -110,7 +110,7 @@ def make_private(path: Path, *, yes: bool, quiet: bool) -> bool:
     """Ask, and make a file private to its owner; return whether it was done. ``quiet`` says nothing."""
     if not quiet:
         tell(f"chmod 600 {path}")
-    if not _agreed(f"Let nobody else read {path}?", yes):
+    if not _agreed(f"Make {path} readable only by you?", yes):
         return False
     try:
         real_path(path).chmod(0o600)
@@ -122,7 +122,7 @@ def make_private(path: Path, *, yes: bool, quiet: bool) -> bool:
 
 def _agreed(question: str, yes: bool) -> bool:
     if not yes and not sys.stdin.isatty():
-        error("Nothing was changed: there is nobody to ask. Add --yes to change the file.")
+        error("Nothing was changed, because no terminal can ask. Add --yes to change the file.")
         return False
     if not yes and not confirmed(question):
         tell("Nothing was changed.")
@@ -176,9 +176,9 @@ def planned_undo(path: Path) -> Undo:
         backup, now = newest_backup(path), current_content(path)
     except OSError as trouble:
         raise UndoError(_why(path, trouble)) from trouble
-    kept = f"What it was before the change is in {backup.path}."
+    kept = f"The earlier text is in {backup.path}."
     if now is None:
-        raise UndoError(f"{path} is not there any more", kept)
+        raise UndoError(f"{path} no longer exists", kept)
     if backup.written is None:
         raise UndoError(
             f"version 0.1.0 changed {path}. It kept no copy of what it wrote, so later changes are unknown",
@@ -190,7 +190,7 @@ def planned_undo(path: Path) -> Undo:
         before = decoded(backup.before or b"").text
         text = before if exact else taken_back(before, decoded(backup.written).text, old.text)
     except UnicodeDecodeError as error:
-        raise UndoError(f"{path} is not UTF-8 any more, so it is not changed", kept) from error
+        raise UndoError(f"{path} is no longer UTF-8, so it is not changed", kept) from error
     except ConflictError as conflict:
         raise UndoError(
             f"{path} is not changed: what codex-langfuse wrote there was changed since",
@@ -283,7 +283,7 @@ def _ask(question: str, yes: bool, as_json: bool, outcome: dict[str, Any]) -> No
     if yes:
         return
     if as_json or not sys.stdin.isatty():
-        message = "Nothing was changed: there is nobody to ask. Add --yes to change the file."
+        message = "Nothing was changed, because no terminal can ask. Add --yes to change the file."
         if as_json:
             typer.echo(json.dumps({**outcome, "error": message}, indent=2, ensure_ascii=False))
         else:

@@ -87,7 +87,7 @@ def check(
     if yes and not fix:
         wrong_usage("--yes goes with --fix")
     if as_json and fix and not yes:
-        wrong_usage("--json with --fix asks nobody, so it needs --yes")
+        wrong_usage("--json with --fix cannot ask, so it needs --yes")
     try:
         version = Version.parse(codex_version) if codex_version else installed_version()
     except ValueError as error:
@@ -138,5 +138,5 @@ def _fix(setup: "Setup", *, yes: bool, quiet: bool) -> "list[Finding]":
         if finding.private and finding.place.path and make_private(finding.place.path, yes=yes, quiet=quiet):
             fixed.append(finding)
     if not found and not fixed and not quiet:
-        tell("Nothing that is safe to repair by itself was found.")
+        tell("There is nothing to repair automatically.")
     return fixed

@@ -309,7 +309,7 @@ def _wish(
             "--endpoint goes with the routes relay and collector; direct takes --region or --base-url"
         )
     if route is Route.OFF and (environment or user or tags):
-        wrong_usage("--environment, --user and --tag mean nothing when all is off")
+        wrong_usage("--environment, --user and --tag do not go with off")
     if route is Route.RELAY and (user or tags):
         wrong_usage("the relay itself names user and tags: codex-langfuse relay --user NAME --tag TAG")
     if route is Route.COLLECTOR and not endpoint:

@@ -108,8 +108,8 @@ def mock(
     tls = Tls(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None
     if not is_loopback(host):
         note(
-            f"{host} is no loopback address. Whoever reaches this machine can read on the page, without any "
-            f"key, all that Codex sends here: {page_url('guide/preview')}"
+            f"{host} is not a loopback address. Anyone who can reach this machine can read "
+            f"on the page, without a key, everything that Codex sends here: {page_url('guide/preview')}"
         )
     try:
         if tls:

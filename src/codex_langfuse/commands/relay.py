@@ -278,8 +278,8 @@ class _Options:
             wrong_usage(str(wrong), f"See {page_url('guide/relay')}")
         if tls is None and not settings.listen.is_loopback:
             note(
-                f"{settings.listen.host} is no loopback address, and there is no --tls-cert: the token and "
-                "all that Codex sends cross the network unencrypted: "
+                f"{settings.listen.host} is not a loopback address, and there is no --tls-cert: the token "
+                "and all that Codex sends cross the network unencrypted: "
                 f"{page_url('guide/security', 'remote-relay')}"
             )
         return settings

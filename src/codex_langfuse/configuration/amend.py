@@ -96,7 +96,7 @@ def _require_capable(wish: Wish, version: Version | None, force: bool) -> None:
         raise RefusedError(f"Codex {version} has no telemetry; install {versions.LEAKS_CONTENT[1]} or newer")
     if wish.route is not Route.RELAY and version < versions.OTEL_KEYS["trace_exporter"]:
         raise RefusedError(
-            f"Codex {version} has no traces, and this route takes nothing else; "
+            f"Codex {version} has no traces, and this route accepts nothing else; "
             f"install {versions.LEAKS_CONTENT[1]} or newer"
         )
     if wish.route is Route.DIRECT and versions.leaks_content(version) and not force:
@@ -146,12 +146,12 @@ class _Amendment:
         )
         if self._by_helper:
             if given is not None and not ours:
-                self._note("headers_helper is replaced; the backup has what it was")
+                self._note("headers_helper is replaced; the backup has the old value")
             self.draft.set(HEADERS_HELPER, self.wish.headers_helper, _HELPER_COMMENT)
         elif ours:
             self.draft.remove(HEADERS_HELPER)
         elif given is not None:
-            self._note("headers_helper stays as it is; its headers go along with all that Codex exports")
+            self._note("headers_helper is kept; its headers are sent with everything that Codex exports")
 
     def _switch_off(self) -> None:
         for path in (LOG_EXPORTER, TRACE_EXPORTER, METRICS_EXPORTER):
@@ -171,7 +171,7 @@ class _Amendment:
         self.draft.set(("otel", "environment"), environment)
         if self._understands("metrics_exporter"):
             if isinstance(self.draft.get(METRICS_EXPORTER) or self._below(METRICS_EXPORTER), dict):
-                self._note("metrics_exporter stays as it is: it names a place of your own")
+                self._note("metrics_exporter is kept: it names your own endpoint")
             else:
                 self.draft.set(METRICS_EXPORTER, "none", _METRICS_COMMENT)
         if self._by_helper:
@@ -190,7 +190,7 @@ class _Amendment:
         if not direct and self.version and versions.leaks_content(self.version):
             self._note(
                 f"Codex {self.version} puts prompts and answers into traces; "
-                "what is behind this address gets them"
+                "the server at this address receives them"
             )
         self._describe_spans(environment)
         self._hide_the_key()
@@ -202,7 +202,7 @@ class _Amendment:
         same_host = isinstance(table, dict) and _host(table.get("endpoint")) == _host(endpoint)
         if not isinstance(table, dict) or len(exporter) > 1 or (headers is None and not same_host):
             if exporter not in (None, "none"):
-                self._note(f"{dotted(path)} is replaced; the backup has what it was")
+                self._note(f"{dotted(path)} is replaced; the backup has the old value")
             self.draft.remove(path)
             values: dict[str, Any] = {"endpoint": endpoint, "protocol": "binary"}
             if headers:
@@ -244,7 +244,7 @@ class _Amendment:
                 f"{_host(endpoint)} too: {way_out}"
             )
         if "tls" in table:
-            self._note(f"the certificates that config.toml names for {where} hold for this profile, too")
+            self._note(f"the certificates that config.toml names for {where} apply to this profile too")
 
     def _keep_headers(self, http: Names, headers: dict[str, str] | None, same_host: bool) -> None:
         given = self.draft.get((*http, "headers"))
@@ -276,8 +276,8 @@ class _Amendment:
             self.draft.remove((*http, "headers", name))
             giver = "headers_helper" if self._by_helper else TRACES_HEADERS
             self._note(
-                f"the header {name} is removed: Codex sends {variable[0]} as it is written, and not what the "
-                f"variable holds. {giver} gives it the key"
+                f"the header {name} is removed: Codex sends {variable[0]} as it is written, not the "
+                f"variable's value. {giver} gives it the key"
             )
             return
         if self._by_helper:
@@ -285,8 +285,8 @@ class _Amendment:
             self._note(f"the header {name} is removed from the file: headers_helper prints it")
             return
         self._note(
-            f"the file holds a key, which every command that Codex runs can read; {TRACES_HEADERS} "
-            "is the better place"
+            f"the file contains a key, which every command that Codex runs can read; "
+            f"use {TRACES_HEADERS} instead"
         )
 
     def _drop_logs(self) -> None:
@@ -301,7 +301,7 @@ class _Amendment:
         ours = {_host(region.url) for region in REGIONS} | {_host(RELAY), _host(self.wish.traces_endpoint)}
         if _host(table.get("endpoint")) in ours:
             self.draft.remove(LOG_EXPORTER)
-            self._note("the exporter of logs is removed: this route takes traces only")
+            self._note("the exporter of logs is removed: this route accepts only traces")
         else:
             self._note("logs still go where `exporter` sends them; on this route nothing needs them")
 
@@ -313,7 +313,7 @@ class _Amendment:
         if self.wish.route is Route.DIRECT or self.wish.environment:
             attributes["langfuse.environment"] = name
             if name != environment:
-                self._note(f"Langfuse does not take {environment!r} for an environment; it gets {name!r}")
+                self._note(f"{environment!r} is not an environment name in Langfuse; {name!r} is used")
         if self.wish.user:
             attributes["langfuse.user.id"] = self.wish.user
         if self.wish.tags:

@@ -77,12 +77,14 @@ def read_endpoint(text: str | None) -> BaseUrl:
             "the address has a user name or a password in it; no secret is written into the file"
         )
     if parts.query or parts.fragment:
-        raise ValueError("the address ends before the ? or #")
+        raise ValueError("give the address without the ? or # and what follows")
     if parts.hostname.endswith(".langfuse.com") or "/api/public/otel" in parts.path:
-        raise ValueError("this is Langfuse itself, which takes no logs: use `codex-langfuse config direct`")
+        raise ValueError("this is Langfuse itself, which accepts no logs: use `codex-langfuse config direct`")
     notes = []
     if parts.port == 4317:
-        notes.append("port 4317 takes gRPC by convention; Codex sends HTTP, which a Collector takes at 4318")
+        notes.append(
+            "port 4317 is for gRPC by convention; Codex sends HTTP, which a Collector accepts at 4318"
+        )
     if parts.scheme == "http" and not is_this_machine(parts.hostname):
         notes.append(
             f"what goes to {url} is not encrypted: give the relay or Collector TLS, and use https://"

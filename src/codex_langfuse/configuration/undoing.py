@@ -106,7 +106,7 @@ def _shown(document: Any, path: Names) -> str:
         if offset is not None:
             line = document.place(offset)[0]
             return f"{line}: {_line(document.text, line)}"
-    return f"{dotted(path)} is not there any more"
+    return f"{dotted(path)} no longer exists"
 
 
 def _line(text: str, number: int) -> str:

@@ -93,7 +93,7 @@ def read_base_url(text: str) -> BaseUrl:
         if trimmed.lower() in (region.name, region.label.lower()):
             return BaseUrl(region.url, tuple(notes))
     if trimmed.lower().startswith(("sk-", "pk-")):
-        raise CredentialsError("that is a key in the place of the address")
+        raise CredentialsError("that is a key, not an address")
     if not _ADDRESS.fullmatch(trimmed):
         raise CredentialsError("the address contains a character that does not belong there")
     scheme, separator, rest = trimmed.partition("://")
@@ -197,11 +197,11 @@ def check_key(kind: KeyKind, key: str, *, any_form: bool = False) -> None:
     prefix = PREFIXES[kind]
     other: KeyKind = "secret key" if kind == "public key" else "public key"
     if key.startswith(PREFIXES[other]):
-        raise CredentialsError(f"that is a {other} ({PREFIXES[other]}) in the place of the {kind} ({prefix})")
+        raise CredentialsError(f"that is a {other} ({PREFIXES[other]}), not the {kind} ({prefix})")
     if not key.startswith(prefix):
         raise CredentialsError(f"the {kind} {_what_it_is(key, prefix)}")
     if key == prefix or key.endswith("..."):
-        raise CredentialsError(f"the {kind} is not whole; copy all of it")
+        raise CredentialsError(f"the {kind} is incomplete; copy all of it")
     if " " in key:
         raise CredentialsError(f"the {kind} contains a space")
 

@@ -14,7 +14,7 @@ def check_environment(name: str) -> None:
     """Raise ``ValueError`` for what would become another environment."""
     if not _ENVIRONMENT.fullmatch(name):
         raise ValueError(
-            f"{name!r} is no environment for Langfuse: up to 40 of a-z 0-9 - _, not "
+            f"{name!r} is not an environment name in Langfuse: up to 40 of a-z 0-9 - _, not "
             'beginning with "langfuse"; anything else becomes "default" there'
         )
 
@@ -28,7 +28,7 @@ def check_user(name: str) -> None:
 def check_tag(tag: str) -> None:
     """Raise ``ValueError`` for what would be no tag, or several."""
     if not tag.strip() or "," in tag:
-        raise ValueError(f"{tag!r} is no tag: it is empty, or has the comma that separates tags")
+        raise ValueError(f"{tag!r} is not a tag: it is empty, or has the comma that separates tags")
 
 
 def nearest_environment(name: str) -> str:

@@ -51,7 +51,7 @@ async def _serve(settings: Settings, assembly: Assembly) -> Ended:
 
 def _end_now(settings: Settings) -> None:
     """End a process that is still at work when its time is over; all it has acknowledged is on disk."""
-    logger.warning("stopped in the middle of its work; the next start goes on with it (%s)", settings.state)
+    logger.warning("stopped before it was done; the next start continues (%s)", settings.state)
     os._exit(1 if settings.finish_on_stop else 0)
 
 

@@ -114,7 +114,7 @@ def service_file(environment: Mapping[str, str], platform: str = sys.platform) -
     if platform == "linux":
         return _config_home(environment) / "systemd/user" / UNIT_NAME
     raise InstallError(
-        "--install knows systemd (Linux) and launchd (macOS); for Windows, examples/service has a recipe"
+        "--install supports systemd (Linux) and launchd (macOS); for Windows, examples/service has a recipe"
     )
 
 

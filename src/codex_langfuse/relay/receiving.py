@@ -104,7 +104,7 @@ def _decompressed(encoding: str, body: bytes) -> bytes:
     except OverflowError as error:
         raise RefusedRequestError(413, f"more than {LARGEST_BODY} bytes when decompressed") from error
     except ValueError as error:
-        raise RefusedRequestError(400, "the body is not whole gzip") from error
+        raise RefusedRequestError(400, "the gzip body is incomplete") from error
 
 
 def _from_protobuf(signal: Signal, body: bytes) -> Message:

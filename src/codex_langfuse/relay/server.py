@@ -96,7 +96,7 @@ def check(settings: Settings) -> None:
         open_to_others = not settings.listen.is_loopback
     except OSError as error:
         raise SettingsError(
-            f"{settings.listen.host} is no address of this machine: {error.strerror}"
+            f"{settings.listen.host} is not an address of this machine: {error.strerror}"
         ) from error
     guarded = settings.token is not None or (settings.tls is not None and settings.tls.client_ca is not None)
     if open_to_others and not guarded:

@@ -60,7 +60,7 @@ def prepare(folder: Path) -> None:
         raise StateFolderError(f"{folder} cannot be used: {error.strerror}") from error
     if os.name != "nt" and mode & 0o077:
         raise StateFolderError(
-            f"{folder} has mode {mode:04o}: others may look into it. chmod 700 it, or give another --state"
+            f"{folder} has mode {mode:04o}: others may read it. Run chmod 700 on it, or give another --state"
         )
 
 

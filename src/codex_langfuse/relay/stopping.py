@@ -37,6 +37,6 @@ def stop_relay(folder: Path, *, finish: bool) -> Holder | None:
     deadline = time.monotonic() + SECONDS_TO_STOP + 5
     while is_held(folder):
         if time.monotonic() > deadline:
-            raise StopError(f"process {found.pid} was told to stop, and still runs")
+            raise StopError(f"process {found.pid} still runs after it was asked to stop")
         time.sleep(_LOOK_AGAIN)
     return found

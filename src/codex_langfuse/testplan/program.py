@@ -30,7 +30,7 @@ def find_program(given: Path | None) -> Program:
         UnfitError: there is none, it is too old, or git, which ``codex exec`` insists on, is not there.
     """
     if shutil.which("git") is None:
-        raise UnfitError("git is not installed, and `codex exec` works in git repositories only; install git")
+        raise UnfitError("install git: `codex exec` works only in git repositories")
     path = _path(given)
     try:
         version = codex_version(path)
