@@ -290,7 +290,16 @@ def _relay(langfuse: str, state: Path) -> Iterator[tuple[subprocess.Popen[str], 
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"Authorization=Basic%20{pair}",
         "LANGFUSE_BASE_URL": langfuse,
     }
-    command = [sys.executable, "-m", "codex_langfuse", "relay", "--listen", "127.0.0.1:0", "--state", state]
+    command = [
+        sys.executable,
+        "-m",
+        "codex_langfuse",
+        "relay",
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        str(state),
+    ]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

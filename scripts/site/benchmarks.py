@@ -36,7 +36,7 @@ from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTR
 from codex_langfuse.mock.server import running_mock
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Policy
-from codex_langfuse.relay.receiving import parse
+from codex_langfuse.relay.receiving import Signal, parse
 from running_collector import IN_HASTE, free_port, langfuse_environment, running_collector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ RELAYED = (
 
 # More spans than Codex's queue holds, made faster than one connection to a slow server takes them.
 BURST = Scenario((*[ToolCall("exec_command", {"cmd": "true"})] * 40, Message("Done.")))
-QUEUE = (
+QUEUE: tuple[tuple[str, float, dict[str, str]], ...] = (
     ("at-once", 0, {}),
     ("after-300-ms", 0.3, {}),
     ("after-1-s", 1, {}),
@@ -141,7 +141,7 @@ def bench_site(measured: Measured) -> None:
                 "build",
                 "--quiet",
                 "-f",
-                config,
+                str(config),
                 "-d",
                 f"{folder}/site",
             ]
@@ -339,7 +339,7 @@ def _memory_of_open_conversations(count: int) -> int:
 def open_conversations(count: int) -> Assembly:
     """Return an assembly in which ``count`` conversations are open: the recorded one, under other ids."""
     logs = next(body for signal, body in _recorded_bodies() if signal == "logs")
-    known = re.search(rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", logs)[0]
+    (known, *_) = re.findall(rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", logs)
     assembly = Assembly(Policy())
     for number in range(count):
         other = f"{number:08x}".encode() + known[8:]
@@ -347,9 +347,10 @@ def open_conversations(count: int) -> Assembly:
     return assembly
 
 
-def _recorded_bodies() -> list[tuple[str, bytes]]:
+def _recorded_bodies() -> list[tuple[Signal, bytes]]:
     requests = recordings.read(RECORDING)
-    return [(request.signal, request.body) for request in requests if request.signal != "metrics"]
+    signals: tuple[Signal, ...] = ("logs", "traces")
+    return [(each, request.body) for request in requests for each in signals if request.signal == each]
 
 
 def _recorded_request() -> bytes:
@@ -359,7 +360,16 @@ def _recorded_request() -> bytes:
 @contextlib.contextmanager
 def _relay_process(langfuse: str, state: Path) -> Iterator[str]:
     """A relay in a process of its own that delivers to ``langfuse``."""
-    command = [sys.executable, "-m", "codex_langfuse", "relay", "--listen", "127.0.0.1:0", "--state", state]
+    command = [
+        sys.executable,
+        "-m",
+        "codex_langfuse",
+        "relay",
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        str(state),
+    ]
     environment = os.environ | {
         "LANGFUSE_PUBLIC_KEY": DEMONSTRATION_PUBLIC_KEY,
         "LANGFUSE_SECRET_KEY": DEMONSTRATION_SECRET_KEY,
@@ -368,6 +378,7 @@ def _relay_process(langfuse: str, state: Path) -> Iterator[str]:
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+    assert process.stdout
     try:
         yield process.stdout.readline().strip()
     finally:
@@ -380,6 +391,7 @@ def _mock_process() -> Iterator[str]:
     """A mock in a process of its own, so that it does not share this one's lock."""
     command = [sys.executable, "-m", "codex_langfuse", "mock", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
     try:
         yield next(word for word in process.stdout.readline().split() if word.startswith("http://"))
     finally:

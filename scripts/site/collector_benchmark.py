@@ -124,7 +124,7 @@ def _processor(process: psutil.Process | None) -> float:
     if process is None:
         return 0.0
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def _wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -68,5 +68,5 @@ def _features(codex: IsolatedCodex) -> list[str]:
 def _said(codex: IsolatedCodex, *arguments: str) -> str:
     """Return what the program prints without any setting."""
     codex.write_config("")
-    command = [codex.binary, *arguments]
+    command: list[str | Path] = [codex.binary, *arguments]
     return run_in_group(command, cwd=codex.workspace, environment=codex.environment).stdout

@@ -113,7 +113,8 @@ def _neutral(request: dict[str, Any], codex: IsolatedCodex) -> dict[str, Any]:
     ]
     if left:
         raise RecordingError(f"The recording would hold a path of this machine, below {left[0]}")
-    return json.loads(text)
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
 
 
 def write(requests: list[dict[str, Any]], file: Path) -> None:

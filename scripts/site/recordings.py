@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -18,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 FOLDER = Path(__file__).resolve().parents[2] / "tests/recordings"
 
 #: The protobuf message of each signal's request.
-MESSAGES = {
+MESSAGES: dict[str, Any] = {
     "logs": ExportLogsServiceRequest,
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -34,13 +35,14 @@ class RecordedRequest:
     """
 
     signal: str
-    message: Message
+    message: Any
     seconds: float = 0.0
 
     @property
     def body(self) -> bytes:
         """The body as protobuf."""
-        return self.message.SerializeToString()
+        body: bytes = self.message.SerializeToString()
+        return body
 
 
 def names(pattern: str = "**/*") -> list[str]:

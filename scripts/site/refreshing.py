@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
@@ -37,7 +38,9 @@ def compared_with(codex: Version) -> str:
     return older[-1]
 
 
-def recorded(binary: Path, codex: Version, stored: frozenset[Name]) -> tuple[list[dict], frozenset[Name]]:
+def recorded(
+    binary: Path, codex: Version, stored: frozenset[Name]
+) -> tuple[list[dict[str, Any]], frozenset[Name]]:
     """Return what ``binary`` sends, and the names in it: in several runs, if one lacks a stored name."""
     seen: frozenset[Name] = frozenset()
     for _ in range(_ATTEMPTS):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -116,7 +117,9 @@ def _plant_outside_attributes(batch: Batch, wanted: set[Field], marker: str) -> 
     def asked(where: str, key: str) -> bool:
         return Field(where, key) in wanted
 
-    groups = batch.resource_logs if isinstance(batch, ExportLogsServiceRequest) else batch.resource_spans
+    groups: Iterable[Any] = (
+        batch.resource_logs if isinstance(batch, ExportLogsServiceRequest) else batch.resource_spans
+    )
     for group in groups:
         scopes = group.scope_logs if isinstance(batch, ExportLogsServiceRequest) else group.scope_spans
         for scope in scopes:
@@ -216,7 +219,7 @@ def _given(batches: Sequence[Batch]) -> dict[str, bool]:
     ]
     generations = [each for each in observations if each["type"] == "GENERATION"]
     tools = [each for each in observations if each["type"] == "TOOL"]
-    root = next((each["metadata"] for each in observations if each["type"] == "AGENT"), {})
+    root: dict[str, Any] = next((each["metadata"] for each in observations if each["type"] == "AGENT"), {})
     usages = [each["usageDetails"] for each in generations]
     facts = (
         "prompt_length" in root,

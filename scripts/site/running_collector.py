@@ -74,7 +74,7 @@ class RunningCollector:
     url: str
     metrics_url: str
     log_file: Path
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
 
     @property
     def log(self) -> str:

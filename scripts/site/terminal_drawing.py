@@ -269,7 +269,8 @@ def _drawn(piece: _Piece, pace: float) -> str:
 
 def _coloured(toml: str) -> str:
     """Return a line of TOML with its remark and the name of a table in their colours."""
-    code = re.match(r"""(?:[^"#]|"[^"]*")*""", toml)[0]
+    found = re.match(r"""(?:[^"#]|"[^"]*")*""", toml)
+    code = found[0] if found else ""
     remark = toml[len(code) :]
     parts = [f'<tspan class="table">{escape(code)}</tspan>' if code.startswith("[") else escape(code)]
     if remark:

@@ -1,5 +1,7 @@
 """What WCAG 2.2 AA asks of a page's own content, and Markdown's extensions leave out."""
 
+from typing import Any
+
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
@@ -10,6 +12,7 @@ BOX_NAMES = {"en": ("to do", "done"), "zh": ("未完成", "已完成")}
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Say of each box of a checklist whether it is ticked: a screen reader would announce an empty box."""
-    to_do, done = BOX_NAMES[config.plugins["i18n"].current_language]
+    i18n: Any = config.plugins["i18n"]
+    to_do, done = BOX_NAMES[i18n.current_language]
     html = html.replace(f"{BOX} checked", f'<input type="checkbox" aria-label="{done}" disabled checked')
     return html.replace(BOX, f'<input type="checkbox" aria-label="{to_do}" disabled')

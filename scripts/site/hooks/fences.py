@@ -9,7 +9,7 @@ below the fence says what proves it (`proofs`).
 from html import escape
 from typing import Any
 
-import proofs
+import proofs  # type: ignore[import-not-found]  # MkDocs puts this folder on the path
 from markdown import Markdown
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
@@ -25,11 +25,11 @@ _page_language = "en"
 
 
 def keep_shown_settings(
-    language: str, inputs: dict[str, str], options: dict[str, str], attrs: dict[str, str], md: Markdown
+    language: str, inputs: dict[str, str], options: dict[str, Any], attrs: dict[str, str], md: Markdown
 ) -> bool:
     """Validate a code fence for SuperFences; all its settings go to `highlight_code` as one option."""
     shown = {name: value for name, value in inputs.items() if name in SHOWN_SETTINGS}
-    valid = highlight_validator(language, shown, options, attrs, md)
+    valid: bool = highlight_validator(language, shown, options, attrs, md)
     options[_SETTINGS] = dict(inputs)
     return valid
 
@@ -45,7 +45,7 @@ def highlight_code(
     source: str, language: str, class_name: str, options: dict[str, str], md: Markdown, **kwargs: Any
 ) -> Any:
     """Highlight as SuperFences does by itself; a custom fence has to ask for it. Say below what proves it."""
-    superfences = md.preprocessors["fenced_code_block"]
+    superfences: Any = md.preprocessors["fenced_code_block"]
     settings = options.pop(_SETTINGS)
     code = superfences.highlight(src=source, language=language, options=options, md=md, **kwargs)
     said = proofs.shown(_page_language, language, settings, source)
@@ -56,7 +56,7 @@ def highlight_code(
 # name does not escape the source, so that "<br/>" in a label is lost.
 def fence_mermaid_custom(*args: Any, **kwargs: Any) -> str:
     """Write a diagram's source as text, for Material's script to draw and for readers without scripts."""
-    return fence_code_format(*args, **kwargs)
+    return str(fence_code_format(*args, **kwargs))
 
 
 # Before mermaid2 looks for its fence. Set here since mkdocs.yml cannot name a function of this file.
@@ -78,5 +78,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Remember the language of the page whose fences come next."""
     global _page_language
-    _page_language = config.plugins["i18n"].current_language
+    i18n: Any = config.plugins["i18n"]
+    _page_language = i18n.current_language
     return markdown

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
@@ -15,7 +16,7 @@ ALTERNATE_LINK = re.compile(r'(<link\b[^>]*\brel="alternate)(")')
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
     """Write another language's 404 page and llms.txt into its own folder."""
-    i18n = config.plugins["i18n"]
+    i18n: Any = config.plugins["i18n"]
     if template_name in ONE_FOR_EACH_LANGUAGE and not i18n.is_default_language_build:
         folder = Path(config.site_dir) / i18n.current_language
         folder.mkdir(parents=True, exist_ok=True)

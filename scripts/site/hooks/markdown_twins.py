@@ -7,6 +7,7 @@ the files that the page includes, and neither the settings that tests read on fe
 
 import re
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment
 from markdown import Markdown
@@ -53,7 +54,8 @@ def _with_included_files(markdown: str, config: MkDocsConfig) -> list[str]:
 
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     """Write the twins of a language, each by itself and all in one file, before the pages are written."""
-    i18n, site = config.plugins["i18n"], Path(config.site_dir)
+    i18n: Any = config.plugins["i18n"]
+    site = Path(config.site_dir)
     twins = []
     for page in (file.page for file in files.documentation_pages()):
         if page is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tested_with import pinned_codex
+from tested_with import pinned_codex  # type: ignore[import-not-found]  # MkDocs puts this folder on the path
 
 _WORDS = {
     "en": {

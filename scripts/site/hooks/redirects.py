@@ -8,6 +8,7 @@ import tomllib
 from html import escape
 from pathlib import Path
 from posixpath import relpath
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
@@ -37,7 +38,7 @@ def redirects() -> dict[str, str]:
 @event_priority(-200)
 def on_post_build(config: MkDocsConfig) -> None:
     """Write the redirects of every language, each where the site has the page that it leads to."""
-    i18n = config.plugins["i18n"]
+    i18n: Any = config.plugins["i18n"]
     if i18n.building:
         return
     for language in i18n.build_languages:

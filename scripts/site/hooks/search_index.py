@@ -106,7 +106,7 @@ def divide(index: dict[str, Any], folder: str) -> tuple[dict[str, Any], dict[str
 @event_priority(-200)
 def on_post_build(config: MkDocsConfig) -> None:
     """Give each language an index of its own, and all but the default one the sitemap Material reads."""
-    i18n = config.plugins["i18n"]
+    i18n: Any = config.plugins["i18n"]
     if i18n.building:
         return
     site = Path(config.site_dir)

@@ -6,6 +6,7 @@ expression.
 """
 
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -34,7 +35,8 @@ def fixed(script: str) -> str:
 @event_priority(-200)
 def on_post_build(config: MkDocsConfig) -> None:
     """Replace the expression in the script that was copied to the site."""
-    if config.plugins["i18n"].building:
+    i18n: Any = config.plugins["i18n"]
+    if i18n.building:
         return
     (worker,) = Path(config.site_dir).glob(WORKERS)
     worker.write_text(fixed(worker.read_text(encoding="utf-8")), encoding="utf-8")

@@ -7,6 +7,7 @@ package.json, Langfuse's is in ``versions.toml``.
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
@@ -25,7 +26,7 @@ _LINES = {
 def pinned_codex() -> str:
     """Return the version of Codex that package.json pins."""
     package = json.loads((_ROOT / "package.json").read_text(encoding="utf-8"))
-    return package["devDependencies"]["@openai/codex"]
+    return str(package["devDependencies"]["@openai/codex"])
 
 
 def line_of(language: str) -> str:
@@ -43,4 +44,5 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put the line in place of its mark."""
-    return markdown.replace(MARK, line_of(config.plugins["i18n"].current_language))
+    i18n: Any = config.plugins["i18n"]
+    return markdown.replace(MARK, line_of(i18n.current_language))

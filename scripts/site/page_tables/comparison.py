@@ -92,7 +92,8 @@ def by_relay(turn: str = TURN) -> Arrived:
 
 def rows() -> list[dict[str, Any]]:
     """Return the rows of the file: ``id``, ``aspect`` and a cell for each route, by language."""
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))["row"]
+    rows: list[dict[str, Any]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))["row"]
+    return rows
 
 
 def routes(language: str) -> str:

@@ -27,7 +27,7 @@ def masked_forms(language: str) -> str:
 
 def masked_names(language: str) -> str:
     """Return what the names of secrets contain."""
-    between = _TEXTS["comma"][language]
+    between: str = _TEXTS["comma"][language]
     return between.join(f"`{name}`" for name in (*NAMES, *(f"{word} key" for word in KEYS))) + "\n"
 
 

@@ -6,9 +6,10 @@ meaning of each option, and of the exit statuses 0, 1 and 2 as ``exits``.
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -26,20 +27,28 @@ _COMMA = _TEXTS["comma"]
 _DEFAULT = _TEXTS["default"]
 
 
+def _commands() -> Mapping[str, Any]:
+    program: Any = typer.main.get_command(app)
+    commands: Mapping[str, Any] = program.commands
+    return commands
+
+
 def options(command: str, language: str) -> str:
     """Return the options of a command, but for ``--help``.
 
     Raises:
         KeyError: an option has no Chinese meaning yet.
     """
-    program = typer.main.get_command(app).commands[command]
+    program = _commands()[command]
     context = program.make_context(command, [], resilient_parsing=True)
     rows = []
     for parameter in program.params:
         if not parameter.opts[0].startswith("--") or parameter.opts[0] == "--help":
             continue
         usage, meaning = parameter.get_help_record(context)
-        option, value = re.fullmatch(r"(?:-\w, )?(--[\w-]+) ?(.*)", usage).groups()
+        shown = re.fullmatch(r"(?:-\w, )?(--[\w-]+) ?(.*)", usage)
+        assert shown is not None, usage
+        option, value = shown.groups()
         meaning, _, limits = meaning.partition("  [")
         default = re.match(r"default: ([^;\]]+)", limits)
         if language == "zh":
@@ -58,7 +67,7 @@ def exits(language: str) -> str:
         KeyError: there is no Chinese yet.
     """
     rows = []
-    for name, program in typer.main.get_command(app).commands.items():
+    for name, program in _commands().items():
         told = re.search(r"Exit status: (.+?)\n\n", f"{program.help}\n\n", re.DOTALL)
         found = _EXITS.search(f"Exit status: {' '.join(told[1].split())}" if told else "")
         if found is None:
@@ -71,7 +80,8 @@ def exits(language: str) -> str:
 def _value(text: str, language: str) -> str:
     if not text:
         return "–"
-    return _COMMA[language].join(f"`{choice}`" for choice in text.strip("<>").split("|"))
+    comma: str = _COMMA[language]
+    return comma.join(f"`{choice}`" for choice in text.strip("<>").split("|"))
 
 
 def _escaped(text: str) -> str:
@@ -92,5 +102,5 @@ def _chinese() -> dict[str, dict[str, str]]:
 
 TABLES: dict[str, Callable[[str], str]] = {
     "exits": exits,
-    **{f"options-{command}": partial(options, command) for command in typer.main.get_command(app).commands},
+    **{f"options-{command}": partial(options, command) for command in _commands()},
 }

@@ -6,7 +6,7 @@ import recordings
 from codex_langfuse.exports import spans_in
 from hooks.tested_with import pinned_codex
 from page_tables.markdown import mark, table, words_of
-from relay_documented import versions_table, what_leaves
+from relay_documented import Batch, versions_table, what_leaves
 
 _TEXTS = words_of(__file__)
 
@@ -71,7 +71,7 @@ def relay_privacy(language: str) -> str:
     )
 
 
-def _batches(name: str) -> list[tuple[str, recordings.Message]]:
+def _batches(name: str) -> list[tuple[str, Batch]]:
     """Return the requests of a recording that the relay takes, each with its signal."""
     return [(each.signal, each.message) for each in recordings.read(name) if each.signal != "metrics"]
 

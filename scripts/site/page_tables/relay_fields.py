@@ -272,7 +272,8 @@ def _stage(name: str) -> tuple[Batch, ...]:
         records = [each for batch in batches for each in _holders(batch, "log", "codex.tool_result")]
         own = {"event.name": name, **MADE_BY_HAND[name]}
         common = [item for item in records[-1].attributes if item.key in _COMMON]
-        scope = batches[-1].resource_logs[0].scope_logs[0]
+        export: Any = batches[-1]
+        scope = export.resource_logs[0].scope_logs[0]
         last = scope.log_records[-1].observed_time_unix_nano
         record = scope.log_records.add(observed_time_unix_nano=last)
         record.attributes.extend([*(_attribute(key, value) for key, value in own.items()), *common])

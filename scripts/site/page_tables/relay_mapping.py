@@ -85,7 +85,8 @@ def relay_counts(language: str) -> str:
         if path.startswith("metadata.") and (kind, path) not in from_codex:
             own.setdefault(kind, []).append(f"`{path}`")
     comma, semicolon, words = _TEXTS["relay_counts_words"][language]
-    return words.format(semicolon.join(f"{kind} {comma.join(paths)}" for kind, paths in own.items())) + "\n"
+    listed = semicolon.join(f"{kind} {comma.join(paths)}" for kind, paths in own.items())
+    return f"{words.format(listed)}\n"
 
 
 TABLES: dict[str, Callable[[str], str]] = {

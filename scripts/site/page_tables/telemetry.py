@@ -294,7 +294,7 @@ def _point(point: Any, kind: str, language: str) -> str:
         count = {"en": f"{point.count} value{'s' * (point.count != 1)}", "zh": f"{point.count} 个值"}[
             language
         ]
-        return count + _TEXTS["point_sum"][language] + _number(point.sum)
+        return f"{count}{_TEXTS['point_sum'][language]}{_number(point.sum)}"
     return _number(point.as_int if point.WhichOneof("value") == "as_int" else point.as_double)
 
 

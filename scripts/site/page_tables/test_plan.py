@@ -1,6 +1,6 @@
 """The cases of the test plan as the page ``test-plan`` prints them, from the plan's own definition."""
 
-from codex_langfuse.testplan.definition import Against, Case, plan
+from codex_langfuse.testplan.definition import Against, Case, Language, plan
 from page_tables.markdown import table, words_of
 
 _TEXTS = words_of(__file__)
@@ -15,6 +15,10 @@ _AGAINST = {
 _LABELS = _TEXTS["labels"]
 
 
+def _known(language: str) -> Language:
+    return "zh" if language == "zh" else "en"
+
+
 def overview(language: str) -> str:
     """Return all cases with their groups, and what they run against."""
     return table(
@@ -22,8 +26,8 @@ def overview(language: str) -> str:
         (
             [
                 str(case.number),
-                f"[{case.words[language].title.replace('`', '')}](#{case.id})",
-                plan().groups[case.group][language],
+                f"[{case.words[_known(language)].title.replace('`', '')}](#{case.id})",
+                plan().groups[case.group][_known(language)],
                 _against(case, language),
             ]
             for case in plan().cases
@@ -36,7 +40,7 @@ def cases(language: str) -> str:
     labels = _LABELS[language]
     lines: list[str] = []
     for case in plan().cases:
-        words = case.words[language]
+        words = case.words[_known(language)]
         lines += [f"### {case.number}. {words.title} {{ #{case.id} }}", "", words.purpose, ""]
         lines += [f"**{labels['steps']}**", ""]
         lines += [f"{number}. {step}" for number, step in enumerate(words.steps, 1)]
@@ -47,8 +51,8 @@ def cases(language: str) -> str:
 
 
 def _against(case: Case, language: str) -> str:
-    because = plan().reasons[case.because][language] if case.because else ""
-    return _AGAINST[case.against][language].format(because=because)
+    because = plan().reasons[case.because][_known(language)] if case.because else ""
+    return str(_AGAINST[case.against][language].format(because=because))
 
 
 TABLES = {"test-plan-overview": overview, "test-plan-cases": cases}

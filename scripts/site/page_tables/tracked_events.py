@@ -55,7 +55,7 @@ _WORDS = _TEXTS["words"]
 
 
 def _word(name: str, language: str) -> str:
-    return _WORDS[name][language]
+    return str(_WORDS[name][language])
 
 
 def fields_in_words(fields: Iterable[Field], language: str) -> str:
@@ -69,10 +69,11 @@ def fields_in_words(fields: Iterable[Field], language: str) -> str:
         for kind in [_word("every", language)] if everywhere else sorted(kinds):
             by_kind.setdefault(kind, []).append(path)
     semicolon, comma = _TEXTS["fields_in_words_words"][language]
-    return semicolon.join(
+    parts = (
         f"{kind} {comma.join(_path(path, language) for path in _short(paths))}"
         for kind, paths in sorted(by_kind.items())
     )
+    return str(semicolon.join(parts))
 
 
 def _path(path: str, language: str) -> str:

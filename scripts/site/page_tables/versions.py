@@ -131,7 +131,7 @@ def codex_changes(language: str) -> str:
 
 def _bounds(bounds: tuple[str, str] | None, language: str) -> str:
     if bounds is None:
-        return _TEXTS["bounds_measured_separately"][language]
+        return str(_TEXTS["bounds_measured_separately"][language])
     last, first = bounds
     if not last:
         return {"en": f"from {first}", "zh": f"从 {first} 起"}[language]
