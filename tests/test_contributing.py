@@ -11,7 +11,7 @@ from harness.fences.scanner import ROOT
 PAGE = (ROOT / "docs/contributing/code.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "src/codex_langfuse"
 #: Not of the project: files of readers, an address on the site.
-OPEN = {"docs/…/page.md", "config.toml", "/guide/verify/", "NAME"}
+OPEN = {"docs/…/page.md", "config.toml", "/guide/preview/", "NAME"}
 
 
 def sections() -> list[str]:

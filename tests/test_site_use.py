@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from harness.site import SPECIMEN, BuiltSite, source_of
+from hooks import redirects
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
@@ -27,6 +28,15 @@ def test_the_switcher_stays_on_the_page(specimen: BuiltSite, open_page, scripts:
         answer = switch_to(page, language)
         assert (answer.status, answer.request.redirected_from) == (200, None)
         assert page.url == specimen.address(PAGE, language)
+
+
+@pytest.mark.parametrize("home", ["", "zh/"])
+def test_an_old_address_with_an_anchor_leads_to_its_own_place(site: BuiltSite, open_page, home: str):
+    moved = {old: new for old, new in redirects.redirects().items() if "#" in old}
+    page = open_page(site.url)
+    for old, new in moved.items():
+        page.goto(f"{site.url}{home}{old}")
+        page.wait_for_url(f"{site.url}{home}{new}")
 
 
 def test_colours_follow_the_system(specimen: BuiltSite, open_page):

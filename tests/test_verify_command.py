@@ -279,7 +279,7 @@ def test_a_session_that_is_not_there_is_told_with_what_to_look_at() -> None:
         post_turn(mock, 1, "another")
         result = verify("--session", "s1", "--timeout", "1", **with_keys(mock))
     words = "Langfuse shows no trace of session s1 after 1 seconds"
-    failed(result, "read", words, page_url("guide/verify", "session"))
+    failed(result, "read", words, page_url("guide/troubleshooting", "verify-session"))
     assert "codex-langfuse relay --status" in result.stderr
 
 
@@ -419,13 +419,13 @@ def test_ingestion(fault: Fault, words: str) -> None:
     with running_mock(faults=[fault]) as mock:
         result = verify(**with_keys(mock))
         sent = [request for request in mock.store.requests if request.method == "POST"]
-    failed(result, "ingestion", words, page_url("guide/verify", "layers"))
+    failed(result, "ingestion", words, page_url("guide/troubleshooting", "verify-layers"))
     assert f"not the test trace (status {fault.status})" in result.stderr
     assert len(sent) == (2 if fault.retry_after == 0 else 1)
 
 
 def test_a_server_that_hangs_after_it_took_the_keys() -> None:
-    layers = page_url("guide/verify", "layers")
+    layers = page_url("guide/troubleshooting", "verify-layers")
     with running_mock(faults=[Fault(hang=True)]) as mock:
         result = verify("--timeout", "1", **with_keys(mock))
     failed(result, "ingestion", "accepts the keys, and gives no answer to the test trace", layers)
@@ -451,7 +451,7 @@ def test_read(langfuse: int) -> None:
         result,
         "read",
         "Langfuse took the test trace, and does not show it after 1 seconds",
-        page_url("guide/verify", "layers"),
+        page_url("guide/troubleshooting", "verify-layers"),
     )
     assert "do worker and ClickHouse run" in result.stderr
     assert "The last answer had status" not in result.stderr
@@ -463,7 +463,7 @@ def test_read_names_what_was_answered_last() -> None:
     assert (result.exit_code, result.stderr) == (1, "")
     outcome = json.loads(result.stdout)
     assert (outcome["arrived"], outcome["layer"]) == (False, "read")
-    assert outcome["page"] == page_url("guide/verify", "layers")
+    assert outcome["page"] == page_url("guide/troubleshooting", "verify-layers")
     assert "The last answer had status 500." in outcome["remedies"]
 
 

@@ -8,5 +8,5 @@ SITE = "https://{}.github.io/{}/".format(*REPOSITORY.split("/"))
 
 
 def page_url(page: str, section: str = "") -> str:
-    """Return the address of ``page``, such as ``guide/verify``, at the heading with the id ``section``."""
+    """Return the address of ``page``, such as ``guide/relay``, at the heading with the id ``section``."""
     return f"{SITE}{page}/" + (f"#{section}" if section else "")

@@ -54,13 +54,13 @@ document.adoptedStyleSheets = [still];
 
 
 def english_pages(docs: Path = DOCS) -> list[str]:
-    """Return the English pages of a docs folder, by path relative to it ("guide/verify.md"), sorted."""
+    """Return the English pages of a docs folder, by path relative to it ("guide/relay.md"), sorted."""
     paths = (path.relative_to(docs) for path in docs.rglob("*.md"))
     return sorted(path.as_posix() for path in paths if path.parts[0] not in ("zh", "assets"))
 
 
 def address_of(page: str, language: str) -> str:
-    """Return where the site serves a page ("guide/verify.md"), relative to its home ("zh/guide/verify/")."""
+    """Return where the site serves a page ("guide/relay.md"), relative to its home ("zh/guide/relay/")."""
     path = page.removesuffix("index.md") if page.endswith("index.md") else page.removesuffix(".md") + "/"
     return ("" if language == "en" else f"{language}/") + path
 

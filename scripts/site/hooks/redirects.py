@@ -1,9 +1,10 @@
 """Pages that lead from an address that a page had before to where its words are now.
 
-``scripts/site/redirects.toml`` lists them. A redirect keeps the anchor that was asked for when it has none of
-its own, and works without scripts.
+``scripts/site/redirects.toml`` lists them. A redirect works without scripts. With them, a listed anchor leads
+to its own place, and another is kept when the redirect has none.
 """
 
+import json
 import tomllib
 from html import escape
 from pathlib import Path
@@ -22,7 +23,10 @@ _PAGE = """\
 <title>{target}</title>
 <meta name="robots" content="noindex">
 <link rel="canonical" href="{target}">
-<script>location.replace("{target}" + ("{target}".includes("#") ? "" : location.hash))</script>
+<script>
+const kept = "{target}".includes("#") ? "" : location.hash
+location.replace({anchors}[location.hash] ?? "{target}" + kept)
+</script>
 <meta http-equiv="refresh" content="0; url={target}">
 <p><a href="{target}">{target}</a></p>
 </html>
@@ -30,7 +34,10 @@ _PAGE = """\
 
 
 def redirects() -> dict[str, str]:
-    """Return old and new addresses, relative to the home of a language: ``{"start/": "#start"}``."""
+    """Return old and new addresses, relative to the home of a language: ``{"start/": "#start"}``.
+
+    An old address may have an anchor, if its page is in the list, too.
+    """
     return tomllib.loads(LIST.read_text(encoding="utf-8"))
 
 
@@ -44,10 +51,20 @@ def on_post_build(config: MkDocsConfig) -> None:
     for language in i18n.build_languages:
         home = Path(config.site_dir) / ("" if language == i18n.default_language else language)
         for old, new in redirects().items():
-            page, _, anchor = new.partition("#")
-            if not (home / page / "index.html").is_file():
+            if "#" in old or not (home / new.partition("#")[0] / "index.html").is_file():
                 continue  # another site with these settings; a test of this one visits each
-            target = relpath(page or ".", old) + "/" + (f"#{anchor}" if anchor else "")
+            anchors = {
+                f"#{moved.partition('#')[2]}": _link(old, there)
+                for moved, there in redirects().items()
+                if moved.startswith(f"{old}#")
+            }
+            text = _PAGE.format(
+                language=language, target=escape(_link(old, new)), anchors=json.dumps(anchors)
+            )
             (home / old).mkdir(parents=True, exist_ok=True)
-            text = _PAGE.format(language=language, target=escape(target))
             (home / old / "index.html").write_text(text, encoding="utf-8")
+
+
+def _link(old: str, new: str) -> str:
+    page, _, anchor = new.partition("#")
+    return relpath(page or ".", old) + "/" + (f"#{anchor}" if anchor else "")

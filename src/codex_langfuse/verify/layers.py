@@ -7,7 +7,7 @@ from codex_langfuse.pages import page_url
 UNREACHABLE = page_url("guide/troubleshooting", "unreachable")
 ENDPOINT_PATH = page_url("guide/troubleshooting", "endpoint-path")
 REFUSED_KEYS = page_url("guide/troubleshooting", "refused-keys")
-LAYERS = page_url("guide/verify", "layers")
+LAYERS = page_url("guide/troubleshooting", "verify-layers")
 
 
 class Layer(StrEnum):

@@ -62,7 +62,7 @@ def verify_session(
                 "With the relay: codex-langfuse relay --status says whether Langfuse accepted the turn.",
                 "Without relay or Collector: Codex sends no session, so look for the trace by its time.",
                 *never.trouble,
-                page=page_url("guide/verify", "session"),
+                page=page_url("guide/troubleshooting", "verify-session"),
             ) from never
     return SessionShown(
         session_id=session_id,
