@@ -1,4 +1,4 @@
-"""The cases of the test plan as the page ``test-plan`` prints them, from the plan's own definition."""
+"""The cases of the test plan as the page ``test-plan-cases`` prints them, from the plan's own definition."""
 
 from codex_langfuse.testplan.definition import Against, Case, Language, plan
 from page_tables.markdown import table, words_of
