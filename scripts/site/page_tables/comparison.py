@@ -35,12 +35,12 @@ MISSED = {
 }
 
 #: Over OpenTelemetry.
-ROUTES = ("direct", "collector", "relay", "carry")
+ROUTES = ("relay", "direct", "collector", "carry")
 #: Langfuse's own.
 OTHERS = ("plugin", "gateway")
 
 _NAMES = {
-    "direct": {"en": "Direct", "zh": "直连"},
+    "direct": {"en": "Configuration only (direct)", "zh": "只用配置（直连）"},
     "collector": {"en": "Collector", "zh": "采集器"},
     "relay": {"en": "Relay", "zh": "中继"},
     "carry": {"en": "Relay and Collector", "zh": "中继加采集器"},
@@ -97,7 +97,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def routes(language: str) -> str:
-    """Return the table of the routes over OpenTelemetry."""
+    """Return the table of the three choices; a Collector has two columns."""
     return _table(ROUTES, language)
 
 
