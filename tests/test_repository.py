@@ -58,6 +58,6 @@ def test_one_command_writes_it_everywhere(tmp_path: Path) -> None:
     changed = subprocess.run(
         ["git", "diff", "--name-only"], cwd=clone, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    for name in ("mkdocs.yml", "scripts/generate-langfuse-auth.sh", "docs/guide/preview.md"):
+    for name in ("mkdocs.yml", "scripts/generate-langfuse-auth.sh", "docs/guide/troubleshooting.md"):
         assert name in changed
     assert "acme-1.github.io/observed.codex" in (clone / "mkdocs.yml").read_text()
