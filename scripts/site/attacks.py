@@ -119,7 +119,7 @@ def conversations(url: str) -> None:
 
 
 def one_conversation(url: str, count: int = 20_000) -> None:
-    """Tool calls of one conversation, each in a trace of its own, as logs and as spans."""
+    """Tool calls of one conversation, each in its own trace, as logs and as spans."""
 
     def tool(number: int) -> dict[str, str]:
         return {

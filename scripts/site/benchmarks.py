@@ -359,7 +359,7 @@ def _recorded_request() -> bytes:
 
 @contextlib.contextmanager
 def _relay_process(langfuse: str, state: Path) -> Iterator[str]:
-    """A relay in a process of its own that delivers to ``langfuse``."""
+    """A relay in its own process that delivers to ``langfuse``."""
     command = [
         sys.executable,
         "-m",
@@ -388,7 +388,7 @@ def _relay_process(langfuse: str, state: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _mock_process() -> Iterator[str]:
-    """A mock in a process of its own, so that it does not share this one's lock."""
+    """A mock in its own process, so that it does not share this one's lock."""
     command = [sys.executable, "-m", "codex_langfuse", "mock", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout

@@ -55,7 +55,7 @@ def mask_secrets(text: str) -> str:
 
 
 def has_secret(text: str) -> bool:
-    """Say whether something in a text has the form of a secret."""
+    """Return whether something in a text has the form of a secret."""
     return next(_found(text), None) is not None
 
 

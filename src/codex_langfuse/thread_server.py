@@ -11,7 +11,7 @@ _SECONDS_TO_START = 10
 
 
 class ThreadServer(uvicorn.Server):
-    """uvicorn's server for a thread of its own: another thread says when to stop, and it stops at once."""
+    """uvicorn's server for its own thread: another thread says when to stop, and it stops at once."""
 
     def __init__(self, config: uvicorn.Config):
         super().__init__(config)
@@ -27,7 +27,7 @@ class ThreadServer(uvicorn.Server):
         self._ready.set()
 
     async def main_loop(self) -> None:
-        """Do uvicorn's chores ten times a second until told to stop."""
+        """Do uvicorn's periodic work ten times a second until stopped."""
         assert self._stopping is not None
         counter = 0
         while not await self.on_tick(counter):

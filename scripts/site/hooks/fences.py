@@ -62,7 +62,7 @@ def fence_mermaid_custom(*args: Any, **kwargs: Any) -> str:
 # Before mermaid2 looks for its fence. Set here since mkdocs.yml cannot name a function of this file.
 @event_priority(100)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Tell SuperFences about both kinds of fence."""
+    """Register both kinds of fence with SuperFences."""
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [
         {"name": "*", "class": "", "format": highlight_code, "validator": keep_shown_settings},
         {

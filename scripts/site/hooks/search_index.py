@@ -105,7 +105,7 @@ def divide(index: dict[str, Any], folder: str) -> tuple[dict[str, Any], dict[str
 # After i18n (-100), which writes the index of all languages when it has built the last one.
 @event_priority(-200)
 def on_post_build(config: MkDocsConfig) -> None:
-    """Give each language an index of its own, and all but the default one the sitemap Material reads."""
+    """Give each language its own index, and all but the default one the sitemap Material reads."""
     i18n: Any = config.plugins["i18n"]
     if i18n.building:
         return

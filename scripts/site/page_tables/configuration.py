@@ -77,7 +77,7 @@ def _in(text: Text, language: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Return ``text`` as code, also where it has backticks of its own."""
+    """Return ``text`` as code, also where it contains backticks."""
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 

@@ -42,7 +42,7 @@ _DATA = [
 
 
 def relay_versions(language: str) -> str:
-    """Return what the relay can tell of a turn, by version of Codex and by signal."""
+    """Return what the relay can show of a turn, by version of Codex and by signal."""
     rows = versions_table({codex: _batches(name) for codex, name in recordings.simple_turns().items()})
     head = _TEXTS["relay_versions_head"][language]
     return table(

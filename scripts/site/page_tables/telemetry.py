@@ -267,7 +267,7 @@ def _metrics() -> dict[str, Any]:
 
 
 def metrics(of_turns: bool, language: str) -> str:
-    """Return the metrics that tell of turns, or the others."""
+    """Return the metrics about turns, or the others."""
     head = _TEXTS["metrics_head"][language]
     kinds = _TEXTS["metrics_kinds"]
     comma, left, right = _TEXTS["metrics_words"][language]

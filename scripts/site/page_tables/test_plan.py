@@ -36,7 +36,7 @@ def overview(language: str) -> str:
 
 
 def cases(language: str) -> str:
-    """Return each case whole, under a heading of its own."""
+    """Return each case whole, under its own heading."""
     labels = _LABELS[language]
     lines: list[str] = []
     for case in plan().cases:

@@ -20,7 +20,7 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 @dataclass(frozen=True)
 class Checked:
-    """The findings, the gravest first, and what servers answered.
+    """The findings, the most serious first, and what servers answered.
 
     ``not_asked`` is true when servers were to be asked, and were not, as an error explains enough.
     """

@@ -184,7 +184,7 @@ def _generic_headers(setup: Setup) -> Iterator[Finding]:
 
 
 def _stranger(setup: Setup) -> Exporter | None:
-    """Return an exporter to somebody else that gets Langfuse's key, for want of a variable of its own."""
+    """Return an exporter to somebody else that gets Langfuse's key, because it has no variable for itself."""
     traces = setup.exporter("trace_exporter")
     if traces is None or not setup.is_langfuse(traces.endpoint):
         return None

@@ -13,7 +13,7 @@ from codex_langfuse.masking import has_secret
 
 
 class Kind(StrEnum):
-    """What a text gives away, the gravest first."""
+    """What a text gives away, the most serious first."""
 
     SECRET = "secret"
     CONTENT = "content"

@@ -191,7 +191,7 @@ def _target(langfuse_url: str) -> "Target":
 
 
 def _announce(target: "Target", cases: "Sequence[Case]", *, keep: bool) -> None:
-    """Tell what will be made in the tester's Langfuse, before anything is."""
+    """Show what will be made in the tester's Langfuse, before anything is."""
     from codex_langfuse.testplan import configurations
     from codex_langfuse.testplan.definition import Against
 

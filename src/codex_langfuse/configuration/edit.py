@@ -58,7 +58,7 @@ class Draft:
         self._accept(self._inserted(path, value, comment), expected)
 
     def set_table(self, path: Names, values: Mapping[str, Any], comment: str = "") -> None:
-        """Make ``path`` a table with exactly ``values``: a section of its own where that is possible."""
+        """Make ``path`` a table with exactly ``values``: its own section where possible."""
         expected = _with(self.document.data, path, dict(values))
         assignment = self.document.find(path)
         if assignment is not None and not self._is_plain_line(assignment):
@@ -150,7 +150,7 @@ class Draft:
         self.document = document
 
     def _is_plain_line(self, assignment: Assignment) -> bool:
-        """Whether it is ``key = value`` on a line of its own below the header of its table."""
+        """Whether it is ``key = value`` on its own line below the header of its table."""
         return any(
             assignment is found and section.starts and len(assignment.names) == 1
             for section, found in self.document.assignments()

@@ -55,7 +55,7 @@ def variables_text(variables: Mapping[str, str]) -> str:
 
 
 def is_key_file(text: str) -> bool:
-    """Say whether a text holds nothing but what a key file, or one of an older version, holds."""
+    """Return whether a text holds nothing but what a key file, or one of an older version, holds."""
     names = "|".join(VARIABLES)
     line = re.compile(
         rf"# Written by codex-langfuse\.|(export |declare -x |set -gx |\$env:)?({names})[ =]|\s*$"

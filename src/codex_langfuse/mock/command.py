@@ -1,4 +1,4 @@
-"""What ``codex-langfuse mock`` does: serve until told to stop."""
+"""What ``codex-langfuse mock`` does: serve until stopped."""
 
 import contextlib
 import ipaddress
@@ -45,7 +45,7 @@ def serve(
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address to listen on is one that only this machine can reach."""
+    """Return whether an address to listen on is one that only this machine can reach."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

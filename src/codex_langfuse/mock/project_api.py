@@ -189,7 +189,7 @@ def _post_score(call: Call) -> Answer:
 
 
 def _keep_score(call: Call, body: dict[str, Any], timestamp: str | None) -> None:
-    """Keep what the worker makes of a score; one that it gives up on is lost, and nobody is told."""
+    """Keep what the worker makes of a score; one that it gives up on is lost without a message."""
     score = scores.kept_score(body, project_id=call.project_id, now=call.now, timestamp=timestamp)
     if score is None:
         return

@@ -82,7 +82,7 @@ class SeenRequest:
             return self._observations
 
     def forget_observations(self) -> None:
-        """Let go of the observations; they are made anew when somebody asks again."""
+        """Let go of the observations; they are made again when somebody asks again."""
         with self._converting:
             self._observations = None
 
@@ -154,7 +154,7 @@ def _rows_of(
 
 
 class Follower(Protocol):
-    """Somebody who is told what happens in a store, briefly, in the thread in which it happens."""
+    """A listener for what happens in a store, briefly, in the thread in which it happens."""
 
     def answered(self, request: SeenRequest) -> None:
         """Take note of a request that has its answer, or whose sender gave up waiting for one."""
@@ -271,7 +271,7 @@ class Store:
                 follower.answered(request)
 
     def follow(self, follower: Follower) -> None:
-        """Tell ``follower`` of every request that has its answer: those kept already, then each to come."""
+        """Report to ``follower`` every request that has its answer: those kept already, then each to come."""
         with self._lock:
             for request in self._requests:
                 if request.status is not None:
@@ -330,7 +330,7 @@ class Store:
                 self._accepted += request.project_id is not None
 
     def _rewrite(self) -> None:
-        """Write the file anew with what is kept, so that it does not outgrow the store."""
+        """Rewrite the file with what is kept, so that it does not outgrow the store."""
         assert self._path is not None
         self.close()
         fresh = self._path.with_name(self._path.name + ".new")

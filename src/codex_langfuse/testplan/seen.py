@@ -18,7 +18,7 @@ _NOT_SENT = re.compile(r"\([a-z ]+ not sent[,;] [\d,]+ [a-z ]+(, [\d,]+ [a-z ]+)
 
 
 def requests(exchanges: Iterable[Exchange]) -> str:
-    """Tell of requests: method, address and status, each kind once with its number; then their bytes."""
+    """Describe requests: method, address and status, each kind once with its number; then their bytes."""
     exchanges = list(exchanges)
     kinds = Counter(
         f"{each.method} {each.origin}{each.path.partition('?')[0]} → {each.status or 'no answer'}"

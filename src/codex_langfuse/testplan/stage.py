@@ -1,4 +1,4 @@
-"""What a case works with: a real Codex with a home of its own, a scripted model, the wire, and a Langfuse.
+"""What a case works with: a real Codex with its own home, a scripted model, the wire, and a Langfuse.
 
 Nothing here is the tester's but Codex' program and, if they gave one, their Langfuse. No configuration and no
 daemon of theirs is touched, and no real model is asked.
@@ -265,7 +265,7 @@ class Stage:
 
     @contextmanager
     def relay_process(self, langfuse: Langfuse, state: Path) -> Iterator["RelayProcess"]:
-        """Run the command ``codex-langfuse relay`` and lead Codex to it; at the end it is told to stop.
+        """Run the command ``codex-langfuse relay`` and lead Codex to it; stop it at the end.
 
         What is sent to its own address is not recorded.
         """
@@ -337,7 +337,7 @@ class RelayProcess:
         self._process.wait()
 
     def stop(self) -> None:
-        """Tell it to stop, and wait until it has delivered what it can."""
+        """Stop it, and wait until it has delivered what it can."""
         if self._process.poll() is None:
             # On Windows SIGTERM would be a kill.
             self._process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))

@@ -159,7 +159,7 @@ class Connection:
 
 
 def retrying_once(request: Callable[[], httpx.Response], longest_wait: float = 60) -> httpx.Response:
-    """Make a request, and once more when told to come back (429 with ``Retry-After`` in seconds)."""
+    """Make a request, and once more when asked to come back (429 with ``Retry-After`` in seconds)."""
     answer = request()
     wait = retry_after(answer)
     if answer.status_code == 429 and wait is not None and wait <= longest_wait:
@@ -183,7 +183,7 @@ def langfuses_words(answer: httpx.Response) -> list[str]:
 
 
 def has_no_traces(answer: httpx.Response) -> bool:
-    """Say whether a Langfuse 4 refuses to look among the older traces, as it does by default.
+    """Return whether a Langfuse 4 refuses to look among the older traces, as it does by default.
 
     With ``LANGFUSE_MIGRATION_V4_WRITE_MODE=legacy`` it does look there, and its observations stay empty.
     """

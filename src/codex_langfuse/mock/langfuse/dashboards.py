@@ -253,7 +253,7 @@ def _normalized(widget: Record) -> Record:
 
 
 def _chart_config(chart: str, given: Record) -> Record:
-    """Return the configuration of a chart: its type, and what a chart of that type can be told."""
+    """Return the configuration of a chart: its type, and the settings of a chart of that type."""
     checks = BodyChecks()
     kept: Record = {"type": chart}
     if chart not in _TIME_SERIES and "row_limit" in given:
@@ -433,7 +433,7 @@ def _check_position(checks: BodyChecks, path: Path, given: Record, *, optional: 
 
 
 def place(dashboard: Record, body: Any, widgets: Iterable[Record], *, now: int) -> tuple[Record, Record]:
-    """Return a dashboard with one more tile, below the others unless told where, and the tile."""
+    """Return a dashboard with one more tile, below the others unless a place is given, and the tile."""
     checks = BodyChecks()
     _check_placement(checks, [], body, optional=True)
     _refuse_if_any(checks)

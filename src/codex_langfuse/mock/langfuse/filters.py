@@ -329,7 +329,7 @@ def text_holds(text: str, sign: str, wanted: str) -> bool:
 
 
 def array_holds(values: list[str], sign: str, wanted: list[str]) -> bool:
-    """Say whether a list holds any, none or all of what is wanted."""
+    """Return whether a list holds any, none or all of what is wanted."""
     if sign == "all of":
         return set(wanted) <= set(values)
     return bool(set(wanted) & set(values)) == (sign == "any of")

@@ -249,7 +249,7 @@ def parse_int(text: str) -> int | float:
 
 
 def truthy(value: Any) -> bool:
-    """Say whether JavaScript takes ``value`` as true: empty lists and objects are, NaN is not."""
+    """Return whether JavaScript takes ``value`` as true: empty lists and objects are, NaN is not."""
     if isinstance(value, list | dict | bytes):
         return True
     return bool(value) and value == value

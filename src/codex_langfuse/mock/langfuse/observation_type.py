@@ -99,7 +99,7 @@ def observation_type(
 
 
 def has_meaning(value: Any) -> bool:
-    """Say whether a value counts as given: not absent, not an empty string, list or object."""
+    """Return whether a value counts as given: not absent, not an empty string, list or object."""
     return value is not None and value != "" and value != [] and value != {}
 
 

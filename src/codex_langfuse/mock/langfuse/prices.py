@@ -34,7 +34,7 @@ class Tier:
     prices: dict[str, Decimal]
 
     def holds(self, usage: dict[str, int | float], model_parameters: dict[str, Any]) -> bool:
-        """Say whether these are the prices for a request with this usage and these parameters."""
+        """Return whether these are the prices for a request with this usage and these parameters."""
         if self.service_tiers and model_parameters.get("service_tier") not in self.service_tiers:
             return False
         return not self.is_large_context or self._context(usage) > _LARGE_CONTEXT
@@ -60,7 +60,7 @@ class Model:
         return self.tiers[0]
 
     def matches(self, name: str) -> bool:
-        """Say whether these are the prices of a model of that name."""
+        """Return whether these are the prices of a model of that name."""
         return self.pattern.fullmatch(name) is not None
 
     def tier(self, usage: dict[str, int | float], model_parameters: Any) -> Tier | None:
@@ -87,7 +87,7 @@ def find_model(name: str, own: Sequence[Model] = ()) -> Model | None:
 
 
 def is_tokenized(name: str, model: Model | None) -> bool:
-    """Say whether Langfuse counts the tokens of a model's text itself when it gets no usage."""
+    """Return whether Langfuse counts the tokens of a model's text itself when it gets no usage."""
     return model.is_tokenized if model else _TOKENIZED.fullmatch(name) is not None
 
 

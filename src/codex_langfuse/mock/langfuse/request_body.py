@@ -18,7 +18,7 @@ USUAL_BODY = (MEBIBYTE, "1mb")
 LARGE_BODY = (int(4.5 * MEBIBYTE), "4.5mb")
 
 _NOT_JSON = Answer(400, b"Invalid JSON", None)
-#: How many lists and objects may stand within each other: what Python can write again.
+#: How many lists and objects may be nested: what Python can write again.
 DEEPEST = 200
 _TOO_DEEP = message(501, f"The mock plays JSON with at most {DEEPEST} levels. Langfuse takes more.")
 
@@ -47,7 +47,7 @@ def read_body(headers: Mapping[str, str], body: bytes, largest: tuple[int, str] 
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Say whether lists and objects stand within each other more than ``levels`` deep."""
+    """Return whether lists and objects are nested more than ``levels`` deep."""
     layer = [value]
     for _ in range(levels + 1):
         layer = [
@@ -83,7 +83,7 @@ class BodyChecks(Checks):
         return None
 
     def variant(self, path: Path, value: Any) -> dict[str, Any] | None:
-        """Take an object that is one of several kinds, told apart by a field; zod words that differently."""
+        """Take an object of one of several kinds, distinguished by a field; zod says that differently."""
         if isinstance(value, dict):
             return value
         self.is_final = False

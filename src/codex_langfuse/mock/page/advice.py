@@ -23,7 +23,7 @@ _LONGEST_DETAIL = 200
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing amiss: ``count`` times, between ``first`` and ``last`` (milliseconds since 1970).
+    """One problem: ``count`` times, between ``first`` and ``last`` (milliseconds since 1970).
 
     ``page`` is the documentation's page and section; ``details`` are texts from the telemetry, such as paths,
     that say where.
@@ -40,7 +40,7 @@ class Advice:
 
 
 def advice_on(records: list[Record], traces: list[Trace]) -> list[Advice]:
-    """Return everything amiss, errors first."""
+    """Return all problems, errors first."""
     found = [*_of_requests(records), *_of_traces(traces)]
     order: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
     return sorted(found, key=lambda each: order[each.severity])

@@ -42,7 +42,7 @@ _LONGEST_UNREADABLE = 1024 * 1024
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a text stood: in which signal, in what part of it, under which key."""
+    """Where a text was: in which signal, in what part of it, under which key."""
 
     signal: Signal
     part: str
@@ -65,7 +65,7 @@ class Carried:
     readable: bool = True
 
     def add(self, part: str, key: str, text: str) -> None:
-        """Note that ``text`` stood under ``key``."""
+        """Note that ``text`` was under ``key``."""
         if text:
             self.texts.setdefault(Place(self.signal, part, key), Counter())[text] += 1
 

@@ -1,6 +1,6 @@
 """What was sent since the mock began, added up: requests, and every text by its kind and its place.
 
-Read in a thread of its own, request by request once each has its answer, so neither the sender nor whoever
+Read in its own thread, request by request once each has its answer, so neither the sender nor whoever
 opens the page waits for it. Nothing is taken back when the store forgets old requests: what left, left.
 """
 
@@ -43,7 +43,7 @@ class Text:
 
 @dataclass
 class Attribute:
-    """Everything that stood at one place and is of one kind; ``beyond`` counts texts that are not kept."""
+    """Everything that was at one place and is of one kind; ``beyond`` counts texts that are not kept."""
 
     kind: Kind
     place: Place
@@ -166,12 +166,12 @@ class Ledger:
 
     @property
     def left_out(self) -> int:
-        """How many texts stood at places beyond the ``MOST_PLACES`` that are kept."""
+        """How many texts were at places beyond the ``MOST_PLACES`` that are kept."""
         with self._changed:
             return self._left_out
 
     def attributes(self) -> list[Attribute]:
-        """Return what stood where, the gravest kind first, a copy to look at in peace."""
+        """Return what was where, the most serious kind first: a copy."""
         with self._changed:
             found = [
                 Attribute(each.kind, each.place, each.count, each.beyond, dict(each.texts))
@@ -276,7 +276,7 @@ class Ledger:
 
 
 def in_order(attributes: list[Attribute]) -> list[Attribute]:
-    """Sort by kind, the gravest first, then by signal, traces first."""
+    """Sort by kind, the most serious first, then by signal, traces first."""
     kinds, signals = list(Kind), get_args(Signal)
     return sorted(
         attributes,

@@ -71,7 +71,7 @@ _STATIC = {
 
 
 def is_page(method: str, path: str) -> bool:
-    """Say whether a request, by its path without the query, is for the page and not for Langfuse."""
+    """Return whether a request, by its path without the query, is for the page and not for Langfuse."""
     return method in ("GET", "HEAD") and (path == "/" or path.startswith(_PREFIX))
 
 
