@@ -99,7 +99,7 @@ _HAS_SANDBOX: dict[Path, bool] = {}
 
 
 def has_sandbox(binary: Path, environment: Mapping[str, str]) -> bool:
-    """Return whether this machine lets ``binary`` run a command in its sandbox; each program is asked once."""
+    """Return whether ``binary`` can run a command in its sandbox here; each program is asked once."""
     if binary not in _HAS_SANDBOX:
         try:
             run = subprocess.run(
