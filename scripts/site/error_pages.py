@@ -6,8 +6,10 @@ those of any page: so what one of them sets, it takes back.
 """
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from codex_langfuse.check.catalogue import Severity
 from codex_langfuse.keys.credentials import TRACES_HEADERS
@@ -40,67 +42,11 @@ class _Phrases:
     in_answer: str
 
 
-_PHRASES: Mapping[Language, _Phrases] = {
-    "en": _Phrases(
-        description="What you see of each mistake that codex-langfuse check knows, why, and how to fix it.",
-        title="Errors",
-        introduction=(
-            "Every mistake that `codex-langfuse check` knows. Search this page for the words you see. Where\n"
-            "an entry has an example, the real Codex was run with it and did what the entry says."
-        ),
-        keys="Unless an example says otherwise, the key is in the environment:",
-        head="| You see | Mistake | Kind |",
-        labels={"symptom": "Symptom", "cause": "Cause", "check": "Check", "fix": "Fix"},
-        severities={"error": "error", "warning": "warning", "info": "note"},
-        groups={
-            "load": "Codex does not start",
-            "off": "All telemetry is off",
-            "refused": "Sent wrongly, or not at all",
-            "keys": "The authorization is wrong",
-            "ignored": "A setting is ignored",
-            "langfuse": "Langfuse makes something else of it",
-            "secret": "Something goes where it should not",
-            "server": "What the server says",
-        },
-        editors=(
-            "`codex app-server`, which editors use, does not refuse such a file. It logs "
-            "`Invalid configuration; using defaults` and starts without your `[otel]`."
-        ),
-        colon=": ",
-        nothing_shown="–",
-        in_debug_log=" Only the debug log shows {shown}.",
-        in_answer=" The server answers {shown}; Codex does not show it.",
-    ),
-    "zh": _Phrases(
-        description="codex-langfuse check 能发现的每一个错误：你会看到什么、原因是什么、怎样解决。",
-        title="错误一览",
-        introduction=(
-            "`codex-langfuse check` 能发现的每一个错误都列在这里，用你看到的文字在本页搜索即可。"
-            "带有示例的条目都用真实的 Codex 运行过，结果与条目所述一致。"
-        ),
-        keys="除非示例另有说明，密钥都在环境变量里：",
-        head="| 你看到的 | 错误 | 类别 |",
-        labels={"symptom": "症状", "cause": "原因", "check": "检查", "fix": "解决"},
-        severities={"error": "错误", "warning": "警告", "info": "提示"},
-        groups={
-            "load": "Codex 无法启动",
-            "off": "遥测全部关闭",
-            "refused": "发错了，或者没有发送",
-            "keys": "认证信息不对",
-            "ignored": "设置被忽略",
-            "langfuse": "Langfuse 的处理与预期不同",
-            "secret": "数据或密钥去了不该去的地方",
-            "server": "服务器的应答",
-        },
-        editors=(
-            "编辑器使用的 `codex app-server` 不会拒绝这样的文件：它在日志里写下 "
-            "`Invalid configuration; using defaults`，然后按默认设置启动，你的 `[otel]` 不起作用。"
-        ),
-        colon="：",
-        nothing_shown="–",
-        in_debug_log="只有调试日志里能看到 {shown}。",
-        in_answer="服务器的应答是 {shown}，Codex 不会显示。",
-    ),
+_PHRASES: Mapping[str, _Phrases] = {
+    language: _Phrases(**words)
+    for language, words in tomllib.loads(
+        Path(__file__).with_suffix(".words.toml").read_text(encoding="utf-8")
+    ).items()
 }
 
 

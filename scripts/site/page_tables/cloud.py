@@ -17,26 +17,6 @@ _TEXTS = words_of(__file__)
 PIECES, HOBBY = 300, 50_000
 
 _HEAD = _TEXTS["head"]
-_ROWS = {
-    "en": [
-        "A short turn with one command",
-        f"The same, its answer streamed in {PIECES} pieces",
-        "A turn of the session on the [home page](../index.md)",
-        "1,000 short turns",
-        f"Short turns in the {HOBBY:,} units that the plan Hobby includes in a month",
-        "Turns as on the home page in these units",
-        "Export requests of a short turn (not billed)",
-    ],
-    "zh": [
-        "一个执行一条命令的简短轮次",
-        f"同上，但回答分 {PIECES} 个片段流式返回",
-        "[首页](../index.md)上那个会话的一个轮次",
-        "1,000 个简短轮次",
-        f"Hobby 套餐每月所含的 {HOBBY:,} 个单位够用多少个简短轮次",
-        "这些单位够用多少个首页上那样的轮次",
-        "一个简短轮次的导出请求数（不计费）",
-    ],
-}
 
 
 def units(language: str) -> str:
@@ -54,7 +34,8 @@ def units(language: str) -> str:
         [HOBBY // units for units in turn],
         exports,
     ]
-    rows = zip(_ROWS[language], counts, strict=True)
+    names = (name.format(pieces=PIECES, hobby=f"{HOBBY:,}") for name in _TEXTS["rows"][language])
+    rows = zip(names, counts, strict=True)
     return table(_HEAD[language], ([name, *(f"{count:,}" for count in pair)] for name, pair in rows))
 
 

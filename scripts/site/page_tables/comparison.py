@@ -12,7 +12,7 @@ import recordings
 from codex_langfuse.codex import versions
 from codex_langfuse.mock.langfuse.observations import observations_of
 from codex_langfuse.mock.langfuse.otlp import parse_protobuf
-from page_tables.markdown import table
+from page_tables.markdown import table, words_of
 from relayed_recordings import batches, relay
 
 _FILE = Path(__file__).with_name("comparison.toml")
@@ -39,14 +39,7 @@ ROUTES = ("relay", "direct", "collector", "carry")
 #: Langfuse's own.
 OTHERS = ("plugin", "gateway")
 
-_NAMES = {
-    "direct": {"en": "Configuration only (direct)", "zh": "只用配置（直连）"},
-    "collector": {"en": "Collector", "zh": "采集器"},
-    "relay": {"en": "Relay", "zh": "中继"},
-    "carry": {"en": "Relay and Collector", "zh": "中继加采集器"},
-    "plugin": {"en": "Plugin", "zh": "插件"},
-    "gateway": {"en": "AI Gateway (beta)", "zh": "AI Gateway（beta）"},
-}
+_NAMES = words_of(__file__)["names"]
 
 
 @dataclass(frozen=True)

@@ -40,5 +40,5 @@ def since_recorded(name: Name, language: str) -> str:
     if last == list(recordings.simple_turns())[-1]:
         return first
     if first == last:
-        return {"en": f"{first} only", "zh": f"仅 {first}"}[language]
-    return {"en": f"{first} to {last}", "zh": f"{first} 到 {last}"}[language]
+        return str(_TEXTS["only"][language].format(first))
+    return str(_TEXTS["from_to"][language].format(first, last))

@@ -19,8 +19,10 @@ def replaced(language: str) -> str:
 def _row(each: Replacement, language: str) -> list[str]:
     comma = _TEXTS["comma"][language]
     names = comma.join(f"`{name}`" for name in each.name.split(", "))
-    only = _TEXTS["row_words"][language].format(each.only[language]) if each.only else ""
-    return [_HOW[language][each.how].format(names) + only, f"`{each.value}`", each.reason[language]]
+    where = _HOW[language][each.how].format(names)
+    if each.name in _TEXTS["only"]:
+        where += _TEXTS["row_words"][language].format(_TEXTS["only"][each.name][language])
+    return [where, f"`{each.value}`", _TEXTS["reason"][each.name][language]]
 
 
 TABLES: dict[str, Callable[[str], str]] = {"replaced": replaced}

@@ -241,12 +241,9 @@ def other_spans(language: str) -> str:
         set().union(*counts.values()),
         key=lambda name: (-max(counted[name] for counted in counts.values()), name),
     )
-    head = [{"en": "Span", "zh": "span"}[language], *versions]
+    head = [_TEXTS["other_spans_head"][language], *versions]
     rows = [[f"`{name}`", *(str(counts[codex][name] or "–") for codex in versions)] for name in others]
-    title = {
-        "en": f"The other {len(others)} names, and how many spans of each a simple turn has",
-        "zh": f"其余 {len(others)} 个名称，以及一个简单轮次里各有多少个 span",
-    }[language]
+    title = _TEXTS["other_spans"][language].format(len(others))
     body = "".join(f"    {line}\n" for line in table(head, rows).splitlines())
     return f'??? note "{title}"\n\n{body}'
 
@@ -291,9 +288,7 @@ def metrics(of_turns: bool, language: str) -> str:
 
 def _point(point: Any, kind: str, language: str) -> str:
     if kind == "histogram":
-        count = {"en": f"{point.count} value{'s' * (point.count != 1)}", "zh": f"{point.count} 个值"}[
-            language
-        ]
+        count = _TEXTS["values" if point.count != 1 else "value"][language].format(point.count)
         return f"{count}{_TEXTS['point_sum'][language]}{_number(point.sum)}"
     return _number(point.as_int if point.WhichOneof("value") == "as_int" else point.as_double)
 

@@ -73,40 +73,15 @@ def verified_versions(language: str) -> str:
     """Return the versions that this documentation was run with."""
     langfuse = verified()["langfuse"]
     recorded = _TEXTS["comma"][language].join(recordings.simple_turns())
-    head, rows = {
-        "en": (
-            ["What", "Version", "How"],
-            [
-                [
-                    "Codex that every example is run with",
-                    pinned_codex(),
-                    "pinned in `package.json`, from npm",
-                ],
-                ["Codex recorded", recorded, "the same turn of each, in `tests/recordings/`"],
-                [
-                    "Langfuse whose answers the mock gives",
-                    langfuse["answers"],
-                    "recorded from a self-hosted server",
-                ],
-                [
-                    "Langfuse 3, for reading",
-                    langfuse["legacy"],
-                    "the answers of 4.16.0 with its old tables switched on",
-                ],
-                ["Langfuse SDK for Python", installed("langfuse"), "pinned; the snippets of the guides"],
-            ],
-        ),
-        "zh": (
-            ["对象", "版本", "方式"],
-            [
-                ["运行所有示例的 Codex", pinned_codex(), "来自 npm，在 `package.json` 中锁定"],
-                ["录制过的 Codex", recorded, "各录制同一个轮次，存于 `tests/recordings/`"],
-                ["模拟服务的应答取自 Langfuse", langfuse["answers"], "从自托管的服务器录得"],
-                ["Langfuse 3（仅读取）", langfuse["legacy"], "4.16.0 打开旧表之后的应答"],
-                ["Langfuse 的 Python SDK", installed("langfuse"), "已锁定，用于指南中的代码"],
-            ],
-        ),
-    }[language]
+    versions = (
+        pinned_codex(),
+        recorded,
+        langfuse["answers"],
+        langfuse["legacy"],
+        installed("langfuse"),
+    )
+    head, *said = _TEXTS["verified_versions"][language]
+    rows = [[what, version, how] for (what, how), version in zip(said, versions, strict=True)]
     return table(head, rows)
 
 
@@ -134,8 +109,8 @@ def _bounds(bounds: tuple[str, str] | None, language: str) -> str:
         return str(_TEXTS["bounds_measured_separately"][language])
     last, first = bounds
     if not last:
-        return {"en": f"from {first}", "zh": f"从 {first} 起"}[language]
-    return {"en": f"not in {last}, in {first}", "zh": f"{last} 没有，{first} 有"}[language]
+        return str(_TEXTS["bounds_from"][language].format(first))
+    return str(_TEXTS["bounds"][language].format(last, first))
 
 
 def version_matrix(language: str) -> str:

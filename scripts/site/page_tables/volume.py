@@ -53,11 +53,7 @@ def burst(language: str) -> str:
     """Return the sentence about a turn of many commands, from the benchmark ``queue``."""
     spans = bench_results.read()["queue"].numbers["at-once"]
     each = round(spans / 40, -1)
-    return {
-        "en": f"A turn of 40 commands was {spans:,} observations when exported directly, "
-        f"about {each:.0f} a command.\n",
-        "zh": f"直连时，执行 40 条命令的轮次产生 {spans:,} 个 observation，每条命令约 {each:.0f} 个。\n",
-    }[language]
+    return f"{_TEXTS['burst'][language].format(spans=spans, each=each)}\n"
 
 
 @cache
@@ -70,9 +66,8 @@ def _both_routes(version: str) -> tuple[list[Span], list[Span]]:
 
 def _counted(spans: list[Span], language: str) -> str:
     traces = len({span.trace_id for span in spans})
-    if language == "zh":
-        return f"{len(spans)} 个 observation，{traces} 个 trace"
-    return f"{len(spans)} observations in {traces} {'trace' if traces == 1 else 'traces'}"
+    words = _TEXTS["counted" if traces == 1 else "counted_more"][language]
+    return str(words.format(observations=len(spans), traces=traces))
 
 
 def recorded_turns(language: str) -> str:

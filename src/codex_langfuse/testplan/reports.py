@@ -1,6 +1,7 @@
 """The report of a run: for people as Markdown and HTML, for CI as JUnit XML."""
 
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,90 +19,9 @@ MARKDOWN, HTML, JUNIT = "report.md", "report.html", "junit.xml"
 #: What XML 1.0 cannot hold.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_PHRASES: Mapping[Language, Mapping[str, str]] = {
-    "en": {
-        "title": "Test plan: Codex in Langfuse",
-        "colon": ": ",
-        "passed": "passed",
-        "failed": "failed",
-        "held": "yes",
-        "not_held": "no",
-        "not_reached": "not looked at",
-        "summary": "{passed} of {all} cases passed, {failed} failed, in {seconds} s. Begun {started} (UTC).",
-        "with": "Run with",
-        "what": "What",
-        "value": "Value",
-        "target": "Langfuse",
-        "mock": "mock of Langfuse {version}",
-        "system": "System",
-        "overview": "Overview",
-        "number": "No.",
-        "case": "Case",
-        "group": "Group",
-        "result": "Result",
-        "seconds": "Seconds",
-        "against": "Against",
-        "on_mock": "the mock",
-        "on_langfuse": "your Langfuse",
-        "on_none": "no server",
-        "why_mock": "Against the mock: {reason}.",
-        "other_address": "the case is about another address than that of your Langfuse",
-        "purpose": "Purpose",
-        "automated": "What was done",
-        "expected": "Expected",
-        "as_expected": "As expected",
-        "seen": "Seen",
-        "broke_off": "Broken off",
-        "cleaning": "Left in Langfuse",
-        "kept": "{sent} traces stay, as was asked.",
-        "deleted": "Langfuse was asked to delete the {deleted} traces that were sent, and took that on.",
-        "not_deleted": "{left} of {sent} traces stay: Langfuse did not take on to delete them ({problem}).",
-        "none_sent": "Nothing was sent there.",
-        "masked": "Secrets are masked.",
-    },
-    "zh": {
-        "title": "测试计划：Langfuse 中的 Codex",
-        "colon": "：",
-        "passed": "通过",
-        "failed": "失败",
-        "held": "是",
-        "not_held": "否",
-        "not_reached": "未检查",
-        "summary": (
-            "{all} 个用例中 {passed} 个通过，{failed} 个失败，用时 {seconds} 秒。开始于 {started}（UTC）。"
-        ),
-        "with": "运行环境",
-        "what": "项目",
-        "value": "值",
-        "target": "Langfuse",
-        "mock": "Langfuse {version} 的模拟服务",
-        "system": "系统",
-        "overview": "总览",
-        "number": "编号",
-        "case": "用例",
-        "group": "分组",
-        "result": "结果",
-        "seconds": "秒",
-        "against": "对象",
-        "on_mock": "模拟服务",
-        "on_langfuse": "你的 Langfuse",
-        "on_none": "没有服务器",
-        "why_mock": "使用了模拟服务：{reason}。",
-        "other_address": "这个用例针对的地址不是你的 Langfuse 的地址",
-        "purpose": "目的",
-        "automated": "做了什么",
-        "expected": "预期",
-        "as_expected": "符合预期",
-        "seen": "实际看到",
-        "broke_off": "中断",
-        "cleaning": "留在 Langfuse 中的数据",
-        "kept": "按要求保留 {sent} 个 trace。",
-        "deleted": "已请求 Langfuse 删除发送的 {deleted} 个 trace，请求已受理。",
-        "not_deleted": "{sent} 个 trace 中有 {left} 个保留：Langfuse 没有受理删除请求（{problem}）。",
-        "none_sent": "没有向它发送任何数据。",
-        "masked": "密钥已脱敏。",
-    },
-}
+_PHRASES: Mapping[str, Mapping[str, str]] = tomllib.loads(
+    Path(__file__).with_suffix(".words.toml").read_text(encoding="utf-8")
+)
 
 
 def write_reports(folder: Path, outcome: Outcome, language: Language) -> list[Path]:
