@@ -1,7 +1,11 @@
 """What is made from data in the pages says what the data say now."""
 
+import pytest
+
 import generate_pages
 from harness.fences.scanner import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_pages_are_current() -> None:

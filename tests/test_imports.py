@@ -70,6 +70,7 @@ def test_no_file_puts_folders_on_the_path() -> None:
     ] == []
 
 
+@pytest.mark.slow
 def test_modules_for_windows_import_nothing_that_only_unix_has() -> None:
     """With the modules of Unix away, as conftest.py has it there."""
     marked = [file.stem for file in sorted((ROOT / "tests").glob("test_*.py")) if is_marked(file, "windows")]

@@ -21,6 +21,8 @@ from harness.fences.checkout import ADDRESS, GIT
 from harness.fences.pages import DOCS
 from harness.fences.scanner import ROOT
 
+pytestmark = pytest.mark.slow
+
 #: What the pages have a reader type: by pipx (once with a test turn), and by uv.
 WITH_PIPX = """
 pipx install git+https://github.com/YOUR_ORG/codex-langfuse

@@ -20,6 +20,8 @@ from harness.no_langfuse import closed_port
 from harness.proxy import tls_proxy
 from harness.surroundings import Surroundings
 
+pytestmark = pytest.mark.slow
+
 RELAY = (ROOT / "examples/codex/relay-no-content.toml").read_text()
 NAMES = (
     "http_proxy",

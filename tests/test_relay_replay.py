@@ -18,6 +18,8 @@ from codex_langfuse.relay.receiving import parse
 from codex_langfuse.relay.store import Store
 from harness.recorded_turns import RECORDINGS, Sent, interleaved
 
+pytestmark = pytest.mark.slow
+
 MEBIBYTE = 1024 * 1024
 
 

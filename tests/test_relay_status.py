@@ -24,6 +24,8 @@ from codex_langfuse.relay.store import Store
 from harness.running_relay import CLIENT, PROTOBUF, settings_for, wait_until
 from relayed_recordings import batches, relay
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = json.loads(Path("examples/relay/status.schema.json").read_text(encoding="utf-8"))
 RECORDED = ("0.163.0-simple", "0.171.0-sub-agent")
 KINDS = SCHEMA["$defs"]["kind"]["enum"]
