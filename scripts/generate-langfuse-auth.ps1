@@ -430,33 +430,33 @@ function Test-WithLangfuse([string]$encoded) {
             $see = 'See ' + $pageUnreachable
             if ($cause -ceq 'name') {
                 Stop-Refused @(('the name in ' + $script:address + ' cannot be resolved'),
-                    'Is it spelt right? Does this machine reach the network?', $see)
+                    'Check the spelling and the network of this machine.', $see)
             }
             if ($cause -ceq 'time') {
                 Stop-Refused @(($script:address + ' does not answer within 20 seconds'),
-                    'Is a firewall or a proxy (HTTPS_PROXY) in the way?', $see)
+                    'Check for a firewall or a proxy (HTTPS_PROXY).', $see)
             }
             if ($cause -ceq 'tls') {
                 Stop-Refused @(('no trusted TLS connection to ' + $script:address),
-                    'A certificate authority of your own? Name its file in SSL_CERT_FILE.', $see)
+                    'For a private certificate authority, set SSL_CERT_FILE to its file.', $see)
             }
             Stop-Refused @(($script:address + ' cannot be reached'),
-                'Is the port right, and is the server up? Is a proxy (HTTPS_PROXY) in the way?', $see)
+                'Check the port, the server, and the proxy (HTTPS_PROXY) if you use one.', $see)
         }
     }
     Read-Json $body
     $said = $script:said
     if ($status -ceq '401') {
         Stop-Refused @(('Langfuse at ' + $script:address + ' refuses the keys (401)'),
-            'They belong to another region or project, or were not copied whole.', $said, ('See ' + $pageRefused))
+            'They belong to another region or project, or were not copied completely.', $said, ('See ' + $pageRefused))
     }
     if ($status -ceq '403') {
-        Stop-Refused @("the keys are not a project's (403)",
+        Stop-Refused @("the keys do not belong to a project (403)",
             'Make a pair in the project: Settings, API Keys.', $said, ('See ' + $pageRefused))
     }
     if ($status -cmatch '^(407|429|5..)\z') {
         Stop-Refused @(($script:address + ' answers with status ' + $status),
-            'Try again later; with 407 it is the proxy that wants a password.', $said, ('See ' + $pageUnreachable))
+            'Try again later; 407 means that the proxy requires a password.', $said, ('See ' + $pageUnreachable))
     }
     if (($status -cne '200') -or -not $script:project) {
         Stop-Refused @(($script:address + ' answers, but not as Langfuse does (status ' + $status + ')'),

@@ -413,19 +413,19 @@ check_with_langfuse() {
     0) ;;
     6)
       fail "the name in $base_url cannot be resolved" \
-        'Is it spelt right? Does this machine reach the network?' "See $page_unreachable"
+        'Check the spelling and the network of this machine.' "See $page_unreachable"
       ;;
     28)
       fail "$base_url does not answer within 20 seconds" \
-        'Is a firewall or a proxy (HTTPS_PROXY) in the way?' "See $page_unreachable"
+        'Check for a firewall or a proxy (HTTPS_PROXY).' "See $page_unreachable"
       ;;
     35 | 51 | 53 | 54 | 58 | 59 | 60 | 64 | 66 | 77 | 80 | 82 | 83 | 90 | 91)
       fail "no trusted TLS connection to $base_url" \
-        'A certificate authority of your own? Name its file in SSL_CERT_FILE.' "See $page_unreachable"
+        'For a private certificate authority, set SSL_CERT_FILE to its file.' "See $page_unreachable"
       ;;
     *)
       fail "$base_url cannot be reached" \
-        'Is the port right, and is the server up? Is a proxy (HTTPS_PROXY) in the way?' "See $page_unreachable"
+        'Check the port, the server, and the proxy (HTTPS_PROXY) if you use one.' "See $page_unreachable"
       ;;
   esac
   code=${answer##*$'\n'}
@@ -436,15 +436,15 @@ check_with_langfuse() {
   case $code in
     401)
       fail "Langfuse at $base_url refuses the keys (401)" \
-        'They belong to another region or project, or were not copied whole.' ${said:+"$said"} "See $page_refused"
+        'They belong to another region or project, or were not copied completely.' ${said:+"$said"} "See $page_refused"
       ;;
     403)
-      fail "the keys are not a project's (403)" 'Make a pair in the project: Settings, API Keys.' \
+      fail "the keys do not belong to a project (403)" 'Make a pair in the project: Settings, API Keys.' \
         ${said:+"$said"} "See $page_refused"
       ;;
     407 | 429 | 5??)
       fail "$base_url answers with status $code" \
-        'Try again later; with 407 it is the proxy that wants a password.' ${said:+"$said"} "See $page_unreachable"
+        'Try again later; 407 means that the proxy requires a password.' ${said:+"$said"} "See $page_unreachable"
       ;;
   esac
   if [ "$code" != 200 ] || [ -z "$project" ]; then

@@ -268,7 +268,7 @@ def test_each_refusal_is_one_line_that_says_what_to_do(mock: RunningMock) -> Non
         "LANGFUSE_PUBLIC_KEY": ORGANIZATION_KEY.public_key,
         "LANGFUSE_SECRET_KEY": ORGANIZATION_KEY.secret_key,
     }
-    one_line(run(mock, **keys), "the keys are not a project's (403)", "Make a pair in the project")
+    one_line(run(mock, **keys), "the keys do not belong to a project (403)", "Make a pair in the project")
     mock.faults.add(Fault(status=404, times=1, path="/api/public/projects"))
     one_line(run(mock), "answers, but not as Langfuse does (status 404)")
     one_line(run(mock, LANGFUSE_BASE_URL="http://127.0.0.1:9"), "cannot be reached")

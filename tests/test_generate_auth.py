@@ -459,7 +459,7 @@ def test_check_of_keys_that_langfuse_does_not_know(langfuse: RunningMock, tmp_pa
     assert (result.returncode, result.stdout, file.exists()) == (1, "", False)
     assert result.stderr.splitlines() == [
         f"error: Langfuse at {langfuse.url} refuses the keys (401)",
-        "  They belong to another region or project, or were not copied whole.",
+        "  They belong to another region or project, or were not copied completely.",
         "  Langfuse says: Invalid credentials. Confirm that you've configured the correct host.",
         f"  See {page_url('guide/troubleshooting', 'refused-keys')}",
     ]
@@ -468,7 +468,7 @@ def test_check_of_keys_that_langfuse_does_not_know(langfuse: RunningMock, tmp_pa
 def test_check_of_an_organizations_keys(langfuse: RunningMock) -> None:
     result = checked(langfuse.url, ORGANIZATION_KEY.public_key, ORGANIZATION_KEY.secret_key)
     assert result.returncode == 1
-    assert "error: the keys are not a project's (403)" in result.stderr
+    assert "error: the keys do not belong to a project (403)" in result.stderr
 
 
 def test_check_of_a_langfuse_in_trouble() -> None:
@@ -508,7 +508,7 @@ def test_check_of_an_unknown_authority(tmp_path: Path) -> None:
         result = checked(url)
     assert result.returncode == 1
     assert f"error: no trusted TLS connection to {url}" in result.stderr
-    assert "Name its file in SSL_CERT_FILE." in result.stderr
+    assert "set SSL_CERT_FILE to its file." in result.stderr
 
 
 def test_ssl_cert_file_wins_over_curls_own_variable(langfuse: RunningMock) -> None:

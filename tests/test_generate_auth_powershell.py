@@ -59,7 +59,7 @@ def test_it_carries_the_words_of_the_shell_script() -> None:
     endpoint = next(index for index, line in enumerate(example) if line.startswith("endpoint"))
     for part in (example[1:endpoint], example[endpoint + 1 :]):
         assert "@'\n" + "\n".join(part) + "\n'@" in powershell
-    beginnings = "See|the|Is|Make|Try|They|Give|A|give|langfuse"
+    beginnings = "See|the|Check|For|Make|Try|They|Give|give|langfuse"
     sentences = re.findall(rf"'((?:{beginnings})[^'$\"]{{18,}}[^'$\"\s(])'", shell)
     sentences = [sentence for sentence in sentences if "is no option" not in sentence]
     assert len(sentences) > 15

@@ -355,10 +355,10 @@ LATE = "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"
             200,
             {"content-type": "text/html"},
             b"<html>Sign in",
-            "200 with text/html that is no answer of OTLP",
+            "200 with text/html that is not an OTLP answer",
         ),
-        (200, {"content-type": "text/html"}, b"", "200 with text/html that is no answer of OTLP"),
-        (200, {"content-type": "application/json"}, b"[]", "200 with application/json that is no answer"),
+        (200, {"content-type": "text/html"}, b"", "200 with text/html that is not an OTLP answer"),
+        (200, {"content-type": "application/json"}, b"[]", "200 with application/json that is not an OTLP answer"),
         (200, {"content-type": "application/json"}, b'{"error":"login"}', "200 with application/json"),
         (200, {"content-type": "application/x-protobuf"}, b"<html>", "200 with application/x-protobuf that"),
         (200, {"content-type": "application/json"}, b" " * 2**21 + b"{}", "200 with application/json that"),
@@ -366,7 +366,7 @@ LATE = "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"
             200,
             {"content-type": "application/json", "content-encoding": "gzip"},
             gzip.compress(bytes(2**27), mtime=0),
-            "200 with application/json that is no answer of OTLP",
+            "200 with application/json that is not an OTLP answer",
         ),
         (400, {"content-type": "text/html"}, b"<html>plain HTTP to an HTTPS port", "400: Bad Request"),
         (301, {"location": "https://login.example/?next=1"}, b"", "301: redirects to login.example"),
@@ -411,7 +411,7 @@ def test_an_answer_that_drips_does_not_hold_up_the_rest(
     ):
         post_logs(url, logs_export("one"))
         wait_until(lambda: "fault" in figures(tmp_path).notes)
-        assert "no whole answer within" in figures(tmp_path).notes["fault"].text
+        assert "no complete answer within" in figures(tmp_path).notes["fault"].text
 
 
 def test_a_turn_that_is_too_large_for_one_request_goes_in_parts(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_the_trace_arrives(langfuse: int) -> None:
     assert link == f"{mock.url}/project/proj1/traces/{trace_id}"
     assert result.stderr.splitlines() == [
         f"Langfuse at {mock.url} accepts the keys (project proj1).",
-        f"Langfuse took the test trace {trace_id}.",
+        f"Langfuse accepted the test trace {trace_id}.",
     ]
     assert {name: row["type"] for name, row in rows.items()} == {
         "codex-langfuse verify": "AGENT",
@@ -330,7 +330,7 @@ def test_address() -> None:
 @pytest.mark.parametrize(
     ("variable", "words"),
     [
-        ("HTTPS_PROXY", "Is a proxy (HTTPS_PROXY) in the way?"),
+        ("HTTPS_PROXY", "the proxy (HTTPS_PROXY) if you use one."),
         ("ALL_PROXY", "the proxy in the environment cannot be used"),
     ],
 )
@@ -345,7 +345,7 @@ def test_tls(tmp_path: Path) -> None:
     with web_server(tmp_path, untrusted_context()) as url:
         result = verify(LANGFUSE_BASE_URL=url, **BOTH)
         failed(result, "tls", f"no trusted TLS connection to {url}", unreachable)
-        assert "Name its file in SSL_CERT_FILE." in result.stderr
+        assert "set SSL_CERT_FILE to its file." in result.stderr
         missing = verify(LANGFUSE_BASE_URL=url, SSL_CERT_FILE=str(tmp_path / "none.pem"), **BOTH)
         failed(missing, "tls", "SSL_CERT_FILE", unreachable)
 
@@ -371,7 +371,7 @@ def test_path(tmp_path: Path) -> None:
         failed(result, "path", f"{url} answers, but not as Langfuse does (status {status})", endpoint_path)
     with running_mock(faults=[Fault(status=404)]) as mock:
         older = verify(**with_keys(mock))
-    failed(older, "path", f"{mock.url}/api/public/otel/v1/traces is not there (status 404)", endpoint_path)
+    failed(older, "path", f"{mock.url}/api/public/otel/v1/traces does not exist (status 404)", endpoint_path)
 
 
 def test_keys() -> None:
@@ -428,7 +428,7 @@ def test_a_server_that_hangs_after_it_took_the_keys() -> None:
     layers = page_url("guide/troubleshooting", "verify-layers")
     with running_mock(faults=[Fault(hang=True)]) as mock:
         result = verify("--timeout", "1", **with_keys(mock))
-    failed(result, "ingestion", "accepts the keys, and gives no answer to the test trace", layers)
+    failed(result, "ingestion", "accepts the keys, but does not answer the test trace", layers)
     assert "does not answer within 1 seconds" in result.stderr
     with running_mock(faults=[Fault(hang=True, path="/api/public/v2/observations")]) as mock:
         result = verify("--timeout", "1", **with_keys(mock))
@@ -450,10 +450,10 @@ def test_read(langfuse: int) -> None:
     failed(
         result,
         "read",
-        "Langfuse took the test trace, and does not show it after 1 seconds",
+        "Langfuse accepted the test trace, but does not show it after 1 seconds",
         page_url("guide/troubleshooting", "verify-layers"),
     )
-    assert "do worker and ClickHouse run" in result.stderr
+    assert "check that worker and ClickHouse run" in result.stderr
     assert "The last answer had status" not in result.stderr
 
 

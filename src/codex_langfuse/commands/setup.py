@@ -134,7 +134,7 @@ def _keep_keys(
     else:
         if known is not None and not steps.agreed(f"Replace the keys in {file}?"):
             steps.fail(
-                f"{file} holds other keys, so nothing was changed",
+                f"{file} contains other keys, so nothing was changed",
                 "Give these to setup, or let it replace the file.",
                 page=PAGE,
             )

@@ -199,7 +199,7 @@ class Delivery:
                 except sqlite3.Error:
                     raise
                 except Exception:
-                    logger.exception("a delivery failed; this is a mistake in the relay, please report it")
+                    logger.exception("a delivery failed; this is a bug in the relay, please report it")
                     wait = self._pause(self._back_off.longest)
                 if wait is None:
                     return
@@ -280,7 +280,7 @@ class Delivery:
             rejected = _rejected_in(content_type, answer)
             if rejected is None:
                 what = content_type or "something"
-                return _Fault(Cause.ANSWER, f"{status} with {what} that is no answer of OTLP")
+                return _Fault(Cause.ANSWER, f"{status} with {what} that is not an OTLP answer")
             return _Refusal(status, self._covered(rejected)) if rejected else _Accepted()
         message = self._message(response, content_type, answer)
         reason = f"{status}: {message}" if message else str(status)
@@ -429,10 +429,10 @@ def _fault_of(error: Exception) -> _Fault:
     words = {
         httpx.ConnectTimeout: "no connection within 10 seconds",
         httpx.ConnectError: "no connection",
-        httpx.RemoteProtocolError: "it hung up, or does not speak HTTP",
+        httpx.RemoteProtocolError: "it closed the connection, or does not speak HTTP",
         httpx.ReadError: "it hung up",
         httpx.ReadTimeout: "no answer within 30 seconds",
-        TimeoutError: "no whole answer within 30 seconds",
+        TimeoutError: "no complete answer within 30 seconds",
     }.get(type(error), type(error).__name__)
     text = f"{words} ({error})" if str(error) else words
     unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)

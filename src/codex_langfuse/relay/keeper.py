@@ -312,7 +312,7 @@ class Keeper:
             self._note_full(StoreFullError(why))
         elif self.full and not self._stuck:
             self.full = ""
-            logger.info("there is room again: exports are taken")
+            logger.info("there is room again: exports are accepted")
         with contextlib.suppress(StoreFullError):
             if bool(self.full) != self._told_full:
                 self._store.note("no room", self.full or None, time.time())
@@ -324,7 +324,7 @@ class Keeper:
         try:
             return work(*arguments, **named)
         except Exception:
-            logger.exception("something was left out; this is a mistake in the relay, please report it")
+            logger.exception("something was left out; this is a bug in the relay, please report it")
             return None
 
 

@@ -133,7 +133,7 @@ class PriceWatch:
             except StoreFullError:
                 pass
             except Exception:
-                logger.exception("prices are not known; this is a mistake in the relay, please report it")
+                logger.exception("prices are not known; this is a bug in the relay, please report it")
             await self._until_something_new(wait)
 
     async def _until_something_new(self, seconds: float) -> None:

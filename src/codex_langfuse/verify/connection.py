@@ -79,14 +79,14 @@ class Connection:
             raise LayerError(
                 Layer.KEYS,
                 f"Langfuse at {self.base_url} refuses the keys (401)",
-                "They belong to another region or project, or were not copied whole.",
+                "They belong to another region or project, or were not copied completely.",
                 *said,
                 page=REFUSED_KEYS,
             )
         if answer.status_code == 403:
             raise LayerError(
                 Layer.KEYS,
-                "the keys are not a project's (403)",
+                "the keys do not belong to a project (403)",
                 "Make a pair in the project: Settings, API Keys.",
                 *said,
                 page=REFUSED_KEYS,
@@ -95,7 +95,7 @@ class Connection:
             raise LayerError(
                 Layer.ADDRESS,
                 f"{self.base_url} answers with status {answer.status_code}",
-                "Try again later; with 407 it is the proxy that wants a password.",
+                "Try again later; 407 means that the proxy requires a password.",
                 *said,
                 page=UNREACHABLE,
             )
@@ -126,13 +126,13 @@ class Connection:
             return LayerError(
                 Layer.TLS,
                 f"no trusted TLS connection to {self.base_url}",
-                "A certificate authority of your own? Name its file in SSL_CERT_FILE.",
+                "For a private certificate authority, set SSL_CERT_FILE to its file.",
                 page=UNREACHABLE,
             )
         if any(isinstance(cause, FileNotFoundError) for cause in causes):
             return LayerError(
                 Layer.TLS,
-                "the file named in SSL_CERT_FILE is not there",
+                "the file named in SSL_CERT_FILE does not exist",
                 "Name the file with your certificate authority, or unset SSL_CERT_FILE.",
                 page=UNREACHABLE,
             )
@@ -140,20 +140,20 @@ class Connection:
             return LayerError(
                 Layer.ADDRESS,
                 f"the name in {self.base_url} cannot be resolved",
-                "Is it spelt right? Does this machine reach the network?",
+                "Check the spelling and the network of this machine.",
                 page=UNREACHABLE,
             )
         if any(isinstance(cause, httpx.TimeoutException) for cause in causes):
             return LayerError(
                 Layer.ADDRESS,
                 f"{self.base_url} does not answer within {self._seconds:g} seconds",
-                "Is a firewall or a proxy (HTTPS_PROXY) in the way?",
+                "Check for a firewall or a proxy (HTTPS_PROXY).",
                 page=UNREACHABLE,
             )
         return LayerError(
             Layer.ADDRESS,
             f"{self.base_url} cannot be reached",
-            "Is the port right, and is the server up? Is a proxy (HTTPS_PROXY) in the way?",
+            "Check the port, the server, and the proxy (HTTPS_PROXY) if you use one.",
             page=UNREACHABLE,
         )
 

@@ -69,7 +69,7 @@ def reached_before(layer: Layer, message: str) -> Iterator[None]:
         if failure.layer is not Layer.ADDRESS:
             raise
         raise LayerError(
-            layer, message, f"Before, it did answer. Now: {failure}.", SERVER_LOG, page=LAYERS
+            layer, message, f"It answered before. Now: {failure}.", SERVER_LOG, page=LAYERS
         ) from failure
 
 

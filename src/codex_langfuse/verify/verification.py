@@ -49,7 +49,7 @@ def verify_arrival(
         report(Step.KEYS_ACCEPTED, f"Langfuse at {base_url} accepts the keys (project {project}).")
         trace = make_trial_trace(environment)
         _send(connection, trace)
-        report(Step.TRACE_SENT, f"Langfuse took the test trace {trace.trace_id}.")
+        report(Step.TRACE_SENT, f"Langfuse accepted the test trace {trace.trace_id}.")
         sent = time.monotonic()
         endpoint = wait_until_shown(connection, trace, timeout, report)
     return Arrival(
@@ -83,7 +83,7 @@ def trace_link(base_url: str, project: str, trace_id: str) -> str:
 def _send(connection: Connection, trace: TrialTrace) -> None:
     """Send as Codex does with the documented configuration; success was 207 before Langfuse 3.38."""
     headers = {"content-type": "application/x-protobuf", "x-langfuse-ingestion-version": "4"}
-    with reached_before(Layer.INGESTION, "Langfuse accepts the keys, and gives no answer to the test trace"):
+    with reached_before(Layer.INGESTION, "Langfuse accepts the keys, but does not answer the test trace"):
         answer = retrying_once(lambda: connection.post(TRACES_PATH, trace.body, headers))
     if answer.status_code in (200, 207):
         return
@@ -99,14 +99,14 @@ def _send(connection: Connection, trace: TrialTrace) -> None:
     if status in (404, 405) or answer.is_redirect:
         raise LayerError(
             Layer.PATH,
-            f"{connection.base_url}{TRACES_PATH} is not there (status {status})",
-            "Langfuse has it since 3.22.0. Does a proxy in front let this path through?",
+            f"{connection.base_url}{TRACES_PATH} does not exist (status {status})",
+            "It needs Langfuse 3.22.0 or newer. A proxy in front must let this path through.",
             *said,
             page=ENDPOINT_PATH,
         )
     wait = retry_after(answer)
     remedies = {
-        403: "Langfuse takes nothing more from this organization until its plan or its limit changes.",
+        403: "Langfuse accepts no more data from this organization until its plan or limit changes.",
         413: "A proxy in front of Langfuse limits the size of requests; raise its limit.",
         429: "Too many requests" + (f"; it asks to wait {wait} seconds." if wait is not None else "."),
     }
@@ -135,8 +135,8 @@ def _never_shown(trace: ExpectedTrace, never: NeverShownError, timeout: float) -
     shown = f" more than {never.shown} of its {trace.observations} observations" if never.shown else " it"
     return LayerError(
         Layer.READ,
-        f"Langfuse took the test trace, and does not show{shown} after {timeout:g} seconds",
-        "Your own Langfuse: do worker and ClickHouse run? Do web and worker use the same Redis and storage?",
+        f"Langfuse accepted the test trace, but does not show{shown} after {timeout:g} seconds",
+        "Self-hosted: check that worker and ClickHouse run, and that web and worker share Redis and storage.",
         "Langfuse Cloud: ingestion may be late. Try again with a longer --timeout.",
         *never.trouble,
         page=LAYERS,
