@@ -358,7 +358,7 @@ LATE = "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"
             "200 with text/html that is not an OTLP answer",
         ),
         (200, {"content-type": "text/html"}, b"", "200 with text/html that is not an OTLP answer"),
-        (200, {"content-type": "application/json"}, b"[]", "200 with application/json that is not an OTLP answer"),
+        (200, {"content-type": "application/json"}, b"[]", "200 with application/json that is not"),
         (200, {"content-type": "application/json"}, b'{"error":"login"}', "200 with application/json"),
         (200, {"content-type": "application/x-protobuf"}, b"<html>", "200 with application/x-protobuf that"),
         (200, {"content-type": "application/json"}, b" " * 2**21 + b"{}", "200 with application/json that"),
