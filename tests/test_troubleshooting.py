@@ -38,6 +38,7 @@ trace_exporter = {{ otlp-http = {{ endpoint = "{url}/v1/traces", protocol = "bin
 
 
 SYMPTOMS = """
+nothing-relay nothing-direct refused-keys slow-exit
 relay-not-running after-reboot port-in-use cost tokens-missing proxy
 editor vscode-agent-host wsl container set-aside
 """
