@@ -52,8 +52,8 @@ def recorded_spans(recording: str) -> tuple:
 
 @BOTH_LANGUAGES
 def test_versions(docs: Path) -> None:
-    """concepts/signals.md#versions: counted anew from the recordings."""
-    rows = table(docs / "concepts/signals.md", "versions")
+    """reference/versions.md#spans: counted anew from the recordings."""
+    rows = table(docs / "reference/versions.md", "spans")
     assert {row[0] for row in rows} == recordings.simple_turns().keys()
     for codex, count, traces, content, tokens in rows:
         spans = recorded_spans(recordings.simple_turns()[codex])
