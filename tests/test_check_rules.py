@@ -265,7 +265,7 @@ class TestDaemons:
         assert seen(60, **{TRACES_HEADERS: "Authorization=Basic%20b2xk"}) == ["daemon"]
 
     def test_one_of_another_version_is_found(self, seen) -> None:
-        """A Codex 0.171 goes on with a process of 0.163 that was left from before the upgrade."""
+        """A Codex 0.171 keeps using a process of 0.163 that was left from before the upgrade."""
         assert seen(60, Version(0, 163, 0)) == ["daemon"]
 
     def test_one_of_another_home_is_not(self, seen) -> None:

@@ -52,7 +52,7 @@ def recorded_spans(recording: str) -> tuple:
 
 @BOTH_LANGUAGES
 def test_versions(docs: Path) -> None:
-    """reference/versions.md#spans: counted anew from the recordings."""
+    """reference/versions.md#spans: counted again from the recordings."""
     rows = table(docs / "reference/versions.md", "spans")
     assert {row[0] for row in rows} == recordings.simple_turns().keys()
     for codex, count, traces, content, tokens in rows:

@@ -141,7 +141,7 @@ def test_setup_in_a_moved_folder_without_a_network(tmp_path: Path) -> None:
     result = run(str(setup), "site", PIP_INDEX_URL=nowhere, PIP_CONFIG_FILE=os.devnull)
     assert result.returncode == 1
     moved, index, _ = result.stderr.splitlines()
-    assert moved == "setup: this folder was at /a folder/before: making .venv anew"
+    assert moved == "setup: this folder was at /a folder/before: making .venv again"
     assert index.startswith("setup: the Python package index does not answer.")
 
 

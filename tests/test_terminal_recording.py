@@ -173,7 +173,7 @@ def test_what_does_not_do_what_the_page_says_is_not_drawn(
 
 @pytest.mark.codex
 def test_the_steps_do_what_it_shows(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """With --update-examples, as the command gives it, this draws it anew."""
+    """With --update-examples, as the command gives it, this draws it again."""
     with a_reader(tmp_path) as reader:
         terminal_recording.record(reader)
     if pytestconfig.getoption("update_examples"):

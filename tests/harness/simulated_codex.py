@@ -286,7 +286,7 @@ class _Codex:
     # --- a turn ---------------------------------------------------------------------------------------------
 
     def _run_turn(self, turn: Turn, above: Span | None, parent: str | None = None) -> Span:
-        """Run a turn. above: the task that a goal goes on with, or the call in the turn `parent`."""
+        """Run a turn. above: the task that a goal continues, or the call in the turn `parent`."""
         self._turn = self._uuid()
         self._asked = 0
         charged = self._sent.charged[self._turn] = Counter()

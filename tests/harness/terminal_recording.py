@@ -100,7 +100,7 @@ def _type(step: Step, reader: Reader) -> None:
 
 
 def _commands(source: str) -> list[str]:
-    """Divide what is typed into commands: a line goes on with the one before while bash waits for more."""
+    """Divide what is typed into commands: a line continues the one before while bash waits for more."""
     commands = [""]
     for line in source.splitlines(keepends=True):
         if commands[-1] and _is_whole(commands[-1]):

@@ -342,7 +342,7 @@ class _Amendment:
         if policy is not None and not isinstance(policy, dict):
             raise EditError("`shell_environment_policy` is not a table in this file")
         if policy is None or "exclude" not in policy:
-            # A list takes the place of the one below.
+            # A list replaces the one below.
             inherited = self._below(EXCLUDE)
             kept = inherited if isinstance(inherited, list) else []
             if not set(EXCLUDED) <= set(kept):

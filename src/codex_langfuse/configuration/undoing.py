@@ -21,7 +21,7 @@ class ConflictError(ValueError):
 def taken_back(before: str, written: str, now: str) -> str:
     """Return ``now`` without the change from ``before`` to ``written``.
 
-    First by lines; where Codex wrote the file anew in its own way, by settings.
+    First by lines; where Codex rewrote the file in its own way, by settings.
 
     Raises:
         ConflictError: what the change wrote has another value by now.

@@ -494,7 +494,7 @@ class Assembly:
         self._traces.forget_older(now - FORGET_TRACE, MOST_TRACES, self._idle)
 
     def close(self, now: float) -> list[FinishedTurn]:
-        """All turns in progress as they stand: nothing more is to come."""
+        """All turns in progress as they are: nothing more is to come."""
         self._advance(now)
         self._now = max(self._now, now)
         turns = [turn for each in self._conversations.values() for turn in each.resolved.turns]
@@ -689,7 +689,7 @@ class Assembly:
     # --- bounds ---------------------------------------------------------------------------------------------
 
     def _keep_bounds(self) -> None:
-        """Let the longest-silent turns go, as they stand, when there are too many."""
+        """Let the longest-silent turns go, as they are, when there are too many."""
         if (
             self._turn_count + len(self._dirty) <= MOST_TURNS
             and len(self._conversations) <= MOST_CONVERSATIONS

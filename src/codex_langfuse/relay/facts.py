@@ -133,7 +133,7 @@ class Completion(Fact):
     first_token_after: int | None
 
     def same_as(self) -> tuple[object, ...]:
-        """Each answer has a usage; two of the same are told apart by their times."""
+        """Each answer has a usage; two of the same are distinguished by their times."""
         return (self.usage,)
 
 

@@ -19,7 +19,7 @@ SECONDS_TO_STOP = 15.0
 
 
 def serve_until_told_to_stop(settings: Settings, assembly: Assembly) -> Ended:
-    """Run the relay until SIGINT or SIGTERM; a second one ends the process at once, what is owed on disk.
+    """Run the relay until SIGINT or SIGTERM; a second one ends the process at once; the rest is on disk.
 
     Raises what ``serve`` raises when it cannot start.
     """

@@ -15,7 +15,7 @@ from codex_langfuse.private_file import write_private
 
 UNIT_NAME = "codex-langfuse-relay.service"
 AGENT_LABEL = "codex-langfuse.relay"
-#: Seconds until the system kills a relay that was told to stop: it delivers for 10.
+#: Seconds until the system kills a relay that is stopping: it delivers for 10.
 _SECONDS_TO_STOP = 20
 
 

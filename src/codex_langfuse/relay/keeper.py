@@ -48,7 +48,7 @@ _LOOK_FOR_ROOM = 1.0
 #: Finished turns, and bytes of them, that go into one commit.
 _MOST_TURNS = 200
 _MOST_BYTES_OF_TURNS = 512 * 1024
-#: Seconds for the entries that wait, and as many for ending turns, when the relay is told to stop.
+#: Seconds for the entries that wait, and as many for ending turns, when the relay stops.
 _SECONDS_TO_FEED = 2.0
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class Keeper:
                     await asyncio.wait_for(self._wake.wait(), wait)
 
     async def close(self, *, finish: bool) -> None:
-        """Feed what is left, as far as there is time; ``finish``: end the turns in progress as they stand.
+        """Feed what is left, as far as there is time; ``finish``: end the turns in progress as they are.
 
         Without ``finish`` they, and what was not fed, are on disk for the next start. ``run`` ends.
         """

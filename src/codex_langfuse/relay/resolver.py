@@ -1,9 +1,9 @@
 """From the facts of one conversation to its turns.
 
-Pure and without memory: the turns are made anew from all facts known, so it does not matter in which order
+Pure and without memory: the turns are made again from all facts known, so it does not matter in which order
 they came. A fact belongs to the turn that it names; else to the turn in which the span is that it names; else
 to the turn that its trace belongs to; and what names nothing (`codex.sse_event`) follows the request before
-it. Only where Codex sends no spans are turns told apart by prompts.
+it. Only where Codex sends no spans are turns distinguished by prompts.
 """
 
 from __future__ import annotations

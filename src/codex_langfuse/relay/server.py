@@ -26,11 +26,11 @@ from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.store import Store, StoreError, StoreFullError
 
 DEFAULT_MAX_DISK = 256 * 1024 * 1024
-#: Seconds for deliveries once it was told to stop.
+#: Seconds for deliveries once it is stopping.
 SECONDS_TO_FINISH = 10.0
 #: Seconds between signs of life in the state folder.
 _ALIVE = 5.0
-#: Seconds for requests that are under way when it is told to stop.
+#: Seconds for requests that are under way when it is stopped.
 _SECONDS_FOR_REQUESTS = 2
 #: Longer than the 90 seconds after which reqwest, and so Codex, drops an idle connection: were it the relay
 #: that hangs up, Codex could lose what it is just sending.
@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 class Settings:
     """All that makes one relay. Seconds and bytes.
 
-    ``finish_on_stop``: turns in progress end as they stand when it is told to stop; without, the next start
-    goes on with them.
+    ``finish_on_stop``: turns in progress end as they are when it is stopped; without, the next start
+    continues them.
     """
 
     listen: Address
@@ -66,7 +66,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended: what was accepted since it was told to stop, and what is left on disk.
+    """How it ended: what was accepted since it was stopped, and what is left on disk.
 
     ``waiting`` and ``set_aside`` are turns; ``in_progress`` counts exports of turns in progress.
     """

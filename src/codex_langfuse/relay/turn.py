@@ -164,7 +164,7 @@ class Sent:
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """What is known of a turn; made anew whenever more is known.
+    """What is known of a turn; made again whenever more is known.
 
     heard: when (seconds) the relay last got something of it. next_prompt: a later turn of the conversation
     has begun. ended: why nothing more comes. gone: the process that ran it is gone.

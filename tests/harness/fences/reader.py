@@ -65,7 +65,7 @@ class Reader:
         time.sleep(max(0.0, shown - time.time()))
 
     def type(self, text: str, answers: Sequence[str] = ()) -> None:
-        """Run what a fence says; ``answers`` are typed when asked. The model counts its turns anew."""
+        """Run what a fence says; ``answers`` are typed when asked. The model counts turns from one."""
         self.model.play(TURN)
         self.last = self.terminal.run(text, answers)
 

@@ -31,7 +31,7 @@ from running_collector import CONFIGURATIONS
 
 
 class Replacing(list):
-    """A list that takes the place of the one below it, where Compose would add to it."""
+    """A list that replaces the one below it, where Compose would add to it."""
 
 
 class ComposeLoader(yaml.SafeLoader):
