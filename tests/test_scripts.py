@@ -173,7 +173,7 @@ def test_mkdocs_builds_without_the_npm_packages(tmp_path: Path) -> None:
     page = (tmp_path / "site/index.html").read_text()
     assert "a --&gt; b" in page
     assert 'class="mermaid"' not in page and "mermaid.min.js" not in page
-    assert built.stderr.count("WARNING") == 1
+    assert built.stderr.count("WARNING -") == 1
 
 
 def test_setup_refuses_an_unknown_part() -> None:
