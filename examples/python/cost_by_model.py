@@ -10,7 +10,7 @@ def main() -> None:
     """Print a line for each model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=float, default=30, help="how far back (default: 30)")
-    parser.add_argument("--environment", help="of this environment alone")
+    parser.add_argument("--environment", help="only this environment")
     options = parser.parse_args()
 
     since, until = period(options.days)

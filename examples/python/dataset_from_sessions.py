@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", help="name of the dataset; it is made if it is not there")
     parser.add_argument("--days", type=float, default=7, help="how far back (default: 7)")
-    parser.add_argument("--session", help="of this session alone")
+    parser.add_argument("--session", help="only this session")
     options = parser.parse_args()
 
     since, until = period(options.days)

@@ -1,4 +1,4 @@
-"""Langfuse's API with Python's standard library alone.
+"""Langfuse's API with only Python's standard library.
 
 The keys and the address come from LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL.
 Every request has a time limit. One that may be repeated is repeated when the server is busy or away.
@@ -28,7 +28,7 @@ class LangfuseError(Exception):
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: another server shall not get the keys."""
+    """Follows no redirect: another server must not get the keys."""
 
     def redirect_request(self, *_: Any) -> None:
         """Say that there is nowhere to go."""

@@ -16,9 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = tomllib.loads((Path(__file__).parent / "words.toml").read_text(encoding="utf-8"))
 
-#: What git lists, without another language, what is made from the rest, and the list itself.
-_FILES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "src", "scripts", "tests/*.py")
-_LEFT_OUT = ("docs/zh", "docs/reference/errors.md", "scripts/site/words.toml")
+#: What git lists, without another language, lists of others' names, and the list itself.
+_FILES = ("*.md", "*.py", "*.yml", ".github", "src", "scripts", "examples", "overrides")
+_LEFT_OUT = ("*.zh.md", "docs/zh", "tests/upstream", "scripts/site/words.toml")
 
 # In comments a phrase may go on behind the next line's sign.
 _PATTERNS = {
