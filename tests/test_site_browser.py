@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import TimeoutError as NotInTime
 
+import page_weights
 from harness.site import (
     LANGUAGES,
     OPEN_AND_STILL,
@@ -46,6 +48,17 @@ CUT_OFF = """
 """
 
 
+# Each picture, how high it is for its width, and how high the page says it is before it has loaded.
+PICTURES = """
+Promise.all([...document.querySelectorAll("article img")].map(async (picture) => {
+    picture.loading = "eager"
+    await picture.decode()
+    const { src, naturalHeight, naturalWidth } = picture
+    return [src, naturalHeight / naturalWidth, picture.getAttribute("height") / picture.getAttribute("width")]
+}))
+"""
+
+
 @dataclass
 class Visit:
     """What was seen while a page was open: light and wide, as wide as a tablet, then dark on a phone."""
@@ -58,6 +71,9 @@ class Visit:
     violations: list[str] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
     width_on_phone: int = 0
+    weight: int = 0
+    limit: int = 0
+    sizes: list[tuple[str, float, float]] = field(default_factory=list)
 
 
 def violations(page: Page, when: str, within: str = "html") -> list[str]:
@@ -142,6 +158,11 @@ def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> Visit:
     if which == "specimen" or language == "en":
         seen.violations += violations(page, "light, desktop")
 
+    seen.sizes = page.evaluate(PICTURES)
+    loaded = {urlsplit(url).path for url in [*seen.requests, *(picture[0] for picture in seen.sizes)]}
+    seen.weight = sum(len(page_weights.body(built.file(path))) for path in loaded)
+    seen.limit = page_weights.LIMITS[page_weights.kind(built.html(name, language))]
+
     for size in (DESKTOP, TABLET, PHONE):
         page.set_viewport_size(size)
         seen.cut_off += page.evaluate(CUT_OFF)
@@ -163,6 +184,16 @@ def test_nothing_is_asked_of_another_host(visit: Visit):
 
 def test_nothing_fails_and_the_console_is_silent(visit: Visit):
     assert visit.errors == []
+
+
+def test_a_first_visit_takes_few_bytes(visit: Visit):
+    assert visit.weight <= visit.limit
+    assert not [url for url in visit.requests if "search_index" in url]
+
+
+def test_a_picture_keeps_its_place_while_it_loads(visit: Visit):
+    for source, is_high, said in visit.sizes:
+        assert said == pytest.approx(is_high, abs=0.005), source
 
 
 def test_every_diagram_is_drawn_and_described(visit: Visit):

@@ -1,4 +1,4 @@
-"""The search: finds Chinese words, and only pages in the reader's language."""
+"""The search: finds Chinese words, only pages in the reader's language, and loads when it is used."""
 
 import json
 import re
@@ -6,10 +6,10 @@ import tomllib
 
 import pytest
 from mkdocs.exceptions import PluginError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from harness.site import LANGUAGES, ROOT, BuiltSite
-from hooks import search_worker
+from hooks import theme_scripts
 from hooks.search_index import split_long_words, typed_words, without_chinese
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
@@ -54,11 +54,58 @@ def test_words_that_people_type_are_of_pages_that_there_are(site: BuiltSite):
         assert places <= {entry["location"] for entry in index["docs"]}, language
 
 
-def test_the_hook_says_when_the_theme_has_changed():
-    assert search_worker.fixed(f"for(;{search_worker.BROKEN};)") == f"for(;{search_worker.FIXED};)"
-    for script in ("", search_worker.FIXED, 2 * search_worker.BROKEN):
+@pytest.mark.parametrize("change", theme_scripts.CHANGES, ids=lambda change: change.why)
+def test_the_hook_says_when_the_theme_has_changed(change: theme_scripts.Change):
+    assert change.made(f"for(;{change.old};)") == f"for(;{change.new};)"
+    for script in ("", change.new, 2 * change.old):
         with pytest.raises(PluginError, match="times, not once"):
-            search_worker.fixed(script)
+            change.made(script)
+
+
+# How a reader comes to the search: what is done on the page, and what the address has.
+WAYS = {
+    "click": (lambda page: page.locator(FIELD).click(), ""),
+    **{key: (lambda page, key=key: page.keyboard.press(key), "") for key in ("/", "s", "f")},
+    "link": (lambda page: None, "?q={words}"),
+}
+FIELD = "[data-md-component=search-query]"
+
+
+@pytest.mark.parametrize(
+    ("language", "way"),
+    [("en", "/"), ("en", "f"), ("en", "link"), ("zh", "click"), ("zh", "s"), ("zh", "link")],
+)
+def test_the_index_loads_when_the_search_opens_and_no_letter_is_lost(
+    site: BuiltSite, browser: Browser, language: str, way: str
+):
+    open_search, query = WAYS[way]
+    words, wanted = {"en": ("prices", "guide/models.md"), "zh": ("价格", "guide/models.md")}[language]
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    held = []
+    page.route("**/search_index.json", held.append)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(site.address("guide/faq.md", language) + query.format(words=words), wait_until="networkidle")
+    if not query:
+        assert not [url for url in asked if "search_index" in url]
+        with page.expect_request("**/search_index.json"):
+            open_search(page)
+        page.keyboard.insert_text(words) if language == "zh" else page.keyboard.type(words)
+    expect(page.locator(FIELD)).to_have_value(words)
+    (request,) = held  # typed before the index is there
+    request.continue_()
+    found = page.locator(".md-search-result__link").first
+    expect(found).to_be_attached()
+    addresses = page.locator(".md-search-result__link").evaluate_all("links => links.map(each => each.href)")
+    assert site.address(wanted, language) in [each.partition("?")[0].partition("#")[0] for each in addresses]
+    assert len([url for url in asked if "search_index" in url]) == 1
+    context.close()
+
+
+def test_the_words_of_a_search_are_marked_on_the_page(site: BuiltSite, open_page):
+    page = open_page(site.address("guide/models.md") + "?h=price")
+    expect(page.locator("article mark").first).to_have_text(re.compile("price", re.I))
 
 
 INITIAL_SUMMARY = """

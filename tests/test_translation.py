@@ -98,7 +98,7 @@ def test_headings_have_ids(page: str) -> None:
 def test_same_links(page: str) -> None:
     """A link leads to the twin of what the English one leads to.
 
-    A picture's twin is beside it: of ``page.en.png``, ``page.zh.png``. Other files have no twin.
+    A picture's twin is beside it: of ``page.en.webp``, ``page.zh.webp``. Other files have no twin.
     """
 
     def links(file: Path) -> list[tuple[Path | str, str]]:
@@ -110,7 +110,7 @@ def test_same_links(page: str) -> None:
         ]
 
     def twin(target: Path | str) -> Path | str:
-        if isinstance(target, Path) and target.name.endswith((".en.png", ".en.svg")):
+        if isinstance(target, Path) and target.name.endswith((".en.webp", ".en.svg")):
             return target.with_suffix("").with_suffix(f".zh{target.suffix}")
         return TWINS.get(target, target)
 

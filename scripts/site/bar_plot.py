@@ -62,8 +62,8 @@ def bar_plot(title: str, rows: Sequence[Row], language: str) -> str:
         y += _GAP
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" lang="{language}" role="img" '
-            'aria-labelledby="title" aria-describedby="numbers">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {_height(rows)}" lang="{language}" '
+            'role="img" aria-labelledby="title" aria-describedby="numbers">',
             f'<title id="title">{escape(title)}</title>',
             f'<desc id="numbers">{escape(text_of(title, rows, language))}</desc>',
             f"<style>{_STYLE}</style>",
@@ -74,7 +74,12 @@ def bar_plot(title: str, rows: Sequence[Row], language: str) -> str:
     )
 
 
+def _height(rows: Sequence[Row]) -> int:
+    return _LABEL + 2 * _GAP + sum(_LABEL + len(row.bars) * (_BAR + _GAP) + _GAP for row in rows)
+
+
 def picture(name: str, title: str, rows: Sequence[Row], language: str) -> str:
     """Return the Markdown that shows the plot ``name`` on a page in a folder under docs/."""
     folder = "../assets" if language == "en" else "../../assets"
-    return f'![{text_of(title, rows, language)}]({folder}/images/{name}.{language}.svg){{ width="640" }}\n'
+    size = f'{{ width="640" height="{640 * _height(rows) // WIDTH}" }}'
+    return f"![{text_of(title, rows, language)}]({folder}/images/{name}.{language}.svg){size}\n"

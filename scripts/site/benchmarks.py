@@ -27,6 +27,7 @@ import attacks
 import bench_results
 import collector_benchmark
 import collector_faults
+import page_weights
 import recordings
 from bench_results import Pair
 from codex_langfuse.codex.isolated import IsolatedCodex
@@ -153,6 +154,19 @@ def bench_site(measured: Measured) -> None:
     measured.pair(
         "site", "the site's build, both languages", "the same Markdown by plain MkDocs Material", ours, theirs
     )
+
+
+def bench_weights(measured: Measured) -> None:
+    """Open each page of the site in Chromium, cold: its bytes over the wire, and their share of the limit."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "-d", folder]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pages = page_weights.measured(Path(folder))
+    for address, (kind, weight) in sorted(pages.items(), key=lambda page: page[1]):
+        limit = page_weights.LIMITS[kind]
+        measured.number(
+            f"{kind} {address}", weight, f"bytes, {weight / limit:.2f} × the limit: {kind}, {address}"
+        )
 
 
 def bench_codex(measured: Measured) -> None:
@@ -405,6 +419,7 @@ def _seconds(value: float) -> str:
 
 BENCHMARKS = {
     "site": bench_site,
+    "weights": bench_weights,
     "codex": bench_codex,
     "queue": bench_queue,
     "mock": bench_mock,

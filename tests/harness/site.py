@@ -19,6 +19,7 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from filelock import FileLock
@@ -102,6 +103,11 @@ class BuiltSite:
     def address(self, page: str, language: str = "en") -> str:
         """Return the full address of a page, given by its path under docs/."""
         return self.url + address_of(page, language)
+
+    def file(self, path: str) -> Path:
+        """Return the file that the site serves at a path from the root of its host."""
+        file = self.folder / path.removeprefix(urlsplit(self.url).path)
+        return file / "index.html" if file.is_dir() else file
 
     def html(self, page: str, language: str = "en") -> str:
         """Return the HTML of a page, given by its path under docs/."""

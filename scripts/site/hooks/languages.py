@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.plugins import event_priority
 from mkdocs.structure.pages import Page
 
 # Files that the theme writes once, at the root: the build of the language after would overwrite them.
@@ -25,8 +24,6 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
     return output
 
 
-# After mermaid2 (0), which parses pages with diagrams and writes rel="alternate " back without its space.
-@event_priority(-200)
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Keep the theme's script from asking for a sitemap beside every alternate of the page.
 

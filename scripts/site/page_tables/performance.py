@@ -1,6 +1,7 @@
 """Tables of what ``scripts/bench --save`` measured, from ``scripts/site/bench-results.toml``."""
 
 import bench_results
+import page_weights
 from bar_plot import Bar, Row, bar_plot, picture
 from bench_results import Benchmark
 from page_tables.markdown import table, words_of
@@ -92,6 +93,24 @@ def tools(language: str) -> str:
     return table(head, rows)
 
 
+def weights(language: str) -> str:
+    """Return the heaviest page of each kind, and the limit of that kind."""
+    numbers = bench_results.read()["weights"].numbers
+    rows = []
+    for kind, limit in page_weights.LIMITS.items():
+        name, weight = max(
+            ((name, weight) for name, weight in numbers.items() if name.partition(" ")[0] == kind),
+            key=lambda page: page[1],
+        )
+        address = f"`/{name.partition(' ')[2].removeprefix('.')}`"
+        rows.append([_TEXTS["weights"][kind][language], address, _kilobytes(weight), _kilobytes(limit)])
+    return table(_TEXTS["weights_head"][language], rows)
+
+
+def _kilobytes(value: int) -> str:
+    return f"{value / 1000:.0f} KB"
+
+
 def conditions(measured: Benchmark, language: str) -> str:
     """Return the sentence that says when and on what a table was measured."""
     where = f"{measured.machine}, Python {measured.python}, Codex {measured.codex}"
@@ -112,4 +131,5 @@ TABLES = {
     "bench-queue": queue,
     "bench-relay": relay,
     "bench-tools": tools,
+    "bench-weights": weights,
 }
