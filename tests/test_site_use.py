@@ -96,3 +96,20 @@ def test_tabs_of_one_name_change_together(specimen: BuiltSite, open_page):
     page.get_by_text("Windows", exact=True).click()
     expect(page.get_by_text("echo windows")).to_be_visible()
     expect(page.get_by_text("echo unix")).to_be_hidden()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_first_screen_of_a_laptop_leads_from_what_you_get_to_what_to_do(
+    site: BuiltSite, open_page, language: str
+):
+    """The sentence, the pictures with their captions, the commands and the recommendation."""
+    page = open_page(site.address("index.md", language))
+    recommended = {"en": "Recommended:", "zh": "推荐"}[language]
+    last = page.locator("article > p").filter(has=page.locator(f"strong:text-is('{recommended}')"))
+    for size in ({"width": 1440, "height": 900}, {"width": 1280, "height": 800}):
+        page.set_viewport_size(size)
+        for picture in page.locator(".before-after img").all():
+            assert picture.bounding_box()["height"] > 200
+        for part in (page.locator("article > p").first, *page.locator("figcaption, .commands pre").all(), last):
+            box = part.bounding_box()
+            assert box["y"] + box["height"] <= size["height"], part.inner_text()

@@ -62,8 +62,8 @@ def bar_plot(title: str, rows: Sequence[Row], language: str) -> str:
         y += _GAP
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {_height(rows)}" lang="{language}" '
-            'role="img" aria-labelledby="title" aria-describedby="numbers">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {_height(rows)}" '
+            f'lang="{language}" role="img" aria-labelledby="title" aria-describedby="numbers">',
             f'<title id="title">{escape(title)}</title>',
             f'<desc id="numbers">{escape(text_of(title, rows, language))}</desc>',
             f"<style>{_STYLE}</style>",

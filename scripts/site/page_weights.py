@@ -102,7 +102,7 @@ def _weight(browser: Browser, address: str) -> int:
     context = browser.new_context(viewport=_SCREEN)
     page = context.new_page()
     requests: list[Request] = []
-    page.on("requestfinished", requests.append)
+    page.on("requestfinished", lambda request: requests.append(request))
     page.goto(address, wait_until="networkidle")
     page.evaluate(_SCROLL)
     page.wait_for_load_state("networkidle")
