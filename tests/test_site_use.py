@@ -110,6 +110,10 @@ def test_the_first_screen_of_a_laptop_leads_from_what_you_get_to_what_to_do(
         page.set_viewport_size(size)
         for picture in page.locator(".before-after img").all():
             assert picture.bounding_box()["height"] > 200
-        for part in (page.locator("article > p").first, *page.locator("figcaption, .commands pre").all(), last):
+        for part in (
+            page.locator("article > p").first,
+            *page.locator("figcaption, .commands pre").all(),
+            last,
+        ):
             box = part.bounding_box()
             assert box["y"] + box["height"] <= size["height"], part.inner_text()

@@ -22,6 +22,8 @@ SHOWN_SETTINGS = frozenset({"title", "linenums", "hl_lines"})
 _SETTINGS = "settings"
 # Of the page that is being rendered: Markdown does not know it.
 _page_language = "en"
+# The fences of a Chinese page are those of the English one.
+_highlighted: dict[str, str] = {}
 
 
 def keep_shown_settings(
@@ -45,11 +47,16 @@ def highlight_code(
     source: str, language: str, class_name: str, options: dict[str, str], md: Markdown, **kwargs: Any
 ) -> Any:
     """Highlight as SuperFences does by itself; a custom fence has to ask for it. Say below what proves it."""
-    superfences: Any = md.preprocessors["fenced_code_block"]
     settings = options.pop(_SETTINGS)
-    code = superfences.highlight(src=source, language=language, options=options, md=md, **kwargs)
+    fence = repr((source, language, options, kwargs))
+    if fence not in _highlighted:
+        superfences: Any = md.preprocessors["fenced_code_block"]
+        _highlighted[fence] = superfences.highlight(
+            src=source, language=language, options=options, md=md, **kwargs
+        )
     said = proofs.shown(_page_language, language, settings, source)
-    return f'{code}<p class="proof">{escape(said)}</p>' if said else code
+    proof = f'<p class="proof" data-search-exclude>{escape(said)}</p>' if said else ""
+    return _highlighted[fence] + proof
 
 
 # Before mermaid_library.py (90). Set here since mkdocs.yml cannot name a function of this file.

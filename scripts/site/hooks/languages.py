@@ -4,13 +4,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemBytecodeCache
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 # Files that the theme writes once, at the root: the build of the language after would overwrite them.
 ONE_FOR_EACH_LANGUAGE = frozenset({"404.html", "llms.txt"})
 
 ALTERNATE_LINK = re.compile(r'(<link\b[^>]*\brel="alternate)(")')
+
+
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
+    """Keep compiled templates for the next language, and the next build."""
+    env.bytecode_cache = FileSystemBytecodeCache()
+    return env
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:

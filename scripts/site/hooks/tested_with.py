@@ -6,6 +6,7 @@ package.json, Langfuse's is in ``versions.toml``.
 
 import json
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ _LINES = {
 }
 
 
+@cache
 def pinned_codex() -> str:
     """Return the version of Codex that package.json pins."""
     package = json.loads((_ROOT / "package.json").read_text(encoding="utf-8"))
     return str(package["devDependencies"]["@openai/codex"])
 
 
+@cache
 def line_of(language: str) -> str:
     """Return the line in Markdown; ``language`` is ``en`` or ``zh``."""
     versions = tomllib.loads((_ROOT / "scripts/site/versions.toml").read_text(encoding="utf-8"))
