@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Response, expect
 
-from harness.site import SPECIMEN, BuiltSite, source_of
+from harness.site import LANGUAGES, SPECIMEN, BuiltSite, source_of
 from hooks import redirects
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]

@@ -10,14 +10,14 @@ from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.sync_api import Browser, Request, sync_playwright
+from playwright.sync_api import Browser, Request, ViewportSize, sync_playwright
 
 #: The most that a page of each kind may take, in bytes.
 LIMITS = {"text": 150_000, "pictures": 350_000, "diagram": 860_000}
 
 #: What a host compresses: GitHub Pages and nginx's usual settings do.
 _COMPRESSED = {".css", ".html", ".js", ".json", ".svg", ".txt", ".md", ".xml"}
-_SCREEN = {"width": 1440, "height": 900}
+_SCREEN: ViewportSize = {"width": 1440, "height": 900}
 _SCROLL = """async () => {
     for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
         scrollTo(0, y)

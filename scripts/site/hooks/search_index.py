@@ -55,7 +55,7 @@ def typed_words() -> dict[str, dict[str, list[str]]]:
 
 
 @event_priority(100)
-def _hide_spans(context: dict[str, Any], page: Page, **_: Any) -> dict[str, Any]:
+def _hide_spans(context: dict[str, Any], /, page: Page, **_: Any) -> dict[str, Any]:
     global _with_spans
     _with_spans = page.content or ""
     page.content = SPAN.sub("", _with_spans)
@@ -63,7 +63,7 @@ def _hide_spans(context: dict[str, Any], page: Page, **_: Any) -> dict[str, Any]
 
 
 @event_priority(-100)
-def _show_spans(context: dict[str, Any], page: Page, **_: Any) -> dict[str, Any]:
+def _show_spans(context: dict[str, Any], /, page: Page, **_: Any) -> dict[str, Any]:
     page.content = _with_spans
     return context
 
