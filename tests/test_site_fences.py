@@ -41,7 +41,7 @@ def test_every_fence_of_the_pages_says_what_proves_it(site: BuiltSite, language:
         expected = [proofs.shown(language, fence.language, fence.settings, fence.source) for fence in fences]
         assert all(expected), page
         assert {fence.language for fence in fences if "ran_by" not in fence.settings} <= PROVEN, page
-        said = re.findall(r'<p class="proof">(.*?)</p>', site.html(page, language))
+        said = re.findall(r'<p class="proof"[^>]*>(.*?)</p>', site.html(page, language))
         assert [unescape(text) for text in said] == expected, page
 
 

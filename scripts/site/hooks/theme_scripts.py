@@ -70,6 +70,16 @@ CHANGES = (
         'Te().search.replace(/javascripts\\/.*/,"vendor/mermaid.min.js")',
         "the site itself serves the library that draws diagrams",
     ),
+    # The theme fits every diagram to the page: on a phone, letters of a wide one get four pixels high.
+    Change(
+        BUNDLE,
+        'r=x("div",{class:"mermaid"}),o=e.textContent,{svg:n,fn:i}=yield mermaid.render(t,o),'
+        's=r.attachShadow({mode:"closed"});s.innerHTML=n,',
+        'r=x("div",{class:"mermaid",tabindex:0}),o=e.textContent,{svg:n,fn:i}=yield mermaid.render(t,o),'
+        's=r.attachShadow({mode:"closed"});'
+        's.innerHTML=n.replace(/max-width: ([\\d.]+)px/,"$&;min-width:calc($1px*.62)"),',
+        "a wide diagram scrolls on a phone, and stays legible",
+    ),
 )
 
 
