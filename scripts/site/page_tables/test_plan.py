@@ -25,8 +25,7 @@ def overview(language: str) -> str:
         _HEAD[language],
         (
             [
-                str(case.number),
-                f"[{case.words[_known(language)].title.replace('`', '')}](#{case.id})",
+                f"{case.number}. [{case.words[_known(language)].title.replace('`', '')}](#{case.id})",
                 plan().groups[case.group][_known(language)],
                 _against(case, language),
             ]
