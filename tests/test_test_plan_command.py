@@ -234,7 +234,7 @@ def test_against_a_langfuse(tmp_path: Path) -> None:
 
     (deleted,) = own.deleted
     assert set(deleted) == {each["traceId"] for each in observations}
-    assert f"taken on to delete: {len(deleted)}, all that were sent" in result.stderr
+    assert f"Langfuse deletes: {len(deleted)}, all that were sent" in result.stderr
 
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
     seen = {case.get("name"): case.findtext("system-out") or "" for case in suite.iter("testcase")}
@@ -255,7 +255,7 @@ def test_against_langfuse_3_under_a_path_that_deletes_nothing() -> None:
         result = run_against(own, "--only", "5,8")
     assert result.exit_code == 0, result.output
     assert "Langfuse 3.225.4" in result.stderr
-    assert "it did not take on to delete them (status 405)" in result.stderr
+    assert "it did not accept their deletion (status 405)" in result.stderr
 
 
 @CODEX

@@ -278,9 +278,9 @@ def _tell(outcome: "Outcome") -> None:
         note(f"traces that stay in Langfuse: {cleaning.sent}")
     elif cleaning.problem:
         stay = cleaning.sent - cleaning.deleted
-        note(f"traces that stay in Langfuse: {stay}; it did not take on to delete them ({cleaning.problem})")
+        note(f"traces that stay in Langfuse: {stay}; it did not accept their deletion ({cleaning.problem})")
     else:
-        tell(f"Traces that Langfuse has taken on to delete: {cleaning.deleted}, all that were sent.")
+        tell(f"Traces that Langfuse deletes: {cleaning.deleted}, all that were sent.")
 
 
 def _write(folder: Path, outcome: "Outcome", language: "Language", *, quiet: bool) -> None:
