@@ -138,6 +138,12 @@ def test_a_page_links_to_its_markdown_twin(site: BuiltSite, page: str, language:
     assert line.strip("*") in web.get(site.address(page, language)).text
 
 
+@pytest.mark.parametrize(("page", "language"), EVERY_PAGE)
+def test_no_markdown_is_left_in_a_caption(site: BuiltSite, page: str, language: str):
+    for caption in re.findall(r"<figcaption>.*?</figcaption>", site.html(page, language), re.S):
+        assert not re.search(r"\]\(|`|\*\*", caption)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_contributors_find_their_pages_in_the_footer_and_not_in_the_tabs(site: BuiltSite, language: str):
     tabs, footer = (
