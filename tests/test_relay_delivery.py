@@ -519,3 +519,11 @@ def test_waits_longer_each_time_and_never_as_others_do() -> None:
     for failures, full in ((1, 1), (2, 2), (3, 4), (6, 30), (10_000, 30)):
         waits = {back_off.seconds(failures) for _ in range(100)}
         assert full / 2 <= min(waits) < max(waits) <= full
+
+
+def test_a_corrected_address_gets_the_turns_that_wait(tmp_path: Path) -> None:
+    with relay_for("http://127.0.0.1:9", tmp_path, seconds_to_finish=0.1) as url:
+        assert post_logs(url, logs_export("one")).status_code == 200
+        wait_until(lambda: figures(tmp_path).waiting == 1)
+    with running_mock() as langfuse, relay_for(langfuse, tmp_path):
+        wait_until(lambda: figures(tmp_path).accepted == 1)
