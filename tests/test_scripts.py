@@ -163,7 +163,8 @@ def test_mkdocs_builds_without_the_npm_packages(tmp_path: Path) -> None:
     (tmp_path / "mkdocs.yml").write_text(
         "site_name: Test\ntheme: {name: material, font: false}\nhooks:\n"
         + "\n".join(hooks)
-        + "\nplugins:\n  - i18n:\n      languages: [{locale: en, name: English, default: true}]\n"
+        + "\nplugins:\n  - mermaid2:\n      javascript: assets/vendor/mermaid.min.js\n"
+        "  - i18n:\n      languages: [{locale: en, name: English, default: true}]\n"
         "markdown_extensions: [pymdownx.superfences]\n"
     )
     config = str(tmp_path / "mkdocs.yml")
@@ -171,7 +172,7 @@ def test_mkdocs_builds_without_the_npm_packages(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     page = (tmp_path / "site/index.html").read_text()
     assert "a --&gt; b" in page
-    assert 'class="mermaid"' not in page
+    assert 'class="mermaid"' not in page and "mermaid.min.js" not in page
     assert built.stderr.count("WARNING -") == 1
 
 

@@ -59,7 +59,14 @@ def highlight_code(
     return _highlighted[fence] + proof
 
 
-# Before mermaid_library.py (90). Set here since mkdocs.yml cannot name a function of this file.
+# The plugin mermaid2 knows a fence that Material draws by this function's name. Its own function of that
+# name does not escape the source, so that "<br/>" in a label is lost.
+def fence_mermaid_custom(*args: Any, **kwargs: Any) -> str:
+    """Write a diagram's source as text, for Material's script to draw and for readers without scripts."""
+    return str(fence_code_format(*args, **kwargs))
+
+
+# Before mermaid2 looks for its fence. Set here since mkdocs.yml cannot name a function of this file.
 @event_priority(100)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Register both kinds of fence with SuperFences."""
@@ -68,7 +75,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         {
             "name": "mermaid",
             "class": "mermaid",
-            "format": fence_code_format,
+            "format": fence_mermaid_custom,
             "validator": drop_settings,
         },
     ]

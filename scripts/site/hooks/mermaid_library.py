@@ -13,19 +13,17 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 
 PACKAGED = Path("node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js")
-#: Where theme_scripts.py sends the theme's script for it.
 SERVED = Path("assets/vendor/mermaid.min.js")
 
 
-# After fences.py (100) has set the fences.
+# After fences.py has set the fences, before mermaid2 looks for its own.
 @event_priority(90)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Copy the library into docs/; without it, leave diagrams to the fence for code."""
+    """Copy the library into docs/, where the plugin mermaid2 looks for it; without it, draw nothing."""
     packaged = Path(config.config_file_path).parent / PACKAGED
     served = Path(config.docs_dir) / SERVED
     if not packaged.is_file():
-        settings = config.mdx_configs["pymdownx.superfences"]
-        settings["custom_fences"] = [each for each in settings["custom_fences"] if each["name"] != "mermaid"]
+        _show_source(config)
         _warn()
         return config
     # Only when it differs: a fresh file under docs/ would make `mkdocs serve` build again, for ever.
@@ -42,3 +40,14 @@ def _warn() -> None:
         f"WARNING -  Diagrams are shown as text: {PACKAGED} is missing. Install it: npm ci --ignore-scripts",
         file=sys.stderr,
     )
+
+
+def _show_source(config: MkDocsConfig) -> None:
+    """Leave diagrams to the fence for code: Material's script would load the library from another host."""
+    settings = config.mdx_configs["pymdownx.superfences"]
+    settings["custom_fences"] = [fence for fence in settings["custom_fences"] if fence["name"] != "mermaid"]
+    plugin = config.plugins.pop("mermaid2", None)
+    for methods in config.plugins.events.values():
+        methods[:] = [
+            each for each in methods if plugin is None or getattr(each, "__self__", None) is not plugin
+        ]

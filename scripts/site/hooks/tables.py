@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from html import escape, unescape
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.pages import Page
 
 _TABLE = re.compile(r"(?<=<table>).*?(?=</table>)", re.S)
@@ -12,6 +13,8 @@ _HEADING = re.compile(r"<th\b[^>]*>(.*?)</th>", re.S)
 _ROW = re.compile(r"<tr>.*?</tr>", re.S)
 
 
+# After mermaid2 (0), which parses pages with diagrams.
+@event_priority(-100)
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Give each cell of the page's tables its column's heading, as ``data-label``."""
     return _TABLE.sub(lambda table: labelled(table[0]), output)

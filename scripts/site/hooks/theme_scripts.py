@@ -62,14 +62,6 @@ CHANGES = (
         'r.pipe(Q(we()),g(o=>!!o.searchParams.get("h")),b(o=>t.pipe(m(n=>[n,o]))))',
         "the index loads on a page only when there are words to mark",
     ),
-    # Only pages with a diagram ask for it. Like the address of the search's worker, it is relative to the
-    # page.
-    Change(
-        BUNDLE,
-        '"https://unpkg.com/mermaid@11/dist/mermaid.min.js"',
-        'Te().search.replace(/javascripts\\/.*/,"vendor/mermaid.min.js")',
-        "the site itself serves the library that draws diagrams",
-    ),
     # The theme fits every diagram to the page: on a phone, letters of a wide one get four pixels high.
     Change(
         BUNDLE,
