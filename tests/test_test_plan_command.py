@@ -244,7 +244,7 @@ def test_against_a_langfuse(tmp_path: Path) -> None:
     assert "Against the mock" not in seen["05 Self-hosted with Docker Compose"]
     assert own.url in seen["05 Self-hosted with Docker Compose"]
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert f"Langfuse was asked to delete the {len(deleted)} traces" in report
+    assert f"Langfuse accepted the deletion of the {len(deleted)} traces" in report
     assert SECRET not in report
 
 
