@@ -7,16 +7,12 @@ meanwhile, on a new connection each time, and how long a SIGTERM took after it.
 import contextlib
 import gzip
 import http.client
-import os
 import signal
 import socket
 import socketserver
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +27,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 import recordings
 from codex_langfuse.mock.server import running_mock
+from relay_process import relay_process
 
 MEBIBYTE = 1024 * 1024
 #: What a relay keeps to, whatever comes: MiB, seconds of ``/healthz``, seconds to stop.
@@ -211,7 +208,7 @@ ATTACKS = (
 def harm_of(attack: Attack, folder: Path) -> Harm:
     """Run an attack against a relay with its state in ``folder``."""
     harm = Harm()
-    with _langfuse(attack) as langfuse, _relay(langfuse, folder) as (process, url):
+    with _langfuse(attack) as langfuse, relay_process(langfuse, folder) as (process, url):
         with _watched(process.pid, url, harm):
             _send_turn(url)
             attack.send(url)
@@ -280,35 +277,6 @@ def _langfuse(attack: Attack) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
-
-
-@contextlib.contextmanager
-def _relay(langfuse: str, state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    pair = b64encode(b"pk-lf-1234567890:sk-lf-1234567890").decode()
-    environment = {
-        **os.environ,
-        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"Authorization=Basic%20{pair}",
-        "LANGFUSE_BASE_URL": langfuse,
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "codex_langfuse",
-        "relay",
-        "--listen",
-        "127.0.0.1:0",
-        "--state",
-        str(state),
-    ]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout
-    try:
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait()
 
 
 def run(attacks: tuple[Attack, ...] = ATTACKS) -> bool:

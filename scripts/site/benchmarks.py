@@ -8,7 +8,6 @@ whatever else the machine does falls on both. With ``--save`` what was measured 
 import argparse
 import contextlib
 import http.client
-import os
 import re
 import statistics
 import subprocess
@@ -38,6 +37,7 @@ from codex_langfuse.mock.server import running_mock
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.receiving import Signal, parse
+from relay_process import relay_process
 from running_collector import IN_HASTE, free_port, langfuse_environment, running_collector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,7 +196,10 @@ def bench_codex(measured: Measured) -> None:
             what = "direct, Langfuse hangs, OTEL_EXPORTER_OTLP_TIMEOUT=1000"
             compare("direct-hangs-limit", what, config, 3, OTEL_EXPORTER_OTLP_TIMEOUT="1000")
         for name, what, faults in RELAYED:
-            with running_mock(faults=faults) as mock, _relay_process(mock.url, Path(folder, name)) as relay:
+            with (
+                running_mock(faults=faults) as mock,
+                relay_process(mock.url, Path(folder, name)) as (_, relay),
+            ):
                 compare(name, what, RELAY.format(url=relay), 7)
 
 
@@ -369,35 +372,6 @@ def _recorded_bodies() -> list[tuple[Signal, bytes]]:
 
 def _recorded_request() -> bytes:
     return max(recordings.bodies(RECORDING, "traces"), key=len)
-
-
-@contextlib.contextmanager
-def _relay_process(langfuse: str, state: Path) -> Iterator[str]:
-    """A relay in its own process that delivers to ``langfuse``."""
-    command = [
-        sys.executable,
-        "-m",
-        "codex_langfuse",
-        "relay",
-        "--listen",
-        "127.0.0.1:0",
-        "--state",
-        str(state),
-    ]
-    environment = os.environ | {
-        "LANGFUSE_PUBLIC_KEY": DEMONSTRATION_PUBLIC_KEY,
-        "LANGFUSE_SECRET_KEY": DEMONSTRATION_SECRET_KEY,
-        "LANGFUSE_BASE_URL": langfuse,
-    }
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextlib.contextmanager

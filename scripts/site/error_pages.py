@@ -6,15 +6,14 @@ those of any page: so what one of them sets, it takes back.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from codex_langfuse.check.catalogue import Severity
 from codex_langfuse.keys.credentials import TRACES_HEADERS
 from error_catalogue import Entry, Language, catalogue
 from hooks import tested_with
+from page_tables.markdown import words_of
 
 _KEYS = {TRACES_HEADERS: "Authorization=Basic%20cGstbGYt…"}
 _FENCE_SETTINGS = ("fails", "strict", "prints", "answers", "arrives", "drops", "leaks")
@@ -43,10 +42,7 @@ class _Phrases:
 
 
 _PHRASES: Mapping[str, _Phrases] = {
-    language: _Phrases(**words)
-    for language, words in tomllib.loads(
-        Path(__file__).with_suffix(".words.toml").read_text(encoding="utf-8")
-    ).items()
+    language: _Phrases(**words) for language, words in words_of(__file__).items()
 }
 
 

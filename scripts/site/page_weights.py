@@ -1,16 +1,14 @@
 """The bytes of a page on a first visit, as Chromium counts them, from a host that compresses with gzip."""
 
 import gzip
-import shutil
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache, partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from functools import cache
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 from playwright.sync_api import Browser, Request, ViewportSize, sync_playwright
+
+from local_site import NO_CHROMIUM, find_chromium, serving
 
 #: The most that a page of each kind may take, in bytes.
 LIMITS = {"text": 150_000, "pictures": 350_000, "diagram": 860_000}
@@ -65,17 +63,6 @@ class CompressingHost(SimpleHTTPRequestHandler):
         """Keep quiet."""
 
 
-@contextmanager
-def _serving(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(CompressingHost, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def measured(folder: Path) -> dict[str, tuple[str, int]]:
     """Return the kind and the bytes of each page of the built site in ``folder``, headers and all.
 
@@ -84,10 +71,10 @@ def measured(folder: Path) -> dict[str, tuple[str, int]]:
     pages = sorted(
         file.parent for file in folder.rglob("index.html") if "<article" in file.read_text("utf-8")
     )
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if chromium is None:
-        sys.exit("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
-    with _serving(folder) as host, sync_playwright() as playwright:
+        sys.exit(NO_CHROMIUM)
+    with serving(folder, CompressingHost) as host, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         found = {}
         for page in pages:

@@ -7,7 +7,6 @@ What the mock is shown is recorded: a turn of a Codex with its defaults, and for
 (dashboard_sample.py). Files go to docs/assets/images/. Those of the real Langfuse there are not made by this.
 """
 
-import shutil
 import sys
 import time
 from base64 import b64decode, b64encode
@@ -27,6 +26,7 @@ from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.verify.connection import Connection
+from local_site import NO_CHROMIUM, find_chromium
 from relay_documented import relayed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,9 +97,9 @@ def dashboard(mock: RunningMock) -> str:
 
 def main(folder: Path) -> None:
     """Take all of them, into ``folder``."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if chromium is None:
-        sys.exit("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
+        sys.exit(NO_CHROMIUM)
     with (
         running_mock() as direct,
         running_mock() as relayed_to,

@@ -11,13 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,12 +24,13 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from local_site import NO_CHROMIUM, find_chromium, serving
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SPECIMEN = ROOT / "tests/specimen"
 LANGUAGES = ("en", "zh")
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-background-networking",
@@ -138,20 +136,6 @@ class StaticHost(SimpleHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Serve a folder on a free port of loopback; yields its address, without a slash at the end."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(StaticHost, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 #: What the site is built for; each process that tests it serves a copy, with its own address instead.
 _BUILT_FOR = b"http://site.test/"
 
@@ -168,7 +152,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltSite]:
     # A strict build writes the site and then fails for its warnings: one test says so, the others go on.
     assert (built / "site/zh/index.html").is_file(), outcome["log"]
     folder = tmp_path_factory.mktemp("site")
-    with serving(folder) as address:
+    with serving(folder, StaticHost) as address:
         shutil.copytree(built / "site", folder, dirs_exist_ok=True)
         here = f"{address}/".encode()
         for path in (path for path in folder.rglob("*.*") if path.is_file()):
@@ -202,7 +186,7 @@ def specimen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltSite]:
     shutil.copytree(DOCS / "assets", docs / "assets", ignore=shutil.ignore_patterns("vendor"))
     host = tmp_path_factory.mktemp("specimen-host")
     logging.getLogger("mkdocs").setLevel(logging.WARNING)
-    with serving(host) as address:
+    with serving(host, StaticHost) as address:
         url = f"{address}/specimen/"
         build(
             load_config(
@@ -219,9 +203,9 @@ def specimen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltSite]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium of the system; without one the test fails and says how to get it."""
-    chromium = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    chromium = find_chromium()
     if chromium is None:
-        pytest.fail("Chromium is missing. Install it with: apt-get install chromium fonts-noto-cjk")
+        pytest.fail(NO_CHROMIUM)
     expect.set_options(timeout=30_000)  # five seconds are too short for a loaded machine
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
