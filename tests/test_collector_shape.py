@@ -72,10 +72,11 @@ def attributes_of(span: Span) -> dict[str, Any]:
 
 
 def version_of(name: str) -> tuple[int, ...]:
-    first = ExportTraceServiceRequest.FromString(recordings.bodies(name, "traces")[0])
-    resource = first.resource_spans[0].resource.attributes
-    text = next(each.value.string_value for each in resource if each.key == "service.version")
-    return tuple(int(part) for part in text.split("."))
+    resource = next(each for each in recordings.read(name) if each.signal == "traces").content[
+        "resourceSpans"
+    ][0]
+    text = {each["key"]: each["value"] for each in resource["resource"]["attributes"]}["service.version"]
+    return tuple(int(part) for part in text["stringValue"].split("."))
 
 
 def post(url: str, export: ExportTraceServiceRequest) -> None:
@@ -83,9 +84,11 @@ def post(url: str, export: ExportTraceServiceRequest) -> None:
     assert answer.status_code == 200, answer.text
 
 
-REAL_USE = [name for name in recordings.names("real-use/*") if recordings.bodies(name, "traces")]
+REAL_USE = [name for name in recordings.names("real-use/*") if "traces" in recordings.signals(name)]
 RECORDED = REAL_USE + [
-    name for name in recordings.names() if recordings.bodies(name, "traces") and version_of(name) >= (0, 114)
+    name
+    for name in recordings.names()
+    if "traces" in recordings.signals(name) and version_of(name) >= (0, 114)
 ]
 
 

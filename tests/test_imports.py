@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import is_marked
+from conftest import marks_of
 from harness.fences.scanner import ROOT
 
 FOLDERS = {"src": ROOT / "src", "scripts/site": ROOT / "scripts/site", "tests": ROOT / "tests"}
@@ -73,7 +73,7 @@ def test_no_file_puts_folders_on_the_path() -> None:
 @pytest.mark.slow
 def test_modules_for_windows_import_nothing_that_only_unix_has() -> None:
     """With the modules of Unix away, as conftest.py has it there."""
-    marked = [file.stem for file in sorted((ROOT / "tests").glob("test_*.py")) if is_marked(file, "windows")]
+    marked = [file.stem for file in sorted((ROOT / "tests").glob("test_*.py")) if "windows" in marks_of(file)]
     script = (
         "import asyncio, psutil, subprocess, sys\n"
         "sys.modules.update(dict.fromkeys(['fcntl', 'grp', 'pty', 'pwd', 'resource', 'termios', 'tty']))\n"

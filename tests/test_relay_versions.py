@@ -2,6 +2,7 @@
 
 import pytest
 
+import recordings
 from codex_langfuse.relay.failures import exit_code
 from relay_documented import versions_table, what_leaves
 from relayed_recordings import BOTH, LOGS, SIMPLE, TRACES, batches, recording, relay, tree
@@ -20,7 +21,7 @@ def _version(name: str) -> tuple[int, ...]:
     return tuple(int(part) for part in name.split("-")[0].split("."))
 
 
-WITH_TRACES = [name for name in SIMPLE if recording(name)[-1][0] == "traces" or len(recording(name)) > 1]
+WITH_TRACES = [name for name in SIMPLE if "traces" in recordings.signals(name)]
 
 
 @pytest.mark.parametrize("signals", [BOTH, LOGS])

@@ -7,7 +7,7 @@ sent, its body in protobuf's JSON mapping. What is there is said in ``tests/reco
 import gzip
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,19 @@ Message = ExportLogsServiceRequest | ExportTraceServiceRequest | ExportMetricsSe
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request that Codex sent: its signal, its body as a message that nobody changes, and when.
+    """One request that Codex sent: its signal, its body in protobuf's JSON mapping, and when.
 
     seconds: since the run began.
     """
 
     signal: str
-    message: Any
+    content: dict[str, Any]
     seconds: float = 0.0
+
+    @cached_property
+    def message(self) -> Any:
+        """The body as a message that nobody changes; parsed when it is asked for, as that is slow."""
+        return ParseDict(self.content, MESSAGES[self.signal]())
 
     @property
     def body(self) -> bytes:
@@ -77,10 +82,12 @@ def read(name: str) -> tuple[RecordedRequest, ...]:
     """Return the requests of a recording, such as ``0.163.0-simple``, in the order sent."""
     with gzip.open(FOLDER / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         requests = [json.loads(line) for line in lines]
-    return tuple(
-        RecordedRequest(each["signal"], ParseDict(each["body"], MESSAGES[each["signal"]]()), each["seconds"])
-        for each in requests
-    )
+    return tuple(RecordedRequest(each["signal"], each["body"], each["seconds"]) for each in requests)
+
+
+def signals(name: str) -> set[str]:
+    """Return the signals in a recording."""
+    return {request.signal for request in read(name)}
 
 
 def bodies(name: str, signal: str) -> list[bytes]:

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import ParseDict
-
 import program_facts
 import recordings
 from codex_langfuse.codex.binary import CHOSEN, CodexNotFoundError, codex_version, find_codex
@@ -45,12 +43,7 @@ def recorded(
     seen: frozenset[Name] = frozenset()
     for _ in range(_ATTEMPTS):
         requests = record(binary, codex)
-        found = names_in(
-            recordings.RecordedRequest(
-                each["signal"], ParseDict(each["body"], recordings.MESSAGES[each["signal"]]())
-            )
-            for each in requests
-        )
+        found = names_in(recordings.RecordedRequest(each["signal"], each["body"]) for each in requests)
         seen |= found
         if stored <= found:
             break

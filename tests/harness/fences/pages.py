@@ -36,7 +36,8 @@ def chinese_pages() -> list[Path]:
 
 def followed(page: Path) -> list[Fence]:
     """Return the fences of ``page`` that are run: of a Chinese page, those that the English one lacks."""
-    return [fence for fence in scan(page) if fence.own or page not in chinese_pages()]
+    is_chinese = page in chinese_pages()
+    return [fence for fence in scan(page) if fence.own or not is_chinese]
 
 
 def needs_codex(fences: Sequence[Fence]) -> bool:
