@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
-import click.testing
 import pytest
 import typer.testing
 
 from codex_langfuse.cli import app
 from codex_langfuse.keys.base64_text import decode_base64
 from codex_langfuse.keys.credentials import authorization_in, basic_authorization, mask
-from codex_langfuse.keys.key_file import VARIABLES, key_file, key_file_text
+from codex_langfuse.keys.key_file import key_file, key_file_text
 from codex_langfuse.mock.server import ORGANIZATION_KEY, running_mock
 from codex_langfuse.private_file import write_private
+from harness.commands import run_auth
 from harness.credential_cases import (
     ANSWERS,
     BOTH,
@@ -39,16 +39,6 @@ from harness.no_langfuse import closed_port, untrusted_context, web_server
 pytestmark = pytest.mark.macos
 
 SCRIPT = ROOT / "scripts/generate-langfuse-auth.sh"
-CLEARED = (*VARIABLES, "SHELL")
-
-
-def run_auth(
-    monkeypatch: pytest.MonkeyPatch, *arguments: str, stdin: str = "", **variables: str
-) -> click.testing.Result:
-    for name in CLEARED:
-        monkeypatch.delenv(name, raising=False)
-    environment = {"NO_PROXY": "127.0.0.1,localhost", **variables}
-    return typer.testing.CliRunner().invoke(app, ["auth", *arguments], input=stdin, env=environment)
 
 
 def run_script(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

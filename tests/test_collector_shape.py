@@ -22,9 +22,9 @@ from codex_langfuse.exports import each_span
 from codex_langfuse.mock.server import running_mock
 from harness.combinations import charged
 from harness.langfuse_laws import broken
+from harness.recorded_truth import KINDS, Tokens, truth
 from harness.running_relay import CLIENT, PROTOBUF
 from page_tables.comparison import MISSED, RUNS
-from recorded_truth import KINDS, Tokens, truth
 from running_collector import TOKEN, Carrier, langfuse_environment, running_collector
 
 pytestmark = pytest.mark.collector

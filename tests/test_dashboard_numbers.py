@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,12 +15,12 @@ import dashboard_sample
 from codex_langfuse.dashboard.definition import Widget, built_in
 from codex_langfuse.mock.server import RunningMock, running_mock
 from harness import web
-from test_dashboard_command import done
-from test_mock_http import PROTOBUF, TRACES, client
+from harness.commands import dashboard_done
+from harness.mock_client import TRACES, client
+from harness.web import PROTOBUF
 
 NOW = datetime.now(UTC)
 SINCE = NOW - timedelta(days=10)
-EXPORTS = list(dashboard_sample.exports(NOW))
 WIDGETS = {widget.id: widget for widget in built_in().widgets}
 
 
@@ -65,9 +66,15 @@ class Sent:
         return round(datetime.fromisoformat(moment).timestamp() * 1000) - self.attributes["start"]
 
 
+@cache
+def exports() -> list[bytes]:
+    return list(dashboard_sample.exports(NOW))
+
+
+@cache
 def sent() -> list[Sent]:
     found = []
-    for export in EXPORTS:
+    for export in exports():
         for group in ExportTraceServiceRequest.FromString(export).resource_spans:
             resource = {each.key: each.value.string_value for each in group.resource.attributes}
             for span in (span for scope in group.scope_spans for span in scope.spans):
@@ -92,10 +99,10 @@ def sent() -> list[Sent]:
     return found
 
 
-SENT = sent()
-TURNS = [span for span in SENT if span.is_root]
-CALLS = [span for span in SENT if span.kind == "GENERATION"]
-TOOLS = [span for span in SENT if span.kind == "TOOL"]
+def turns() -> list[Sent]:
+    return [span for span in sent() if span.is_root]
+
+
 Line = dict[str, Any]
 
 
@@ -128,44 +135,48 @@ def user(span: Sent) -> str:
 
 
 def by_hand() -> dict[str, list[Line]]:
+    spans, roots = sent(), turns()
+    calls = [span for span in spans if span.kind == "GENERATION"]
+    tools = [span for span in spans if span.kind == "TOOL"]
     kinds: Counter[tuple[str, str]] = Counter()
-    for span in SENT:
+    for span in spans:
         for kind, count in span.usage.items():
             kinds[span.day, kind] += count
-    decided = [(span, span.attributes.get("langfuse.observation.metadata.decision")) for span in TOOLS]
+    decided = [(span, span.attributes.get("langfuse.observation.metadata.decision")) for span in tools]
     refused = [span for span, decision in decided if decision and "approved" not in decision]
     levels = Counter(
-        (span.name, span.attributes.get("langfuse.observation.level", "DEFAULT")) for span in TOOLS
+        (span.name, span.attributes.get("langfuse.observation.level", "DEFAULT")) for span in tools
     )
-    tokens = total(CALLS, lambda span: span.model, lambda span: span.usage.get("total", 0))
-    costs = total(CALLS, lambda span: span.model, lambda span: span.cost)
-    durations = by(lambda span: span.day, TURNS, lambda span: span.milliseconds)
-    waits = by(lambda span: span.model, CALLS, lambda span: span.first_token)
+    tokens = total(calls, lambda span: span.model, lambda span: span.usage.get("total", 0))
+    costs = total(calls, lambda span: span.model, lambda span: span.cost)
+    durations = by(lambda span: span.day, roots, lambda span: span.milliseconds)
+    waits = by(lambda span: span.model, calls, lambda span: span.first_token)
     cost = "sum_totalCost"
     return {
-        "turns": [{"count_count": len(TURNS)}],
-        "cost": [{cost: sum(span.cost for span in SENT)}],
-        "people": [{"uniq_uniqueUserIds": len({user(span) for span in TURNS})}],
+        "turns": [{"count_count": len(roots)}],
+        "cost": [{cost: sum(span.cost for span in spans)}],
+        "people": [{"uniq_uniqueUserIds": len({user(span) for span in roots})}],
         "failed-turns": [
             {
                 "count_count": sum(
-                    span.attributes.get("langfuse.observation.level") == "ERROR" for span in TURNS
+                    span.attributes.get("langfuse.observation.level") == "ERROR" for span in roots
                 )
             }
         ],
         "cost-by-model": [
             {"time_dimension": day, "providedModelName": model, cost: value}
             for (day, model), value in total(
-                CALLS, lambda span: (span.day, span.model), lambda span: span.cost
+                calls, lambda span: (span.day, span.model), lambda span: span.cost
             ).items()
         ],
         "cost-by-person": [
-            {"userId": name, cost: value} for name, value in total(SENT, user, lambda span: span.cost).items()
+            {"userId": name, cost: value}
+            for name, value in total(spans, user, lambda span: span.cost).items()
         ],
         "cost-by-environment": [
             {"environment": name, cost: value}
             for name, value in total(
-                SENT, lambda span: span.resource["deployment.environment.name"], lambda span: span.cost
+                spans, lambda span: span.resource["deployment.environment.name"], lambda span: span.cost
             ).items()
         ],
         "tokens-by-kind": [
@@ -197,7 +208,7 @@ def by_hand() -> dict[str, list[Line]]:
         ],
         "versions": [
             {"version": version, "count_count": count}
-            for version, count in Counter(span.resource["service.version"] for span in TURNS).items()
+            for version, count in Counter(span.resource["service.version"] for span in roots).items()
         ],
     }
 
@@ -216,7 +227,7 @@ def week() -> Iterator[RunningMock]:
     """A mock with the week's turns in it, and a price for their model."""
     with running_mock() as mock, client(mock) as http:
         assert http.post("/api/public/models", json=dashboard_sample.MODEL).status_code == 200
-        for export in EXPORTS:
+        for export in exports():
             assert http.post(TRACES, headers=PROTOBUF, content=export).status_code == 200
         yield mock
 
@@ -262,7 +273,7 @@ def test_a_person_and_an_environment_narrow_every_widget(week: RunningMock, name
     narrowed = {
         each.id: each for each in built_in().narrowed(environments=["ci"], users=["ci-bot", "nobody"]).widgets
     }
-    counted = [span for span in SENT if user(span) == "ci-bot"]
+    counted = [span for span in sent() if user(span) == "ci-bot"]
     assert {span.resource["deployment.environment.name"] for span in counted} == {"ci"}
     lines = asked(week, narrowed[name])
     if name == "turns":
@@ -271,12 +282,12 @@ def test_a_person_and_an_environment_narrow_every_widget(week: RunningMock, name
 
 
 def test_the_page_of_the_mock_shows_the_same_numbers(week: RunningMock) -> None:
-    link = done(week).stdout.strip()
+    link = dashboard_done(week).stdout.strip()
     html = web.get(f"{week.url}/-/dashboards/{link.rpartition('/')[2]}").text
     for widget in WIDGETS.values():
         assert widget.fields["name"] in html
-    assert f'<p class="big">{len(TURNS)}</p>' in html
-    shown = f"{sum(span.cost for span in SENT):,.6f}".rstrip("0")
+    assert f'<p class="big">{len(turns())}</p>' in html
+    shown = f"{sum(span.cost for span in sent()):,.6f}".rstrip("0")
     assert f'<p class="big">${shown}</p>' in html
     for name in ("ada", "grace", "exec_command", "input_cached_tokens", "0.169.0", "gpt-5-codex"):
         assert f"<bdi>{name}</bdi>" in html

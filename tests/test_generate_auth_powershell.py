@@ -16,6 +16,7 @@ from tree_sitter import Language, Parser
 from codex_langfuse.keys.key_file import key_file_text
 from codex_langfuse.mock.server import running_mock
 from codex_langfuse.pages import SITE
+from harness.commands import run_auth
 from harness.credential_cases import (
     ANSWERS,
     BOTH,
@@ -33,7 +34,6 @@ from harness.credential_cases import (
 )
 from harness.fences.scanner import ROOT
 from harness.no_langfuse import closed_port
-from test_auth_command import run_auth
 
 pytestmark = pytest.mark.windows
 

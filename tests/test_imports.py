@@ -56,6 +56,14 @@ def test_folders(importing: str, never: str) -> None:
     assert not wrong, f"{importing} must not import {never}"
 
 
+def test_no_test_module_is_imported() -> None:
+    """What several share is in tests/harness, so that a module of tests can change, move or go away."""
+    files = sorted(FOLDERS["tests"].rglob("*.py"))
+    modules = {file.stem for file in files if file.stem.startswith("test_")}
+    wrong = {file.name: names for file in files if (names := modules & set(imported(file)))}
+    assert modules and not wrong
+
+
 def test_no_file_puts_folders_on_the_path() -> None:
     word = "sys." + "path"
     files = [

@@ -9,7 +9,7 @@ import pytest
 
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.visibility import DELAYED, Visibility
-from harness import web
+from harness import otlp_json, web
 from harness.langfuse_laws import (
     costs_without_total,
     observed,
@@ -17,8 +17,8 @@ from harness.langfuse_laws import (
     traces_without_root,
     usage_on_roots,
 )
-from test_langfuse_observations import pairs
-from test_mock_http import JSON, TRACES, client
+from harness.mock_client import TRACES, client
+from harness.web import JSON
 
 TEXT = {"langfuse.observation.input": "Why does it fail?", "langfuse.observation.output": "A typo."}
 LENGTHS = {
@@ -34,19 +34,17 @@ LEVEL = "langfuse.observation.level"
 
 def export(*spans: dict[str, Any]) -> bytes:
     """An export of spans, each given by its attributes; ``id`` and ``parent`` among them are its own."""
-    made = [
-        {
-            "traceId": "ab" * 16,
-            "spanId": span.get("id", "cd" * 8),
-            "parentSpanId": span.get("parent", ""),
-            "name": "codex turn",
-            "startTimeUnixNano": "1795425366997770217",
-            "endTimeUnixNano": "1795425367997770217",
-            "attributes": pairs({key: each for key, each in span.items() if key not in ("id", "parent")}),
-        }
-        for span in spans
-    ]
-    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": made}]}]}).encode()
+    return otlp_json.export(
+        *(
+            otlp_json.span(
+                {key: each for key, each in span.items() if key not in ("id", "parent")},
+                name="codex turn",
+                spanId=span.get("id", "cd" * 8),
+                parentSpanId=span.get("parent", ""),
+            )
+            for span in spans
+        )
+    )
 
 
 #: Every row of the table: what is sent, whether Langfuse invents tokens, and what it shows otherwise.

@@ -8,47 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import recordings
 from codex_langfuse.mock.langfuse import otlp
 from codex_langfuse.mock.langfuse.observations import observations_of, shown
 from codex_langfuse.mock.langfuse.otlp import parse_otlp_json, parse_protobuf
-from test_mock_http import RECORDINGS, recorded
+from harness import otlp_json
 
 NOTHING: dict[str, Any] = {}
-
-
-def value(plain: Any) -> dict[str, Any]:
-    if isinstance(plain, bool):
-        return {"boolValue": plain}
-    if isinstance(plain, int):
-        return {"intValue": str(plain)}
-    if isinstance(plain, float):
-        return {"doubleValue": plain}
-    if isinstance(plain, list):
-        return {"arrayValue": {"values": [value(item) for item in plain]}}
-    return {"stringValue": plain}
-
-
-def pairs(attributes: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": value(plain)} for key, plain in attributes.items()]
 
 
 def observe(
     attributes: dict[str, Any], resource: dict[str, Any] = NOTHING, scope: str = "codex_exec", **fields: Any
 ) -> dict[str, Any]:
     """The one observation that Langfuse shows for a span with these attributes."""
-    span = {
-        "traceId": "ab" * 16,
-        "spanId": "cd" * 8,
-        "name": "turn",
-        "startTimeUnixNano": "1795425366997770217",
-        "endTimeUnixNano": "1795425367997770217",
-        "attributes": pairs(attributes),
-        **fields,
-    }
-    scopes = [{"scope": {"name": scope}, "spans": [span]}]
-    body = {"resourceSpans": [{"resource": {"attributes": pairs(resource)}, "scopeSpans": scopes}]}
-    export = parse_otlp_json(json.dumps(body).encode())
-    (row,) = observations_of(export, project_id="proj1", received=1_795_425_400_000)
+    body = otlp_json.export(otlp_json.span(attributes, **fields), resource=resource, scope=scope)
+    (row,) = observations_of(parse_otlp_json(body), project_id="proj1", received=1_795_425_400_000)
     return shown(row)
 
 
@@ -267,29 +241,25 @@ def test_one_attribute_without_a_value_loses_the_whole_export() -> None:
 
 
 def test_input_from_events_and_messages() -> None:
-    event = {"name": "gen_ai.user.message", "attributes": pairs({"content": "hi"})}
-    choice = {"name": "gen_ai.choice", "attributes": pairs({"content": "ho"})}
+    event = {"name": "gen_ai.user.message", "attributes": otlp_json.attributes({"content": "hi"})}
+    choice = {"name": "gen_ai.choice", "attributes": otlp_json.attributes({"content": "ho"})}
     found = observe({}, events=[event, choice])
     assert (found["input"], found["output"]) == ('[{"role":"user","content":"hi"}]', '{"content":"ho"}')
-    assert (
-        observe({}, events=[{"name": "codex.user_prompt", "attributes": pairs({"prompt": "x"})}])["input"]
-        is None
-    )
+    prompt = {"name": "codex.user_prompt", "attributes": otlp_json.attributes({"prompt": "x"})}
+    assert observe({}, events=[prompt])["input"] is None
     flat = observe({"gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "hi"})
     assert flat["input"] == '[{"role":"user","content":"hi"}]'
 
 
-@pytest.mark.parametrize("recording", RECORDINGS[-3:])
+@pytest.mark.parametrize("recording", recordings.names("*")[-3:])
 def test_both_protobuf_readers_agree_on_codexs_traces(recording: str) -> None:
-    for signal, body in recorded(recording):
-        if signal == "traces":
-            fast = parse_protobuf(body)
-            slow = otlp._ProtobufjsReader(body).message("ExportTraceServiceRequest")["resourceSpans"]
-            kept = [
-                observations_of(export, project_id="p", received=0)
-                for export in (fast, otlp.TraceExport(slow))
-            ]
-            assert kept[0] == kept[1]
+    for body in recordings.bodies(recording, "traces"):
+        fast = parse_protobuf(body)
+        slow = otlp._ProtobufjsReader(body).message("ExportTraceServiceRequest")["resourceSpans"]
+        kept = [
+            observations_of(export, project_id="p", received=0) for export in (fast, otlp.TraceExport(slow))
+        ]
+        assert kept[0] == kept[1]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

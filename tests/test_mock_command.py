@@ -13,7 +13,9 @@ import pytest
 
 from codex_langfuse.mock.command import is_loopback
 from harness import web
-from test_mock_http import JSON, TRACES, simple_export
+from harness.mock_client import TRACES
+from harness.otlp_json import simple_export
+from harness.web import JSON
 
 pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 

@@ -9,7 +9,8 @@ import pytest
 from codex_langfuse.dashboard.api import DASHBOARDS, WIDGETS
 from codex_langfuse.mock.server import ORGANIZATION_KEY, RunningMock, running_mock
 from harness import web
-from test_mock_http import JSON, client
+from harness.mock_client import client
+from harness.web import JSON
 
 WIDGET: dict[str, Any] = {
     "name": "Turns",

@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import recordings
 from codex_langfuse.mock.server import RunningMock, running_mock
-from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded
+from harness.mock_client import TRACES, client
+from harness.web import JSON, PROTOBUF
 
 pytestmark = pytest.mark.slow
 
@@ -23,9 +26,15 @@ FUZZ = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-BODIES = [body for path in RECORDINGS for _signal, body in recorded(path) if len(body) < 20_000]
 EVERYTHING = "limit=1000&fields=core,basic,time,io,metadata,model,usage,prompt,metrics,trace_context"
 SLOW = "filter=" + quote('[{"column":"latency","type":"number","operator":">","value":0}]')
+
+
+@cache
+def bodies() -> list[bytes]:
+    """Return the smaller requests of the recordings."""
+    read = (sent.body for name in recordings.names("*") for sent in recordings.read(name))
+    return [body for body in read if len(body) < 20_000]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,7 @@ def post(mock: RunningMock, http: httpx.Client, headers: dict[str, str], body: b
 
 @FUZZ
 @given(
-    st.sampled_from(BODIES),
+    st.deferred(lambda: st.sampled_from(bodies())),
     st.lists(
         st.tuples(st.floats(0, 1), st.sampled_from(["set", "cut", "add", "end"]), st.binary(max_size=4)),
         max_size=4,
@@ -270,7 +279,7 @@ def both() -> Iterator[list[httpx.Client]]:
         client(older) as other,
     ):
         for reader in (one, other):
-            reader.post(TRACES, headers=PROTOBUF, content=BODIES[0])
+            reader.post(TRACES, headers=PROTOBUF, content=bodies()[0])
         yield [one, other]
 
 

@@ -8,45 +8,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 import recordings
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
 from harness import web
+from harness.mock_client import TRACES, client
+from harness.otlp_json import simple_export
 from harness.running_relay import wait_until
+from harness.web import JSON, PROTOBUF
 
 pytestmark = [pytest.mark.macos, pytest.mark.windows]
 
-TRACES = "/api/public/otel/v1/traces"
 METRICS = "/api/public/otel/v1/metrics"
-PROTOBUF = {"content-type": "application/x-protobuf"}
-JSON = {"content-type": "application/json"}
 HINT = " Confirm that you've configured the correct host."
-RECORDINGS = recordings.names("*")
-
-
-def recorded(name: str) -> list[tuple[str, bytes]]:
-    """The requests of a recording: which signal, and the protobuf."""
-    return [(request.signal, request.body) for request in recordings.read(name)]
-
-
-def simple_export(*attributes: dict[str, object], **span: object) -> bytes:
-    fields = {
-        "traceId": "ab" * 16,
-        "spanId": "cd" * 8,
-        "name": "turn",
-        "startTimeUnixNano": "1795425366997770217",
-    }
-    one = {**fields, "endTimeUnixNano": "1795425367997770217", "attributes": list(attributes), **span}
-    return json.dumps(
-        {"resourceSpans": [{"scopeSpans": [{"scope": {"name": "probe"}, "spans": [one]}]}]}
-    ).encode()
-
-
-def text(key: str, value: str) -> dict[str, object]:
-    return {"key": key, "value": {"stringValue": value}}
 
 
 def basic(pair: str) -> str:
@@ -63,10 +39,6 @@ def shared() -> Iterator[RunningMock]:
 def mock() -> Iterator[RunningMock]:
     with running_mock() as mock:
         yield mock
-
-
-def client(mock: RunningMock) -> httpx.Client:
-    return web.Client(base_url=mock.url, auth=(mock.public_key, mock.secret_key))
 
 
 @pytest.mark.parametrize(
@@ -232,20 +204,20 @@ def test_answers_an_accepted_export_with_the_queues_job(mock: RunningMock, versi
     assert [each["name"] for each in mock.store.observations] == ["turn"]
 
 
-@pytest.mark.parametrize("recording", RECORDINGS)
+@pytest.mark.parametrize("recording", recordings.names("*"))
 def test_takes_the_traces_that_codex_sends_and_nothing_else(mock: RunningMock, recording: str) -> None:
     spans = 0
     refusals: set[str] = set()
     with client(mock) as http:
-        for signal, body in recorded(recording):
-            answer = http.post(TRACES, headers=PROTOBUF, content=body)
-            assert answer.status_code == (200 if signal == "traces" else 400), signal
-            if signal == "traces":
-                groups = recordings.MESSAGES["traces"].FromString(body).resource_spans
+        for sent in recordings.read(recording):
+            answer = http.post(TRACES, headers=PROTOBUF, content=sent.body)
+            assert answer.status_code == (200 if sent.signal == "traces" else 400), sent.signal
+            if sent.signal == "traces":
+                groups = sent.message.resource_spans
                 spans += sum(len(scope.spans) for group in groups for scope in group.scope_spans)
             else:
                 refusals.add(answer.json()["error"].partition(":")[0])
-            assert http.post(METRICS, content=body).json() == {"message": "OK"}
+            assert http.post(METRICS, content=sent.body).json() == {"message": "OK"}
     assert len(mock.store.observations) == spans
     # Log records look so much like spans that a few can be decoded; then it is ids that lack.
     assert refusals <= {"Failed to parse OTel Protobuf Trace", "Invalid OTLP trace export"}
@@ -254,11 +226,8 @@ def test_takes_the_traces_that_codex_sends_and_nothing_else(mock: RunningMock, r
 def test_a_turn_of_codex_becomes_what_langfuse_makes_of_it(mock: RunningMock) -> None:
     recording = "0.163.0-simple"
     with client(mock) as http:
-        for signal, body in recorded(recording):
-            if signal == "traces":
-                http.post(
-                    TRACES, headers={**PROTOBUF, "content-encoding": "gzip"}, content=gzip.compress(body)
-                )
+        for body in recordings.bodies(recording, "traces"):
+            http.post(TRACES, headers={**PROTOBUF, "content-encoding": "gzip"}, content=gzip.compress(body))
     found = mock.store.observations
     assert {each["type"] for each in found} == {"SPAN", "GENERATION"}
     assert sum(each["type"] == "GENERATION" for each in found) == 9
@@ -474,7 +443,7 @@ def test_refuses_a_fault_it_cannot_play(text: str) -> None:
 def test_keeps_what_arrived_in_a_file_without_credentials(tmp_path: Path) -> None:
     file = tmp_path / "store.jsonl"
     with running_mock(store_file=file) as mock, client(mock) as http:
-        http.post(TRACES, headers=JSON, content=simple_export(text("langfuse.trace.name", "kept")))
+        http.post(TRACES, headers=JSON, content=simple_export({"langfuse.trace.name": "kept"}))
         before = mock.store.observations
     assert "authorization" not in file.read_text()
     with file.open("a") as lines:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import recordings
 from codex_langfuse.codex.content import Kind, classify
 from codex_langfuse.masking import MASK
 from codex_langfuse.mock.faults import Fault
@@ -27,8 +28,10 @@ from codex_langfuse.mock.page.traces import traces_of, tree_of
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
 from harness import web
+from harness.mock_client import TRACES, client
+from harness.otlp_json import attribute, export, simple_export, span
 from harness.running_relay import wait_until
-from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded, simple_export, text
+from harness.web import JSON, PROTOBUF
 
 pytestmark = pytest.mark.slow
 
@@ -64,9 +67,9 @@ def mock() -> Iterator[RunningMock]:
 def replay(mock: RunningMock, name: str, *signals: str) -> None:
     """Send a recording's requests to the paths a reader might have written."""
     with client(mock) as http:
-        for signal, body in recorded(name):
-            if not signals or signal in signals:
-                http.post(f"/api/public/otel/v1/{signal}", headers=PROTOBUF, content=body)
+        for sent in recordings.read(name):
+            if not signals or sent.signal in signals:
+                http.post(f"/api/public/otel/v1/{sent.signal}", headers=PROTOBUF, content=sent.body)
 
 
 def page(mock: RunningMock, path: str, **headers: str) -> Page:
@@ -85,8 +88,8 @@ def told(mock: RunningMock) -> dict[str, str]:
 def sent_in(name: str) -> dict[tuple[str, Kind], set[str]]:
     """What a recording gives away: texts by signal and kind."""
     found: dict[tuple[str, Kind], set[str]] = {}
-    for signal, body in recorded(name):
-        carried = carried_by(SeenRequest("POST", f"/v1/{signal}", list(PROTOBUF.items()), body))
+    for sent in recordings.read(name):
+        carried = carried_by(SeenRequest("POST", f"/v1/{sent.signal}", list(PROTOBUF.items()), sent.body))
         for place, texts in carried.texts.items():
             for each in texts:
                 kind = classify(place.key, each)
@@ -135,16 +138,16 @@ def test_a_login_puts_e_mail_and_account_into_logs(mock: RunningMock) -> None:
         assert mark in shown, mark
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", recordings.names("*"))
 def test_the_body_tells_the_signal_whatever_the_path(name: str) -> None:
-    for signal, body in recorded(name):
-        carried = carried_by(SeenRequest("POST", "/api/public/otel", list(PROTOBUF.items()), body))
-        assert (carried.signal, carried.readable) == (signal, True)
+    for sent in recordings.read(name):
+        carried = carried_by(SeenRequest("POST", "/api/public/otel", list(PROTOBUF.items()), sent.body))
+        assert (carried.signal, carried.readable) == (sent.signal, True)
         assert carried.items > 0
 
 
 def test_content_appears_in_traces_from_073_to_098_alone() -> None:
-    leaking = {name for name in RECORDINGS if ("traces", Kind.CONTENT) in sent_in(name)}
+    leaking = {name for name in recordings.names("*") if ("traces", Kind.CONTENT) in sent_in(name)}
     assert leaking == {"0.73.0-simple", "0.98.0-simple"}
 
 
@@ -156,7 +159,7 @@ def test_totals_and_refused_requests_are_listed(mock: RunningMock) -> None:
     assert "some text of mine that is no OTLP at all" in shown.text
     assert "POST /api/public/otel/v1/logs" in shown.text
     sizes = {
-        signal: sum(len(body) for each, body in recorded("0.163.0-simple") if each == signal)
+        signal: sum(map(len, recordings.bodies("0.163.0-simple", signal)))
         for signal in ("traces", "logs", "metrics")
     }
     totals = web.get(f"{mock.url}/-/sent").text.partition("</table>")[0]
@@ -168,11 +171,11 @@ def test_totals_and_refused_requests_are_listed(mock: RunningMock) -> None:
 
 def test_json_and_gzip_are_read_too(mock: RunningMock) -> None:
     with client(mock) as http:
-        http.post(TRACES, headers=JSON, content=simple_export(text("cwd", "/home/me/project")))
+        http.post(TRACES, headers=JSON, content=simple_export({"cwd": "/home/me/project"}))
         http.post(
             TRACES,
             headers={**JSON, "content-encoding": "gzip"},
-            content=gzip.compress(simple_export(text("user.id", "zipped-user"), spanId="x")),
+            content=gzip.compress(simple_export({"user.id": "zipped-user"}, spanId="x")),
         )
         http.post(
             TRACES,
@@ -202,9 +205,7 @@ def test_secrets_are_flagged_and_masked_everywhere(mock: RunningMock, secret: st
         http.post(
             TRACES,
             headers=JSON,
-            content=simple_export(
-                text("note", secret), text("langfuse.observation.input", long), name=secret
-            ),
+            content=simple_export({"note": secret, "langfuse.observation.input": long}, name=secret),
         )
     assert "secret" in told(mock)
     views = [*VIEWS, "/-/requests/1", f"/-/traces/{'ab' * 16}"]
@@ -220,7 +221,7 @@ def test_secrets_are_flagged_and_masked_everywhere(mock: RunningMock, secret: st
 def test_long_texts_are_cut_and_linked_whole(mock: RunningMock) -> None:
     long = "0123456789" * 100_000 + "THE END"
     with client(mock) as http:
-        http.post(TRACES, headers=JSON, content=simple_export(text("prompt", long)))
+        http.post(TRACES, headers=JSON, content=simple_export({"prompt": long}))
     shown = web.get(f"{mock.url}/-/sent")
     assert len(shown.content) < 50_000
     (link,) = {link for link in Page(shown.text).links if link.startswith("/-/texts/")}
@@ -233,10 +234,10 @@ def test_long_texts_are_cut_and_linked_whole(mock: RunningMock) -> None:
 def test_what_the_store_forgets_has_still_left(mock: RunningMock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codex_langfuse.mock.store.MOST_REQUESTS", 1)
     with client(mock) as http:
-        http.post(TRACES, headers=JSON, content=simple_export(text("prompt", "gone but sent")))
+        http.post(TRACES, headers=JSON, content=simple_export({"prompt": "gone but sent"}))
         page(mock, "/-/sent")  # reads it
         for _ in range(2):
-            http.post(TRACES, headers=JSON, content=simple_export(text("prompt", "later")))
+            http.post(TRACES, headers=JSON, content=simple_export({"prompt": "later"}))
     assert "gone but sent" in page(mock, "/-/sent").text
     assert "no longer keeps" in page(mock, "/-/requests/1").text
     mock.store.clear()
@@ -246,7 +247,7 @@ def test_what_the_store_forgets_has_still_left(mock: RunningMock, monkeypatch: p
 def test_a_day_kept_in_a_file_is_shown_again(tmp_path: Path) -> None:
     file = tmp_path / "day.jsonl"
     with running_mock(store_file=file) as mock, client(mock) as http:
-        http.post(TRACES, headers=JSON, content=simple_export(text("prompt", "of yesterday")))
+        http.post(TRACES, headers=JSON, content=simple_export({"prompt": "of yesterday"}))
         http.post(TRACES, headers={**JSON, "authorization": "Basic d3Jvbmc6a2V5"}, content=simple_export())
         web.post(mock.url + TRACES, headers={"authorization": "Basic d3Jvbmc6a2V5"})
         before = set(told(mock))
@@ -259,7 +260,7 @@ def test_what_was_never_answered_has_left_too(mock: RunningMock) -> None:
     mock.faults.add(Fault(hang=True, times=1))
     with client(mock) as http, pytest.raises(httpx.ReadTimeout):
         impatient = httpx.Timeout(60, read=0.2)
-        lost = simple_export(text("prompt", "into the void"))
+        lost = simple_export({"prompt": "into the void"})
         http.post(TRACES, headers=JSON, content=lost, timeout=impatient)
     wait_until(lambda: "into the void" in page(mock, "/-/sent").text)
     assert "not-taken" in told(mock)
@@ -312,29 +313,18 @@ def test_every_observation_has_its_place_in_the_tree() -> None:
 
 def spans(*rows: tuple[str, str, str]) -> bytes:
     """An export of spans of one trace: (id, parent, name), each starting a second after the one before."""
-    return json.dumps(
-        {
-            "resourceSpans": [
-                {
-                    "scopeSpans": [
-                        {
-                            "spans": [
-                                {
-                                    "traceId": "ab" * 16,
-                                    "spanId": span,
-                                    "parentSpanId": parent,
-                                    "name": name,
-                                    "startTimeUnixNano": str(1_795_425_366_000_000_000 + number * 10**9),
-                                    "endTimeUnixNano": str(1_795_425_366_500_000_000 + number * 10**9),
-                                }
-                                for number, (span, parent, name) in enumerate(rows)
-                            ]
-                        }
-                    ]
-                }
-            ]
-        }
-    ).encode()
+    return export(
+        *(
+            span(
+                spanId=each,
+                parentSpanId=parent,
+                name=name,
+                startTimeUnixNano=str(1_795_425_366_000_000_000 + number * 10**9),
+                endTimeUnixNano=str(1_795_425_366_500_000_000 + number * 10**9),
+            )
+            for number, (each, parent, name) in enumerate(rows)
+        )
+    )
 
 
 def test_many_alike_share_a_line_and_a_huge_trace_has_pages(mock: RunningMock) -> None:
@@ -411,8 +401,8 @@ LOGS = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x
             b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}',
             "logs",
         ),
-        (TRACES, {}, simple_export({"key": "no value"}), "lost"),
-        (TRACES, {}, simple_export(text("langfuse.observation.input", "what I asked")), "content"),
+        (TRACES, {}, simple_export(attributes=[{"key": "no value"}]), "lost"),
+        (TRACES, {}, simple_export({"langfuse.observation.input": "what I asked"}), "content"),
         (TRACES, {}, simple_export(), "json"),
     ],
 )
@@ -603,14 +593,14 @@ def test_hostile_telemetry_stays_text(
     hostile: RunningMock, attributes, trace_id, name, session, path
 ) -> None:
     hostile.store.clear()
+    known = [
+        ("session.id", session),
+        ("langfuse.trace.tags", name),
+        ("langfuse.observation.input", path),
+        ("model", session),
+    ]
     body = simple_export(
-        *(text(key, value) for key, value in attributes),
-        text("session.id", session),
-        text("langfuse.trace.tags", name),
-        text("langfuse.observation.input", path),
-        text("model", session),
-        traceId=trace_id,
-        name=name,
+        attributes=[attribute(*pair) for pair in (*attributes, *known)], traceId=trace_id, name=name
     )
     with client(hostile) as http:
         assert http.post(TRACES, headers=JSON, content=body).status_code == 200

@@ -6,11 +6,14 @@ from itertools import product
 import pytest
 from playwright.sync_api import Page, expect
 
+import recordings
 from codex_langfuse.mock.page.traces import traces_of
 from codex_langfuse.mock.server import RunningMock, running_mock
-from test_dashboard_command import done
-from test_mock_http import JSON, PROTOBUF, RECORDINGS, TRACES, client, recorded, simple_export, text
-from test_site_browser import DESKTOP, PHONE, Visit, violations, watch
+from harness.commands import dashboard_done
+from harness.mock_client import TRACES, client
+from harness.otlp_json import simple_export
+from harness.page_visits import DESKTOP, PHONE, Visit, violations, watch
+from harness.web import JSON, PROTOBUF
 
 pytestmark = pytest.mark.browser
 
@@ -32,22 +35,24 @@ EVIL = [
 def day() -> Iterator[RunningMock]:
     """A mock that has seen an old Codex, a new one, and mistakes."""
     with running_mock() as mock, client(mock) as http:
-        for name in RECORDINGS:
+        for name in recordings.names("*"):
             if name.startswith(("0.98.0", "0.163.0", "0.169.0-privacy")):
-                for signal, body in recorded(name):
-                    http.post(f"/api/public/otel/v1/{signal}", headers=PROTOBUF, content=body)
+                for sent in recordings.read(name):
+                    http.post(f"/api/public/otel/v1/{sent.signal}", headers=PROTOBUF, content=sent.body)
         http.post(
             TRACES,
             headers=JSON,
             content=simple_export(
-                text("langfuse.user.id", "me"),
-                text("langfuse.trace.tags", "one,two"),
-                text("langfuse.observation.level", "ERROR"),
-                text("langfuse.observation.output", "token ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+                {
+                    "langfuse.user.id": "me",
+                    "langfuse.trace.tags": "one,two",
+                    "langfuse.observation.level": "ERROR",
+                    "langfuse.observation.output": "token ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+                }
             ),
         )
         http.post("/wrong", content=b"not OTLP")
-        done(mock)
+        dashboard_done(mock)
         yield mock
 
 
@@ -58,7 +63,7 @@ def largest(mock: RunningMock) -> str:
 
 def visited(opened: Callable[..., Page], address: str, **options: object) -> tuple[Page, Visit]:
     page = opened("about:blank", **options)
-    visit = Visit("")
+    visit = Visit()
     watch(page, visit)
     page.goto(address)
     return page, visit
@@ -146,13 +151,9 @@ def test_all_is_there_without_javascript(day: RunningMock, open_page: Callable[.
 def test_hostile_telemetry_does_nothing(open_page: Callable[..., Page]) -> None:
     with running_mock() as mock, client(mock) as http:
         for number, evil in enumerate(EVIL):
-            attributes = [
-                text(key, evil)
-                for key in ("prompt", "cwd", "session.id", "user.id", "langfuse.trace.tags", "model", evil)
-            ]
-            body = simple_export(
-                *attributes, text("langfuse.observation.input", evil), name=evil, traceId=f"{evil}{number}"
-            )
+            keys = ("prompt", "cwd", "session.id", "user.id", "langfuse.trace.tags", "model", evil)
+            attributes = dict.fromkeys((*keys, "langfuse.observation.input"), evil)
+            body = simple_export(attributes, name=evil, traceId=f"{evil}{number}")
             assert http.post(TRACES, headers=JSON, content=body).status_code == 200
         page, visit = visited(open_page, mock.url, viewport=PHONE)
         page.on("dialog", lambda dialog: visit.errors.append(dialog.message))
@@ -169,7 +170,7 @@ def test_hostile_telemetry_does_nothing(open_page: Callable[..., Page]) -> None:
             assert page.evaluate("window.struck") is None
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
         page.goto(f"{mock.url}/-/sent")
-        http.post(TRACES, headers=JSON, content=simple_export(text("prompt", EVIL[0] + "again"), name="z"))
+        http.post(TRACES, headers=JSON, content=simple_export({"prompt": EVIL[0] + "again"}, name="z"))
         expect(page.get_by_text("again")).not_to_have_count(0)
         assert page.evaluate("window.struck") is None
         assert complaints(visit) == []

@@ -16,8 +16,9 @@ from codex_langfuse.mock.langfuse.datasets import complaints_of_name
 from codex_langfuse.mock.langfuse.model_definitions import refusal_of_pattern
 from codex_langfuse.mock.records import Shelf
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
-from harness import web
-from test_mock_http import JSON, TRACES, client
+from harness import otlp_json, web
+from harness.mock_client import TRACES, client
+from harness.web import JSON
 
 API = "/api/public"
 SPAN = {
@@ -63,8 +64,7 @@ def http3() -> Iterator[httpx.Client]:
 
 
 def send(http: httpx.Client, *spans: dict[str, Any]) -> None:
-    body = {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}
-    assert http.post(TRACES, headers=JSON, content=json.dumps(body)).status_code == 200
+    assert http.post(TRACES, headers=JSON, content=otlp_json.export(*spans)).status_code == 200
 
 
 def generation(span_id: str = "b" * 16, model: str = "gpt-5-codex", **attributes: str) -> dict[str, Any]:
@@ -74,8 +74,7 @@ def generation(span_id: str = "b" * 16, model: str = "gpt-5-codex", **attributes
         "langfuse.observation.usage_details": json.dumps(USAGE),
         **attributes,
     }
-    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in told.items()]
-    return {**SPAN, "spanId": span_id, "attributes": pairs}
+    return {**SPAN, "spanId": span_id, "attributes": otlp_json.attributes(told)}
 
 
 def invalid(*issues: dict[str, Any]) -> dict[str, Any]:

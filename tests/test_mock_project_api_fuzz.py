@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from codex_langfuse.mock.server import running_mock
-from test_mock_http import JSON, TRACES, client
+from harness.mock_client import TRACES, client
+from harness.otlp_json import simple_export
+from harness.web import JSON
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +25,6 @@ FUZZ = settings(
 )
 #: Everything but an error of the mock's own; 501 says what it does not play.
 ANSWERS = {200, 201, 202, 207, 400, 404, 405, 409, 413, 501}
-SPAN = {"traceId": "t", "spanId": "s", "name": "n", "startTimeUnixNano": "1790000000000000000"}
 
 WORDS = st.sampled_from(
     [
@@ -154,8 +155,7 @@ def both() -> Iterator[list[httpx.Client]]:
         client(older) as other,
     ):
         for http in (one, other):
-            body = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]}
-            http.post(TRACES, headers=JSON, content=json.dumps(body))
+            http.post(TRACES, headers=JSON, content=simple_export(traceId="t", spanId="s", name="n"))
         yield [one, other]
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from codex_langfuse.mock.langfuse.read_api import trace_hash
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, RunningMock, running_mock
-from harness import web
-from test_langfuse_observations import pairs
-from test_mock_http import JSON, TRACES, client
+from harness import otlp_json, web
+from harness.mock_client import TRACES, client
+from harness.web import JSON
 
 pytestmark = [pytest.mark.macos, pytest.mark.windows]
 
@@ -30,27 +30,23 @@ def spans() -> list[dict[str, Any]]:
         ("b", "model", "b3", {"model": "gpt-5-codex", "langfuse.trace.tags": ["x", "y"]}),
     ]
     return [
-        {
-            "traceId": trace,
-            "spanId": f"{trace}{number}",
-            "parentSpanId": parent,
-            "name": name,
-            "startTimeUnixNano": str(BASE + number * 1_000_000_000),
-            "endTimeUnixNano": str(BASE + number * 1_000_000_000 + 250_000_000),
-            "attributes": pairs(attributes),
-        }
+        otlp_json.span(
+            attributes,
+            traceId=trace,
+            spanId=f"{trace}{number}",
+            parentSpanId=parent,
+            name=name,
+            startTimeUnixNano=str(BASE + number * 1_000_000_000),
+            endTimeUnixNano=str(BASE + number * 1_000_000_000 + 250_000_000),
+        )
         for number, (trace, name, parent, attributes) in enumerate(rows)
     ]
 
 
 def send(mock: RunningMock) -> None:
-    body = {
-        "resourceSpans": [
-            {"resource": {"attributes": pairs({"service.version": "1"})}, "scopeSpans": [{"spans": spans()}]}
-        ]
-    }
+    body = otlp_json.export(*spans(), resource={"service.version": "1"})
     with client(mock) as http:
-        assert http.post(TRACES, headers=JSON, content=json.dumps(body)).status_code == 200
+        assert http.post(TRACES, headers=JSON, content=body).status_code == 200
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,7 @@ from codex_langfuse.relay.server import running_relay
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Batch, Store, StoreError
 from harness import web
-from harness.running_relay import logs_export, post_logs, relay_for, settings_for, wait_until
-from test_relay_delivery import figures
+from harness.running_relay import figures, logs_export, post_logs, relay_for, settings_for, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -25,12 +25,12 @@ from codex_langfuse.pages import page_url
 from codex_langfuse.relay.assembly import FinishedTurn
 from codex_langfuse.relay.delivery import BackOff, Delivery, Destination, cover, forms_of_secrets
 from codex_langfuse.relay.server import running_relay
-from codex_langfuse.relay.status import read_status
-from codex_langfuse.relay.store import Figures, Store, StoreFullError
+from codex_langfuse.relay.store import Store, StoreFullError
 from harness import web
 from harness.running_relay import (
     CLIENT,
     CountingAssembly,
+    figures,
     logs_export,
     post_logs,
     relay_for,
@@ -54,12 +54,6 @@ def names(langfuse: RunningMock) -> list[str]:
 def statuses(langfuse: RunningMock) -> list[int | None]:
     """What the requests that carried something were answered, in order."""
     return [request.status for request in langfuse.store.requests if request.body]
-
-
-def figures(state: Path) -> Figures:
-    found = read_status(state).figures
-    assert found is not None
-    return found
 
 
 def refused(state: Path) -> int:

@@ -27,12 +27,13 @@ from codex_langfuse.relay.delivery import Delivery
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.server import Settings, running_relay, serve
 from codex_langfuse.relay.status import read_status
-from codex_langfuse.relay.store import Figures, Store
+from codex_langfuse.relay.store import Store
 from harness.recorded_turns import RECORDINGS, Sent, interleaved
 from harness.running_relay import (
     CLIENT,
     PROTOBUF,
     CountingAssembly,
+    figures,
     logs_export,
     post_logs,
     relay_for,
@@ -179,8 +180,8 @@ def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
         }
         assert lost == {}
         assert {turn: names for turn, names in found.items() if len(names) > 1} == {}
-    figures = figures_of(state)
-    assert (figures.waiting, figures.batches, figures.set_aside) == (0, 0, {})
+    numbers = figures(state)
+    assert (numbers.waiting, numbers.batches, numbers.set_aside) == (0, 0, {})
 
 
 # --- what Langfuse shows double -----------------------------------------------------------------------------
@@ -222,12 +223,6 @@ def live_until(point: Callable[[], None], settings: Settings) -> None:
     asyncio.run(serve(settings, CountingAssembly(), asyncio.Event(), lambda _: None))
 
 
-def figures_of(state: Path) -> Figures:
-    figures = read_status(state).figures
-    assert figures is not None
-    return figures
-
-
 @pytest.fixture(scope="module")
 def turns_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state of a relay with one and a half requests full of turns that Langfuse did not take."""
@@ -255,7 +250,7 @@ def test_a_kill_doubles_at_most_the_turns_of_one_request(
 ) -> None:
     """And none of those whose acceptance is recorded: counted as Langfuse's API shows it before it merges."""
     state = shutil.copytree(turns_on_disk, tmp_path / "state")
-    turns = figures_of(state).waiting
+    turns = figures(state).waiting
     with running_mock(visibility=Visibility(duplicates=True)) as langfuse:
         settings = settings_for(langfuse, state)
         process = CONTEXT.Process(target=live_until, args=(point, settings), daemon=True)
@@ -263,7 +258,7 @@ def test_a_kill_doubles_at_most_the_turns_of_one_request(
         process.join(60)
         assert process.exitcode == KILLED
         with relay_for(langfuse, state):
-            wait_until(lambda: figures_of(state).accepted == turns)
+            wait_until(lambda: figures(state).accepted == turns)
         shown = CLIENT.get(
             f"{langfuse.url}/api/public/v2/observations?limit=1000",
             auth=(langfuse.public_key, langfuse.secret_key),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from codex_langfuse.codex.telemetry import SPANS, WANTED
 from codex_langfuse.relay.policy import Content, Policy
 from harness.langfuse_laws import broken
+from harness.recorded_truth import Timed, relayed, sent, shown
 from harness.simulated_codex import (
     SECOND,
     Conversation,
@@ -28,7 +29,6 @@ from harness.simulated_codex import (
     as_traces,
     telemetry,
 )
-from recorded_truth import Timed, relayed, sent, shown
 from relayed_recordings import Relayed, tree
 
 # --- scenarios ----------------------------------------------------------------------------------------------

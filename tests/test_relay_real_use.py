@@ -17,8 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Content, Policy
 from harness.langfuse_laws import broken
+from harness.recorded_truth import NAMES, Change, Timed, relayed, sent, shown, truth
 from harness.simulated_codex import as_traces
-from recorded_truth import NAMES, Change, Timed, relayed, sent, shown, truth
 from relayed_recordings import Relayed, observed, tree
 
 #: Nothing but logs came: Codex left before it sent its spans.

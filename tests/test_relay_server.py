@@ -30,12 +30,12 @@ from codex_langfuse.relay.admission import Address
 from codex_langfuse.relay.delivery import Destination
 from codex_langfuse.relay.receiving import LARGEST_BODY
 from codex_langfuse.relay.server import SettingsError, Tls, check, running_relay
-from codex_langfuse.relay.status import read_status
 from harness import web
 from harness.running_relay import (
     CLIENT,
     PROTOBUF,
     CountingAssembly,
+    figures,
     logs_export,
     post_logs,
     relay_for,
@@ -72,9 +72,8 @@ def relay(langfuse: RunningMock, state: Path) -> Iterator[str]:
 def unchanged(langfuse: RunningMock, state: Path, relay: str) -> Iterator[None]:
     """What the test sends must leave nothing on disk."""
     yield
-    figures = read_status(state).figures
-    assert figures is not None
-    assert (figures.batches, figures.seen) == (0, 0)
+    found = figures(state)
+    assert (found.batches, found.seen) == (0, 0)
 
 
 # --- what it answers ----------------------------------------------------------------------------------------

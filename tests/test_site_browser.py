@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext
 from playwright.sync_api import TimeoutError as NotInTime
 
 import page_weights
+from harness.page_visits import DESKTOP, PHONE, Visit, violations, watch
 from harness.site import (
     LANGUAGES,
     OPEN_AND_STILL,
@@ -24,11 +25,7 @@ from harness.site import (
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
-AXE = ROOT / "node_modules/axe-core/axe.min.js"
-WCAG_2_2_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-DESKTOP = {"width": 1400, "height": 900}
 TABLET = {"width": 768, "height": 1024}
-PHONE = {"width": 360, "height": 740}
 
 DRAWN_DIAGRAMS = """
 [...document.querySelectorAll("div.mermaid")]
@@ -59,13 +56,11 @@ Promise.all([...document.querySelectorAll("article img")].map(async (picture) =>
 """
 
 
-@dataclass
-class Visit:
+@dataclass(kw_only=True)
+class VisitOfSite(Visit):
     """What was seen while a page was open: light and wide, as wide as a tablet, then dark on a phone."""
 
     source: str
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
     diagrams: list[str] = field(default_factory=list)
     undrawn: int = 0
     violations: list[str] = field(default_factory=list)
@@ -76,46 +71,8 @@ class Visit:
     sizes: list[tuple[str, float, float]] = field(default_factory=list)
 
 
-def violations(page: Page, when: str, within: str = "html") -> list[str]:
-    """Return what axe finds against WCAG 2.2 AA on the page as it is, one line for each element."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(
-        "([within, tags]) => axe.run(within, { runOnly: tags, resultTypes: ['violations'] })",
-        [within, WCAG_2_2_AA],
-    )
-    return [
-        f"{when}: {rule['id']} {node['target']} {node['failureSummary'].splitlines()[-1].strip()}"
-        for rule in found["violations"]
-        for node in rule["nodes"]
-    ]
-
-
 def number_of_diagrams(markdown: str) -> int:
     return len(re.findall(r"^[ \t]*```mermaid\b", markdown, re.MULTILINE))
-
-
-def watch(page: Page, visit: Visit) -> None:
-    """Note every request, failed request and complaint of the page."""
-    page.on("request", lambda request: visit.requests.append(request.url))
-    # Chromium gives a request up when the page is left before the answer came.
-    page.on(
-        "requestfailed",
-        lambda request: visit.errors.append(
-            f"{'given up' if request.failure == 'net::ERR_ABORTED' else 'failed'}: {request.url}"
-        ),
-    )
-    page.on("pageerror", lambda error: visit.errors.append(f"script: {error}"))
-    page.on(
-        "console",
-        lambda message: (
-            message.type in ("error", "warning") and visit.errors.append(f"console: {message.text}")
-        ),
-    )
-    page.on(
-        "response",
-        lambda answer: answer.status >= 300 and visit.errors.append(f"{answer.status}: {answer.url}"),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +97,11 @@ SPECIMENS = [
 
 
 @pytest.fixture(scope="module", params=EVERY_PAGE + SPECIMENS)
-def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> Visit:
+def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> VisitOfSite:
     which, name, language = request.param
     built: BuiltSite = request.getfixturevalue(which)
     docs = SPECIMEN if which == "specimen" else ROOT / "docs"
-    seen = Visit(source_of(name, language, docs).read_text(encoding="utf-8"))
+    seen = VisitOfSite(source=source_of(name, language, docs).read_text(encoding="utf-8"))
     page = reader.new_page()
     watch(page, seen)
     page.goto(built.address(name, language))
@@ -175,41 +132,41 @@ def visit(request: pytest.FixtureRequest, reader: BrowserContext) -> Visit:
     return seen
 
 
-def test_nothing_is_asked_of_another_host(visit: Visit):
+def test_nothing_is_asked_of_another_host(visit: VisitOfSite):
     assert visit.requests
     assert [
         url for url in visit.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))
     ] == []
 
 
-def test_nothing_fails_and_the_console_is_silent(visit: Visit):
+def test_nothing_fails_and_the_console_is_silent(visit: VisitOfSite):
     assert visit.errors == []
 
 
-def test_a_first_visit_takes_few_bytes(visit: Visit):
+def test_a_first_visit_takes_few_bytes(visit: VisitOfSite):
     assert visit.weight <= visit.limit
     assert not [url for url in visit.requests if "search_index" in url]
 
 
-def test_a_picture_keeps_its_place_while_it_loads(visit: Visit):
+def test_a_picture_keeps_its_place_while_it_loads(visit: VisitOfSite):
     for source, is_high, said in visit.sizes:
         assert said == pytest.approx(is_high, abs=0.005), source
 
 
-def test_every_diagram_is_drawn_and_described(visit: Visit):
+def test_every_diagram_is_drawn_and_described(visit: VisitOfSite):
     assert (len(visit.diagrams), visit.undrawn) == (number_of_diagrams(visit.source), 0)
     assert all(visit.diagrams), "each diagram has accTitle and accDescr"
 
 
-def test_no_barrier_against_wcag(visit: Visit):
+def test_no_barrier_against_wcag(visit: VisitOfSite):
     assert visit.violations == []
 
 
-def test_the_page_fits_a_phone(visit: Visit):
+def test_the_page_fits_a_phone(visit: VisitOfSite):
     assert visit.width_on_phone == PHONE["width"]
 
 
-def test_no_table_and_no_code_is_cut_off(visit: Visit):
+def test_no_table_and_no_code_is_cut_off(visit: VisitOfSite):
     assert visit.cut_off == []
 
 

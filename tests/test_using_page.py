@@ -17,9 +17,11 @@ import pytest
 
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
+from harness import otlp_json
 from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
-from test_mock_http import JSON, TRACES, client
+from harness.mock_client import TRACES, client
+from harness.web import JSON
 
 PROGRAMS = ROOT / "examples/python"
 PAGES = [DOCS / "guide/using.md", CHINESE / "guide/using.md"]
@@ -60,23 +62,20 @@ def run(mock: RunningMock, tmp_path: Path) -> Run:
 def send(mock: RunningMock, count: int, **attributes: str) -> None:
     """Send as many traces of one root observation, a second apart, up to now."""
     begin = int(time.time()) - count
-    told = [
-        {"key": f"langfuse.{key.replace('_', '.')}", "value": {"stringValue": value}}
-        for key, value in attributes.items()
-    ]
+    told = {f"langfuse.{key.replace('_', '.')}": value for key, value in attributes.items()}
     spans = [
-        {
-            "traceId": f"{place:032x}",
-            "spanId": f"{place:016x}",
-            "name": "codex turn",
-            "startTimeUnixNano": str((begin + place) * 10**9),
-            "attributes": told,
-        }
+        otlp_json.span(
+            told,
+            traceId=f"{place:032x}",
+            spanId=f"{place:016x}",
+            name="codex turn",
+            startTimeUnixNano=str((begin + place) * 10**9),
+            endTimeUnixNano=str((begin + place + 1) * 10**9),
+        )
         for place in range(count)
     ]
-    body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
     with client(mock) as http:
-        assert http.post(TRACES, headers=JSON, content=json.dumps(body)).status_code == 200
+        assert http.post(TRACES, headers=JSON, content=otlp_json.export(*spans)).status_code == 200
 
 
 def test_an_export_has_every_page_and_is_yours_alone(mock: RunningMock, run: Run, tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from codex_langfuse.relay.admission import Address
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn
 from codex_langfuse.relay.delivery import BackOff, Destination
 from codex_langfuse.relay.server import Settings, running_relay
+from codex_langfuse.relay.status import read_status
+from codex_langfuse.relay.store import Figures
+from harness.web import PROTOBUF
 
 CLIENT = httpx.Client(timeout=30)
-PROTOBUF = {"content-type": "application/x-protobuf"}
 #: So that a test need not wait as a person would.
 HASTE = {"back_off": BackOff(0.02, 0.1), "back_off_of_trace": BackOff(0.02, 0.1)}
 
@@ -120,6 +122,13 @@ def relay_for(langfuse: RunningMock | str, state: Path, **changes: Any) -> Itera
     """Run a relay with a ``CountingAssembly`` in this process, and yield its address."""
     with running_relay(settings_for(langfuse, state, **changes), CountingAssembly()) as url:
         yield url
+
+
+def figures(state: Path) -> Figures:
+    """Return what a relay counts, as the folder of its state has it."""
+    found = read_status(state).figures
+    assert found is not None
+    return found
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:

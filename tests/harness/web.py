@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 
 SECONDS = 60
+PROTOBUF = {"content-type": "application/x-protobuf"}
+JSON = {"content-type": "application/json"}
 
 
 class Client(httpx.Client):

@@ -1,0 +1,58 @@
+"""What a page asks for, complains of and keeps from readers, in Chromium."""
+
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Page
+
+from harness.site import ROOT
+
+DESKTOP = {"width": 1400, "height": 900}
+PHONE = {"width": 360, "height": 740}
+_AXE = ROOT / "node_modules/axe-core/axe.min.js"
+_WCAG_2_2_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@dataclass
+class Visit:
+    """What was heard while a page was open: the addresses it asked for, and what went wrong."""
+
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def watch(page: Page, visit: Visit) -> None:
+    """Note every request, failed request and complaint of the page."""
+    page.on("request", lambda request: visit.requests.append(request.url))
+    # Chromium gives a request up when the page is left before the answer came.
+    page.on(
+        "requestfailed",
+        lambda request: visit.errors.append(
+            f"{'given up' if request.failure == 'net::ERR_ABORTED' else 'failed'}: {request.url}"
+        ),
+    )
+    page.on("pageerror", lambda error: visit.errors.append(f"script: {error}"))
+    page.on(
+        "console",
+        lambda message: (
+            message.type in ("error", "warning") and visit.errors.append(f"console: {message.text}")
+        ),
+    )
+    page.on(
+        "response",
+        lambda answer: answer.status >= 300 and visit.errors.append(f"{answer.status}: {answer.url}"),
+    )
+
+
+def violations(page: Page, when: str, within: str = "html") -> list[str]:
+    """Return what axe finds against WCAG 2.2 AA on the page as it is, one line for each element."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(_AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "([within, tags]) => axe.run(within, { runOnly: tags, resultTypes: ['violations'] })",
+        [within, _WCAG_2_2_AA],
+    )
+    return [
+        f"{when}: {rule['id']} {node['target']} {node['failureSummary'].splitlines()[-1].strip()}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
