@@ -17,7 +17,7 @@ from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import running_scripted_model
 from codex_langfuse.configuration.amend import amend
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.configuration.routes import Wish, read_endpoint
+from codex_langfuse.configuration.routes import OtelSettings, read_endpoint
 from codex_langfuse.exports import each_span
 from codex_langfuse.mock.server import running_mock
 from harness.combinations import charged
@@ -389,9 +389,11 @@ def test_codex_as_people_run_it_sends_one_trace_over_tls_with_a_token(tmp_path: 
         with carrier.running("shape.yaml", "senders.yaml") as collector:
             header = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"authorization=Bearer%20{TOKEN}"}
             codex = IsolatedCodex(tmp_path / "codex", model_url=model.base_url, environment=header)
-            wish = Wish(Route.COLLECTOR, read_endpoint(collector.url), "staging", "ada", ("team-a",))
+            settings = OtelSettings(
+                Route.COLLECTOR, read_endpoint(collector.url), "staging", "ada", ("team-a",)
+            )
             tls = f'[otel.trace_exporter.otlp-http.tls]\nca-certificate = "{carrier.authority}"\n'
-            codex.write_config(amend("", wish, None, force=False, below={}).text + tls)
+            codex.write_config(amend("", settings, None, force=False, below={}).text + tls)
             assert codex.run_exec().returncode == 0
         observations = list(langfuse.store.observations)
     assert len({each["traceId"] for each in observations}) == 1 and len(observations) <= 10

@@ -17,20 +17,22 @@ from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.amend import RefusedError, amend
 from codex_langfuse.configuration.edit import EditError
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.configuration.routes import RELAY, Wish, read_endpoint
+from codex_langfuse.configuration.routes import RELAY, OtelSettings, read_endpoint
 from codex_langfuse.keys.credentials import BaseUrl, read_base_url
 
 pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parent.parent / "examples/codex"
-EU = Wish(Route.DIRECT, read_base_url("eu"))
-WISHES = {
+EU = OtelSettings(Route.DIRECT, read_base_url("eu"))
+SETTINGS = {
     "direct": EU,
-    "direct, described": Wish(Route.DIRECT, read_base_url("us"), "staging", "ada", ("codex", "team a")),
-    "self-hosted": Wish(Route.DIRECT, read_base_url("http://localhost:3000")),
-    "relay": Wish(Route.RELAY, BaseUrl(RELAY)),
-    "collector": Wish(Route.COLLECTOR, BaseUrl("https://collector.example.org:4318"), "staging"),
-    "off": Wish(Route.OFF),
+    "direct, described": OtelSettings(
+        Route.DIRECT, read_base_url("us"), "staging", "ada", ("codex", "team a")
+    ),
+    "self-hosted": OtelSettings(Route.DIRECT, read_base_url("http://localhost:3000")),
+    "relay": OtelSettings(Route.RELAY, BaseUrl(RELAY)),
+    "collector": OtelSettings(Route.COLLECTOR, BaseUrl("https://collector.example.org:4318"), "staging"),
+    "off": OtelSettings(Route.OFF),
 }
 TRACES = ("otel", "trace_exporter", "otlp-http")
 
@@ -120,23 +122,23 @@ def comments(text: str) -> list[str]:
 )
 def test_direct_is_the_reference_configuration(example, place) -> None:
     expected = (EXAMPLES / f"{example}.toml").read_text(encoding="utf-8")
-    wish = Wish(Route.DIRECT, read_base_url(place))
-    assert amend("", wish).text == expected
-    assert amend(expected, wish).text == expected
+    wanted = OtelSettings(Route.DIRECT, read_base_url(place))
+    assert amend("", wanted).text == expected
+    assert amend(expected, wanted).text == expected
 
 
 @pytest.mark.codex
 @pytest.mark.parametrize("existing", EXISTING)
 def test_codex_loads_every_result(existing, shared_codex) -> None:
-    for wish in (WISHES["direct, described"], WISHES["relay"], WISHES["off"]):
-        verdict = shared_codex.check_config(amend(EXISTING[existing], wish).text)
-        assert verdict.valid, (wish, verdict)
+    for wanted in (SETTINGS["direct, described"], SETTINGS["relay"], SETTINGS["off"]):
+        verdict = shared_codex.check_config(amend(EXISTING[existing], wanted).text)
+        assert verdict.valid, (wanted, verdict)
 
 
-@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize("wanted", SETTINGS)
 @pytest.mark.parametrize("existing", EXISTING)
-def test_the_route_is_written_and_the_rest_stays(existing, wish) -> None:
-    before, wanted = EXISTING[existing], WISHES[wish]
+def test_the_route_is_written_and_the_rest_stays(existing, wanted) -> None:
+    before, wanted = EXISTING[existing], SETTINGS[wanted]
     after = amend(before, wanted)
     assert amend(after.text, wanted).text == after.text, "a second run changes something"
     data = toml_rs.loads(after.text)
@@ -178,7 +180,7 @@ def test_the_environment_of_the_file_is_kept_and_sent() -> None:
 
 
 def test_environment_user_and_tags_are_on_the_spans() -> None:
-    data = tomllib.loads(amend("", WISHES["direct, described"]).text)
+    data = tomllib.loads(amend("", SETTINGS["direct, described"]).text)
     assert data["otel"]["span_attributes"] == {
         "langfuse.environment": "staging",
         "langfuse.user.id": "ada",
@@ -200,15 +202,15 @@ class TestHeaders:
         assert any("contains a key" in note for note in after.notes)
 
     def test_stay_for_the_same_collector(self) -> None:
-        wish = WISHES["collector"]
-        after = amend(self.config(wish.traces_endpoint), wish)
+        wanted = SETTINGS["collector"]
+        after = amend(self.config(wanted.traces_endpoint), wanted)
         headers = tomllib.loads(after.text)["otel"]["trace_exporter"]["otlp-http"]["headers"]
         assert headers["x-team"] == "secret-of-a-vendor"
         assert not any("removed" in note for note in after.notes)
 
-    @pytest.mark.parametrize("wish", ["direct", "relay", "collector", "off"])
-    def test_are_never_taken_to_another_host(self, wish) -> None:
-        after = amend(self.config("https://api.example.org/v1/traces"), WISHES[wish])
+    @pytest.mark.parametrize("wanted", ["direct", "relay", "collector", "off"])
+    def test_are_never_taken_to_another_host(self, wanted) -> None:
+        after = amend(self.config("https://api.example.org/v1/traces"), SETTINGS[wanted])
         assert "b2xkOmtleQ" not in after.text
         assert "secret-of-a-vendor" not in after.text
 
@@ -227,11 +229,11 @@ class TestProfiles:
     """Codex merges a profile over config.toml; test_integration_guide.py shows it doing so."""
 
     @staticmethod
-    def below(wish: str, more: str = "") -> dict:
-        return tomllib.loads(amend(more, WISHES[wish]).text)
+    def below(wanted: str, more: str = "") -> dict:
+        return tomllib.loads(amend(more, SETTINGS[wanted]).text)
 
-    def profile(self, wish: str, below: dict) -> dict:
-        return tomllib.loads(amend("", WISHES[wish], below=below).text)["otel"]
+    def profile(self, wanted: str, below: dict) -> dict:
+        return tomllib.loads(amend("", SETTINGS[wanted], below=below).text)["otel"]
 
     def test_what_goes_direct_sends_no_logs_to_the_relay_below(self) -> None:
         amended = amend("", EU, below=self.below("relay"))
@@ -254,7 +256,7 @@ class TestProfiles:
             amend("", EU, below=below)
         assert "of-the-collector" not in str(refused.value)
         assert "cloud.langfuse.com" in str(refused.value)
-        amend("", WISHES["collector"], below=below)
+        amend("", SETTINGS["collector"], below=below)
 
     def test_a_second_exporter_is_refused(self) -> None:
         below = tomllib.loads(EXISTING["gRPC"])
@@ -287,7 +289,7 @@ class TestVersions:
         assert "trace_exporter" in amend("", EU, Version.parse("0.98.0"), force=True).text
 
     def test_before_traces_there_were_logs(self) -> None:
-        data = tomllib.loads(amend("", WISHES["relay"], Version.parse("0.72.0")).text)
+        data = tomllib.loads(amend("", SETTINGS["relay"], Version.parse("0.72.0")).text)
         assert set(data["otel"]) == {"environment", "exporter"}
 
     @pytest.mark.parametrize(
@@ -330,7 +332,7 @@ def test_what_cannot_be_amended_is_refused(text) -> None:
 )
 def test_what_langfuse_would_not_take_is_refused(options) -> None:
     with pytest.raises(ValueError):
-        Wish(Route.DIRECT, read_base_url("eu"), **options)
+        OtelSettings(Route.DIRECT, read_base_url("eu"), **options)
 
 
 @pytest.mark.parametrize(
@@ -390,11 +392,11 @@ _DOCUMENTS = st.recursive(
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(_DOCUMENTS, st.sampled_from(sorted(WISHES)))
-def test_any_document_is_amended_without_harm_or_refused(document, wish) -> None:
+@given(_DOCUMENTS, st.sampled_from(sorted(SETTINGS)))
+def test_any_document_is_amended_without_harm_or_refused(document, wanted) -> None:
     before = toml_rs.dumps(document)
     try:
-        after = amend(before, WISHES[wish]).text
+        after = amend(before, SETTINGS[wanted]).text
     except EditError:
         assert any(
             not isinstance(document.get(name, {}), dict) for name in ("otel", "shell_environment_policy")
@@ -403,7 +405,7 @@ def test_any_document_is_amended_without_harm_or_refused(document, wish) -> None
     data = tomllib.loads(after)
     for name in document.keys() - {"otel", "shell_environment_policy"}:
         assert data[name] == document[name]
-    assert amend(after, WISHES[wish]).text == after
+    assert amend(after, SETTINGS[wanted]).text == after
 
 
 class TestCommand:

@@ -21,12 +21,12 @@ from codex_langfuse.configuration.backup import (
     write_with_backup,
 )
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.configuration.routes import RELAY, Wish
+from codex_langfuse.configuration.routes import RELAY, OtelSettings
 from codex_langfuse.configuration.undoing import ConflictError, taken_back
 from codex_langfuse.keys.credentials import BaseUrl, read_base_url
 
-DIRECT = Wish(Route.DIRECT, read_base_url("eu"))
-WISHES = (DIRECT, Wish(Route.RELAY, BaseUrl(RELAY)), Wish(Route.OFF))
+DIRECT = OtelSettings(Route.DIRECT, read_base_url("eu"))
+SETTINGS = (DIRECT, OtelSettings(Route.RELAY, BaseUrl(RELAY)), OtelSettings(Route.OFF))
 MINE = '# mine\nmodel = "gpt-5-codex"\n\n[tui]\nnotifications = true # yes\n'
 posix = pytest.mark.skipif(os.name == "nt", reason="links, pipes and modes are those of POSIX")
 
@@ -39,11 +39,11 @@ LATER = {
 }
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=lambda wish: wish.route)
+@pytest.mark.parametrize("wanted", SETTINGS, ids=lambda wanted: wanted.route)
 @pytest.mark.parametrize("later", LATER)
 @pytest.mark.parametrize("before", ["", MINE, MINE + '\n[otel]\nenvironment = "dev"\n'])
-def test_what_was_written_since_stays(wish, later, before) -> None:
-    written = amend(before, wish).text
+def test_what_was_written_since_stays(wanted, later, before) -> None:
+    written = amend(before, wanted).text
     now = written + LATER[later]
     if later == "a comment":
         now = LATER[later] + written
@@ -81,11 +81,11 @@ _LINES = st.lists(st.sampled_from(["# a", "", "x = 1", 'y = "2"', "z = true"]), 
 
 
 @settings(max_examples=100, deadline=None)
-@given(_LINES, _LINES, st.sampled_from(WISHES), st.booleans())
-def test_undoing_is_the_opposite_of_changing(own, later, wish, at_end) -> None:
+@given(_LINES, _LINES, st.sampled_from(SETTINGS), st.booleans())
+def test_undoing_is_the_opposite_of_changing(own, later, wanted, at_end) -> None:
     own = [line for line in own if line not in later or not line]
     before = "\n".join([*own, "[t]", "a = 1", ""])
-    written = amend(before, wish).text
+    written = amend(before, wanted).text
     extra = "".join(f"later_{line}\n" for line in later if "=" in line)
     now = written + "\n[later]\n" + extra if at_end else extra + written
     after = toml_rs.loads(taken_back(before, written, now))

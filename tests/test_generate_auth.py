@@ -20,7 +20,7 @@ from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.keys.credentials import REGIONS
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import ORGANIZATION_KEY, RunningMock, running_mock
-from codex_langfuse.pages import SITE, page_url
+from codex_langfuse.page_addresses import SITE, page_url
 from harness.credential_cases import (
     BOTH,
     EXAMPLES,

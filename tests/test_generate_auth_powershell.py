@@ -15,7 +15,7 @@ from tree_sitter import Language, Parser
 
 from codex_langfuse.keys.key_file import key_file_text
 from codex_langfuse.mock.server import running_mock
-from codex_langfuse.pages import SITE
+from codex_langfuse.page_addresses import SITE
 from harness.commands import run_auth
 from harness.credential_cases import (
     ANSWERS,

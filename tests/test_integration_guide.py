@@ -7,7 +7,7 @@ import pytest
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.configuration.amend import amend
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.configuration.routes import Wish
+from codex_langfuse.configuration.routes import OtelSettings
 from codex_langfuse.keys.credentials import BaseUrl, read_base_url
 from harness.surroundings import Surroundings
 
@@ -46,11 +46,11 @@ def test_what_a_profile_does_not_say_comes_from_config_toml(
 def test_a_profile_that_the_command_wrote_sends_nothing_where_config_toml_does(
     surroundings: Surroundings, shared_codex: IsolatedCodex, route: Route
 ) -> None:
-    relay = amend("", Wish(Route.RELAY, BaseUrl("https://relay.example"))).text
+    relay = amend("", OtelSettings(Route.RELAY, BaseUrl("https://relay.example"))).text
     direct = route is Route.DIRECT
-    wish = Wish(route, read_base_url("eu") if direct else None)
+    settings = OtelSettings(route, read_base_url("eu") if direct else None)
     profile = shared_codex.codex_home / "work.config.toml"
-    profile.write_text(amend("", wish, below=tomllib.loads(relay)).text, encoding="utf-8")
+    profile.write_text(amend("", settings, below=tomllib.loads(relay)).text, encoding="utf-8")
     try:
         outcome = surroundings.turn(shared_codex, relay, "-p", "work")
     finally:

@@ -22,8 +22,8 @@ from codex_langfuse.codex.content import Kind, classify
 from codex_langfuse.masking import MASK
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.page.advice import _RULES
-from codex_langfuse.mock.page.carried import Carried, carried_by
-from codex_langfuse.mock.page.language import LANGUAGES, Words, _texts, chosen
+from codex_langfuse.mock.page.language import LANGUAGES, Translator, _texts, chosen
+from codex_langfuse.mock.page.request_contents import RequestContents, contents_of
 from codex_langfuse.mock.page.traces import traces_of, tree_of
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
@@ -89,8 +89,8 @@ def sent_in(name: str) -> dict[tuple[str, Kind], set[str]]:
     """What a recording gives away: texts by signal and kind."""
     found: dict[tuple[str, Kind], set[str]] = {}
     for sent in recordings.read(name):
-        carried = carried_by(SeenRequest("POST", f"/v1/{sent.signal}", list(PROTOBUF.items()), sent.body))
-        for place, texts in carried.texts.items():
+        contents = contents_of(SeenRequest("POST", f"/v1/{sent.signal}", list(PROTOBUF.items()), sent.body))
+        for place, texts in contents.texts.items():
             for each in texts:
                 kind = classify(place.key, each)
                 if kind is not Kind.OTHER:
@@ -141,9 +141,9 @@ def test_a_login_puts_e_mail_and_account_into_logs(mock: RunningMock) -> None:
 @pytest.mark.parametrize("name", recordings.names("*"))
 def test_the_body_tells_the_signal_whatever_the_path(name: str) -> None:
     for sent in recordings.read(name):
-        carried = carried_by(SeenRequest("POST", "/api/public/otel", list(PROTOBUF.items()), sent.body))
-        assert (carried.signal, carried.readable) == (sent.signal, True)
-        assert carried.items > 0
+        contents = contents_of(SeenRequest("POST", "/api/public/otel", list(PROTOBUF.items()), sent.body))
+        assert (contents.signal, contents.readable) == (sent.signal, True)
+        assert contents.items > 0
 
 
 def test_content_appears_in_traces_from_073_to_098_alone() -> None:
@@ -554,7 +554,7 @@ def test_every_text_is_there_in_both_languages() -> None:
         codes = [sorted(re.findall(r"`[^`]*`", text)) for text in both.values()]
         assert codes[0] == codes[1], key
         assert not [word for word in avoided if word in both["zh"]], key
-    assert Words("en")("advice.metrics.do") == (
+    assert Translator("en")("advice.metrics.do") == (
         "Write <code>metrics_exporter = &#34;none&#34;</code>. Without that line they go to OpenAI."
     )
 
@@ -622,8 +622,8 @@ def test_hostile_telemetry_stays_text(
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["application/json", "application/x-protobuf", ""]))
 def test_any_body_is_read_without_complaint(body: bytes, media_type: str) -> None:
-    carried = carried_by(SeenRequest("POST", "/v1/traces", [("content-type", media_type)], body))
-    assert isinstance(carried, Carried)
+    contents = contents_of(SeenRequest("POST", "/v1/traces", [("content-type", media_type)], body))
+    assert isinstance(contents, RequestContents)
 
 
 JSON_VALUES = st.recursive(
@@ -646,9 +646,9 @@ JSON_VALUES = st.recursive(
 @given(JSON_VALUES)
 def test_no_text_in_odd_json_is_passed_over(value: Any) -> None:
     body = json.dumps({"resourceSpans": value}).encode()
-    carried = carried_by(SeenRequest("POST", "/v1/traces", [("content-type", "application/json")], body))
-    if not carried.readable:
-        shown = {each for texts in carried.texts.values() for each in texts}
+    contents = contents_of(SeenRequest("POST", "/v1/traces", [("content-type", "application/json")], body))
+    if not contents.readable:
+        shown = {each for texts in contents.texts.values() for each in texts}
 
         def strings(part: Any) -> Iterator[str]:
             if isinstance(part, str):

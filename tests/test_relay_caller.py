@@ -23,7 +23,7 @@ from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Policy, User
 from codex_langfuse.relay.server import running_relay
-from codex_langfuse.relay.surroundings import Surroundings
+from codex_langfuse.relay.session_info import SessionInfo
 from harness.interfaces import app_server
 from harness.running_relay import settings_for, wait_until
 from relayed_recordings import batches, relay
@@ -185,9 +185,7 @@ def test_labels_are_read_when_the_closing_span_never_comes(version: str) -> None
 
 
 def test_the_relays_own_options_win_and_resource_attributes_come_last() -> None:
-    about = Surroundings(
-        Process("codex_exec", "0.171.0", "dev", (("user.id", "bob"), ("langfuse.tags", "x")))
-    )
+    about = SessionInfo(Process("codex_exec", "0.171.0", "dev", (("user.id", "bob"), ("langfuse.tags", "x"))))
     assert (about.user(Policy()), about.tags()) == ("bob", ["x"])
     about.labels = {
         "langfuse.user.id": "ada",
@@ -198,5 +196,5 @@ def test_the_relays_own_options_win_and_resource_attributes_come_last() -> None:
     assert about.environment_of(Policy()) == "ci"
     assert about.environment_of(Policy(environment="prod")) == "prod"
     assert about.user(Policy(user=User.parse("eve"))) == "eve"
-    again, _, _ = Surroundings.from_text(about.as_text(None, None, Policy()))
+    again, _, _ = SessionInfo.from_text(about.as_text(None, None, Policy()))
     assert again.labels == about.labels

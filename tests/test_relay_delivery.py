@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.relay.assembly import FinishedTurn
 from codex_langfuse.relay.delivery import BackOff, Delivery, Destination, cover, forms_of_secrets
 from codex_langfuse.relay.server import running_relay

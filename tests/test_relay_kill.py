@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.visibility import Visibility
-from codex_langfuse.relay import delivery, keeper
+from codex_langfuse.relay import delivery, pipeline
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.delivery import Delivery
 from codex_langfuse.relay.policy import Policy
@@ -294,8 +294,8 @@ class SharedClock:
 @contextlib.contextmanager
 def on(clock: SharedClock) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keeper._Clock, "now", lambda _: clock.read())
-        patch.setattr(keeper, "_CLEANING", 0.01)
+        patch.setattr(pipeline._Clock, "now", lambda _: clock.read())
+        patch.setattr(pipeline, "_CLEANING", 0.01)
         yield
 
 

@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from codex_langfuse.codex.telemetry import SPANS, WANTED
+from codex_langfuse.nanoseconds import SECOND
 from codex_langfuse.relay.policy import Content, Policy
 from harness.langfuse_laws import broken
 from harness.recorded_truth import Timed, relayed, sent, shown
 from harness.simulated_codex import (
-    SECOND,
     Conversation,
     Step,
     Telemetry,
     Tool,
-    Turn,
+    TurnScript,
     Usage,
     as_logs,
     as_traces,
@@ -59,29 +59,29 @@ def steps(tools: st.SearchStrategy[Tool]) -> st.SearchStrategy[Step]:
 
 LAST = st.builds(Step, usages(), st.sampled_from([5, 700]))
 AGENTS = st.builds(
-    lambda before, last: Tool(agent=Turn((*before, last))), st.lists(steps(COMMANDS), max_size=1), LAST
+    lambda before, last: Tool(agent=TurnScript((*before, last))), st.lists(steps(COMMANDS), max_size=1), LAST
 )
 SCRIPTS = st.builds(lambda nested: Tool(nested=tuple(nested)), st.lists(COMMANDS, min_size=1, max_size=2))
 
 
 @st.composite
-def turns(draw: st.DrawFn) -> Turn:
+def turns(draw: st.DrawFn) -> TurnScript:
     """A turn: mostly answered."""
     before = draw(st.lists(steps(COMMANDS | SCRIPTS | AGENTS), max_size=2))
     end = draw(st.sampled_from(["answered", "answered", "answered", "interrupted", "failed"]))
     last = [draw(LAST)] if end == "answered" else []
-    return Turn((*before, *last), end, draw(st.booleans()), draw(st.integers(0, 5)) == 0)
+    return TurnScript((*before, *last), end, draw(st.booleans()), draw(st.integers(0, 5)) == 0)
 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
     """A conversation, which may end with its process."""
     done = draw(st.lists(turns(), min_size=1, max_size=3))
-    done[0] = Turn(done[0].steps, done[0].end, False, done[0].unclosed)
+    done[0] = TurnScript(done[0].steps, done[0].end, False, done[0].unclosed)
     if draw(st.integers(0, 4)) == 0:
         last = done[-1]
         rest = last.steps[:-1] if last.end == "answered" else last.steps
-        done[-1] = Turn(rest, "killed", last.goal)
+        done[-1] = TurnScript(rest, "killed", last.goal)
     return Conversation(
         tuple(done),
         draw(st.integers(0, 3_000)),
@@ -229,23 +229,29 @@ def hold_the_laws_of_langfuse(observations: Sequence[dict[str, Any]]) -> None:
 
 
 ANSWER = Step((2_000, 0, 30, 0), 700)
-AGENT_AT_WORK = Tool(agent=Turn((Step((1_000, 0, 30, 30), 3_000, (Tool(200),)), ANSWER)))
+AGENT_AT_WORK = Tool(agent=TurnScript((Step((1_000, 0, 30, 30), 3_000, (Tool(200),)), ANSWER)))
 CUT = Step((1_000, 500, 10, 10), 50, (Tool(5),), ("cut",), (2_000, 2_000, 20, 0), steered=True)
 
 # Found by this test. By logs only, a prompt that was written into a turn with its process left before it.
-CUT_OFF = [Conversation((Turn((CUT,), "failed"), Turn((CUT,), "killed", goal=True)), pause=20_000)]
+CUT_OFF = [
+    Conversation((TurnScript((CUT,), "failed"), TurnScript((CUT,), "killed", goal=True)), pause=20_000)
+]
 # A turn waits for the logs that tell its compaction; the next one, which needs none, left meanwhile.
-WAITING = [Conversation((Turn((CUT, ANSWER)), Turn((ANSWER,))), pause=1, websocket=False)]
+WAITING = [Conversation((TurnScript((CUT, ANSWER)), TurnScript((ANSWER,))), pause=1, websocket=False)]
 # The spans of a goal's turn are below those of the turn before: with its own gone, it seemed to be of that.
-GOAL = [Conversation((Turn((CUT,), "failed"), Turn((ANSWER,), goal=True)), pause=1)]
+GOAL = [Conversation((TurnScript((CUT,), "failed"), TurnScript((ANSWER,), goal=True)), pause=1)]
 # What an agent used came after the turn above it had left.
-BELOW = [Conversation((Turn((Step((1_000, 0, 10, 0), tools=(Tool(agent=Turn((CUT, ANSWER))),)), ANSWER)),))]
+BELOW = [
+    Conversation(
+        (TurnScript((Step((1_000, 0, 10, 0), tools=(Tool(agent=TurnScript((CUT, ANSWER))),)), ANSWER)),)
+    )
+]
 # By logs only, requests that wait for the spans of a goal's turn.
 GOALS = [
     Conversation(
         (
-            Turn((), "interrupted"),
-            Turn(
+            TurnScript((), "interrupted"),
+            TurnScript(
                 (
                     Step((1_000, 500, 20, 20), tools=(AGENT_AT_WORK,)),
                     Step((2_000, 1_000, 30, 30), 3_000, (AGENT_AT_WORK,), steered=True),
@@ -253,7 +259,7 @@ GOALS = [
                 ),
                 goal=True,
             ),
-            Turn((ANSWER,), goal=True),
+            TurnScript((ANSWER,), goal=True),
         ),
         begins=520,
         pause=900,
@@ -355,7 +361,7 @@ def test_the_simulated_codex_sends_what_codex_sends() -> None:
         assert parents <= recorded[1]
 
 
-EVERYTHING = Turn(
+EVERYTHING = TurnScript(
     (
         Step(
             (1, 0, 1, 0),
@@ -363,8 +369,12 @@ EVERYTHING = Turn(
             failures=("refused", "cut"),
             compaction=(2, 0, 1, 0),
         ),
-        Step((3, 0, 1, 0), tools=(Tool(agent=Turn((Step((4, 0, 1, 0)),))),)),
+        Step((3, 0, 1, 0), tools=(Tool(agent=TurnScript((Step((4, 0, 1, 0)),))),)),
         Step((5, 0, 1, 0)),
     )
 )
-AFTER = (Turn((Step((6, 0, 1, 0)),), goal=True), Turn((), "interrupted"), Turn((), "failed"))
+AFTER = (
+    TurnScript((Step((6, 0, 1, 0)),), goal=True),
+    TurnScript((), "interrupted"),
+    TurnScript((), "failed"),
+)

@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from codex_langfuse.nanoseconds import SECOND
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Content, Policy
 from harness.langfuse_laws import broken
@@ -68,8 +69,6 @@ def test_by_traces_alone(name: str) -> None:
 
 
 # --- clocks, order, copies ----------------------------------------------------------------------------------
-
-SECOND = 1_000_000_000
 
 
 def _moved(nanoseconds: int, *, rounded: int = 1, stamped: bool = True) -> Change:

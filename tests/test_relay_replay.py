@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.relay import keeper
+from codex_langfuse.relay import pipeline
 from codex_langfuse.relay.assembly import Assembly, FinishedTurn
-from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.pipeline import Pipeline
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.receiving import parse
 from codex_langfuse.relay.store import Store
@@ -28,17 +28,17 @@ class KilledError(Exception):
 
 
 class Relay:
-    """A store with its keeper, on a clock that the test sets, and killed by chance at each step."""
+    """A store with its pipeline, on a clock that the test sets, and killed by chance at each step."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, chance: random.Random, risk: float):
         folder.mkdir()
         self._folder, self._chance, self._risk = folder, chance, risk
         self.now = 1_000.0
         self.kills = 0
-        monkeypatch.setattr(keeper._Clock, "now", lambda _: self.now)
-        monkeypatch.setattr(keeper, "_CLEANING", -1.0)
-        monkeypatch.setattr(keeper, "_MOST_TURNS", 1)
-        monkeypatch.setattr(keeper, "_SLICE", 1e9)
+        monkeypatch.setattr(pipeline._Clock, "now", lambda _: self.now)
+        monkeypatch.setattr(pipeline, "_CLEANING", -1.0)
+        monkeypatch.setattr(pipeline, "_MOST_TURNS", 1)
+        monkeypatch.setattr(pipeline, "_SLICE", 1e9)
         self._start()
 
     def _start(self) -> None:
@@ -51,7 +51,7 @@ class Relay:
             self._perhaps_die()
 
         self._store.finish = finish_or_die
-        self._keeper = Keeper(self._store, Assembly(Policy()))
+        self._pipeline = Pipeline(self._store, Assembly(Policy()))
 
     def _perhaps_die(self) -> None:
         if self._chance.random() < self._risk:
@@ -61,24 +61,24 @@ class Relay:
         while True:
             try:
                 self._perhaps_die()
-                self._keeper._work()
+                self._pipeline._work()
             except KilledError:
                 self.kills += 1
                 self._store.close()
                 self._start()
             else:
-                if not self._keeper._unfed:
+                if not self._pipeline._unfed:
                     return
 
     def take(self, sent: Sent | None, at: float, connection: str = "") -> None:
         """Store an export, or that a connection was closed, and work on it."""
         self.now = at
         if sent is None:
-            entry = keeper._Uncommitted("closed", b"", connection)
+            entry = pipeline._Uncommitted("closed", b"", connection)
         else:
             message = parse(sent.signal, sent.body)
-            entry = keeper._Uncommitted(sent.signal, sent.body, sent.connection, message=message)
-        self._keeper._keep([entry])
+            entry = pipeline._Uncommitted(sent.signal, sent.body, sent.connection, message=message)
+        self._pipeline._keep([entry])
         self._work()
 
     def results(self) -> list[bytes]:

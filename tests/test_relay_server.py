@@ -25,7 +25,7 @@ import recordings
 from codex_langfuse.keys.credentials import BaseUrl
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.relay.admission import Address
 from codex_langfuse.relay.delivery import Destination
 from codex_langfuse.relay.receiving import LARGEST_BODY

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.pages import REPOSITORY
+from codex_langfuse.page_addresses import REPOSITORY
 from harness.fences.scanner import ROOT
 
 OWNER, NAME = REPOSITORY.split("/")
@@ -48,7 +48,11 @@ def test_one_command_writes_it_everywhere(tmp_path: Path) -> None:
     left = [name for name, text in tracked(clone).items() if f"{OWNER}/" in text or f"{OWNER}.github" in text]
     assert left == []
     told = subprocess.run(
-        [sys.executable, "-c", "from codex_langfuse.pages import page_url; print(page_url('quickstart'))"],
+        [
+            sys.executable,
+            "-c",
+            "from codex_langfuse.page_addresses import page_url; print(page_url('quickstart'))",
+        ],
         env={"PYTHONPATH": str(clone / "src")},
         capture_output=True,
         text=True,

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from codex_langfuse.pages import REPOSITORY
+from codex_langfuse.page_addresses import REPOSITORY
 from harness import web
 from harness.site import DOCS, LANGUAGES, BuiltSite, address_of, english_pages, source_of
 from hooks import tested_with

@@ -20,7 +20,7 @@ from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.amend import amend
 from codex_langfuse.configuration.config_files import read_config_files
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.configuration.routes import Wish, read_endpoint
+from codex_langfuse.configuration.routes import OtelSettings, read_endpoint
 from error_catalogue import catalogue
 from harness.fences.scanner import ROOT
 from harness.private_etc import private_etc
@@ -45,7 +45,7 @@ headers = { x-mine = "1" }
 def managed(route: Route, url: str) -> str:
     """What ``codex-langfuse config ROUTE --file managed_config.toml`` writes."""
     base = None if route is Route.OFF else read_endpoint(url)
-    return amend("", Wish(route, base), None, force=False, below={}).text
+    return amend("", OtelSettings(route, base), None, force=False, below={}).text
 
 
 def turn_with(

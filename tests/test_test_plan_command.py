@@ -22,7 +22,7 @@ from codex_langfuse.cli import app
 from codex_langfuse.codex.binary import CodexNotFoundError, find_codex
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.testplan import configurations
 from codex_langfuse.testplan.definition import plan
 from harness.fences.scanner import ROOT

@@ -26,7 +26,7 @@ from harness.running_relay import settings_for
 
 PAGE = (DOCS / "guide/troubleshooting.md").read_text(encoding="utf-8")
 #: Takes a turn with a Codex, until what it is told says so.
-Turn = Callable[[IsolatedCodex, Callable[[], bool]], None]
+RunTurn = Callable[[IsolatedCodex, Callable[[], bool]], None]
 
 CONFIG = """\
 [otel]
@@ -53,7 +53,7 @@ def test_a_symptom_has_a_check_a_cause_and_a_fix(section: str) -> None:
 def relayed(
     tmp_path: Path,
     scenario: Scenario,
-    turn: Turn | None = None,
+    turn: RunTurn | None = None,
     content: Content = Content.NONE,
     provider: str = "websocket",
     **files: str,

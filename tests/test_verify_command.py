@@ -25,7 +25,7 @@ from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, RunningMock, running_mock
 from codex_langfuse.mock.visibility import Visibility
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from harness.credential_cases import BOTH, PUBLIC, SECRET, header
 from harness.no_langfuse import closed_port, untrusted_context, web_server
 from harness.proxy import tls_proxy

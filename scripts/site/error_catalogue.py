@@ -17,7 +17,7 @@ Language = Literal["en", "zh"]
 
 
 @dataclass(frozen=True)
-class Words:
+class MistakeTexts:
     """A mistake in one language."""
 
     title: str
@@ -54,7 +54,7 @@ class Entry(Mistake):
     group: str
     shows: str
     check: str
-    words: Mapping[Language, Words]
+    words: Mapping[Language, MistakeTexts]
     example: Example
     proof: Mapping[str, str | int]
 
@@ -74,7 +74,7 @@ def catalogue() -> dict[str, Entry]:
 def _entry(mistake: Mistake, entry: dict[str, Any]) -> Entry:
     if mistake.id != entry["id"]:
         raise ValueError(f"{mistake.id} is where error_catalogue.toml has {entry['id']}")
-    english = Words(mistake.title, mistake.symptom, mistake.cause, mistake.fix)
+    english = MistakeTexts(mistake.title, mistake.symptom, mistake.cause, mistake.fix)
     example = dict(entry["example"])
     example["also"] = tuple(example.get("also", ()))
     return Entry(
@@ -82,7 +82,7 @@ def _entry(mistake: Mistake, entry: dict[str, Any]) -> Entry:
         group=entry["group"],
         shows=entry["shows"],
         check=entry["check"],
-        words={"en": english, "zh": Words(**entry["zh"])},
+        words={"en": english, "zh": MistakeTexts(**entry["zh"])},
         example=Example(**example),
         proof=entry["proof"],
     )

@@ -74,7 +74,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Words:
+class DrawnTexts:
     """What the drawing says around its scenes, in its language."""
 
     language: str
@@ -142,7 +142,7 @@ class _Reel:
         self.cursor.append((self.now, self.row, 0, 0))
 
 
-def drawing(scenes: Sequence[Scene], words: Words) -> str:
+def drawing(scenes: Sequence[Scene], words: DrawnTexts) -> str:
     """Return the SVG that shows ``scenes``. Nothing but captions and ``words`` depends on the language."""
     reel = _played(scenes)
     pace = SECONDS / reel.now
@@ -303,7 +303,7 @@ def _controls(language: str, y: float) -> Iterator[str]:
         x += width + 8
 
 
-def _transcript(scenes: Sequence[Scene], words: Words) -> str:
+def _transcript(scenes: Sequence[Scene], words: DrawnTexts) -> str:
     """Return all of it as text: what is said, what is typed after ``$`` and ``>``, what is printed."""
     lines = [words.versions]
     heading = ""

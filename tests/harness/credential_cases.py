@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from harness.fences.scanner import ROOT
 
 EXAMPLES = ROOT / "examples/codex"

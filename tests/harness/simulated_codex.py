@@ -20,8 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-MILLISECOND = 1_000_000
-SECOND = 1_000 * MILLISECOND
+from codex_langfuse.nanoseconds import MILLISECOND, SECOND
+
 #: When every scenario begins: 2026-11-29, in nanoseconds since 1970.
 BEGIN = 1_796_000_000 * SECOND
 MODEL = "gpt-6.2-sol"
@@ -37,7 +37,7 @@ class Tool:
     milliseconds: int = 20
     failed: bool = False
     nested: tuple[Tool, ...] = ()
-    agent: Turn | None = None
+    agent: TurnScript | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Turn:
+class TurnScript:
     """What Codex does for one prompt.
 
     end: `answered`; `failed` (the model refused); `interrupted` or `killed` while the last tool runs, else
@@ -80,7 +80,7 @@ class Turn:
 class Conversation:
     """Turns one after the other, `pause` milliseconds between them; begins: milliseconds."""
 
-    turns: tuple[Turn, ...]
+    turns: tuple[TurnScript, ...]
     begins: int = 0
     pause: int = 500
     websocket: bool = True
@@ -285,7 +285,7 @@ class _Codex:
 
     # --- a turn ---------------------------------------------------------------------------------------------
 
-    def _run_turn(self, turn: Turn, above: Span | None, parent: str | None = None) -> Span:
+    def _run_turn(self, turn: TurnScript, above: Span | None, parent: str | None = None) -> Span:
         """Run a turn. above: the task that a goal continues, or the call in the turn `parent`."""
         self._turn = self._uuid()
         self._asked = 0
@@ -322,7 +322,7 @@ class _Codex:
         sums["total"] = sums["input"] + sums["output"]
         return {f"codex.turn.token_usage.{part}_tokens": value for part, value in sums.items()}
 
-    def _work(self, turn: Turn, ran: Span) -> None:
+    def _work(self, turn: TurnScript, ran: Span) -> None:
         if self._plan.websocket:
             prepare = self._short("regular_task.prepare_run_turn", ran)
             consume = self._short("consume_startup_prewarm_for_regular_turn", prepare)
@@ -354,7 +354,7 @@ class _Codex:
             with self._try(sampling) as attempt:
                 self._answer(step, attempt, run, stop)
 
-    def _call_that_ends_badly(self, turn: Turn, run: Span) -> None:
+    def _call_that_ends_badly(self, turn: TurnScript, run: Span) -> None:
         with self._sampling(run) as sampling, self._try(sampling) as attempt:
             if turn.end == "failed":
                 self._fail(attempt, "refused")
@@ -602,7 +602,7 @@ class _Codex:
         told = {"agent_name": "/root", "mcp_server": "", "arguments": "{}", "output": output}
         self._both("codex.tool_result", dispatch, {**said, **told}, {**said, **lengths})
 
-    def _agent(self, turn: Turn, dispatch: Span) -> str:
+    def _agent(self, turn: TurnScript, dispatch: Span) -> str:
         """Start an agent, which works in the trace of the turn that started it, and wait for its end."""
         here = (self._thread, self._asker, self._turn, self._asked)
         self._asker = self._thread

@@ -16,7 +16,7 @@ from harness.fences.placeholders import filled_in
 from harness.fences.reader import Reader
 from harness.fences.scanner import Fence, scan
 from hooks import tested_with
-from terminal_drawing import Caption, Command, File, Scene, Words, drawing
+from terminal_drawing import Caption, Command, DrawnTexts, File, Scene, drawing
 
 PAGE = DOCS / "quickstart.md"
 FIRST, AFTER = "set-up", "upgrade"
@@ -117,7 +117,7 @@ def _is_whole(command: str) -> bool:
 def drawn(language: str) -> str:
     """Return the SVG for ``language``: what ``record`` proves, as the pages show it."""
     versions = tested_with.line_of(language).strip("*")
-    return drawing(list(map(_scene, steps())), Words(language, TITLE[language], END[language], versions))
+    return drawing(list(map(_scene, steps())), DrawnTexts(language, TITLE[language], END[language], versions))
 
 
 def _scene(step: Step) -> Scene:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 Severity = Literal["info", "warning", "error"]
 

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from codex_langfuse.check import (
+    rules_of_environment,
     rules_of_exporters,
     rules_of_files,
     rules_of_keys,
-    rules_of_surroundings,
     server,
 )
 from codex_langfuse.check.findings import Finding
-from codex_langfuse.check.server import Answer
+from codex_langfuse.check.server import ServerReply
 from codex_langfuse.check.setup import Setup
 
-_RULES = (rules_of_files.find, rules_of_exporters.find, rules_of_keys.find, rules_of_surroundings.find)
+_RULES = (rules_of_files.find, rules_of_exporters.find, rules_of_keys.find, rules_of_environment.find)
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -26,7 +26,7 @@ class Checked:
     """
 
     findings: tuple[Finding, ...]
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ServerReply, ...] = ()
     not_asked: bool = False
 
     @property
@@ -39,7 +39,7 @@ class Checked:
 def check(setup: Setup, *, offline: bool = False, timeout: float = 10, run_helper: bool = False) -> Checked:
     """Look at ``setup``, and unless ``offline`` ask its servers; ``timeout`` in seconds for each answer."""
     findings = list(_found(setup))
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ServerReply, ...] = ()
     hindered = any(finding.severity == "error" for finding in findings)
     if not offline and not hindered:
         answers = tuple(server.ask(setup, timeout=timeout, run_helper=run_helper))

@@ -36,7 +36,7 @@ _NGINX_WANTS_CERTIFICATE = "No required SSL certificate was sent"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerReply:
     """What a server said: a line for people, and the finding when something is wrong."""
 
     endpoint: str
@@ -44,7 +44,7 @@ class Answer:
     finding: Finding | None = None
 
 
-def ask(setup: Setup, *, timeout: float = 10, run_helper: bool = False) -> Iterator[Answer]:
+def ask(setup: Setup, *, timeout: float = 10, run_helper: bool = False) -> Iterator[ServerReply]:
     """Ask every server that Codex exports to by HTTP, each once; ``timeout`` in seconds.
 
     Proxies are those of this process's environment.
@@ -59,23 +59,23 @@ def ask(setup: Setup, *, timeout: float = 10, run_helper: bool = False) -> Itera
             yield _ask(setup, exporter, timeout, run_helper)
 
 
-def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> Answer:
+def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> ServerReply:
     shown = masked(exporter.endpoint)
     place = setup.place((*exporter.path, "endpoint"))
 
-    def wrong(mistake: str, said: str) -> Answer:
-        return Answer(shown, said, Finding(mistake, place, f"{shown}: {said}."))
+    def wrong(mistake: str, said: str) -> ServerReply:
+        return ServerReply(shown, said, Finding(mistake, place, f"{shown}: {said}."))
 
     headers = {header.name: header.value for header in setup.headers(exporter) if is_sent(header)}
     if setup.headers_helper is not None:
         if problem_of(setup, setup.headers_helper):
-            return Answer(shown, "not asked: headers_helper gives no headers")
+            return ServerReply(shown, "not asked: headers_helper gives no headers")
         try:
             printed = headers_of(setup, setup.headers_helper, run=run_helper)
         except HelperError as error:
             return wrong("headers-helper", str(error))
         if printed is None:
-            return Answer(shown, "not asked: add --run-helper to run headers_helper")
+            return ServerReply(shown, "not asked: add --run-helper to run headers_helper")
         headers = {
             **{name: value for name, value in headers.items() if name.lower() != "authorization"},
             **printed,
@@ -111,7 +111,7 @@ def _ask(setup: Setup, exporter: Exporter, timeout: float, run_helper: bool) -> 
     if response.is_success:
         with_keys = any(name.lower() == "authorization" for name in headers)
         what = "address and keys are accepted" if with_keys else "it takes telemetry"
-        return Answer(shown, f"{response.status_code}, {what}")
+        return ServerReply(shown, f"{response.status_code}, {what}")
     if response.status_code == 400 and _NGINX_WANTS_CERTIFICATE in response.text:
         return wrong("client-certificate-refused", f"400 {_NGINX_WANTS_CERTIFICATE}")
     said = f"{response.status_code} {_message(response)}".strip()

@@ -20,6 +20,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from codex_langfuse.nanoseconds import MILLISECOND
+
 Value = str | int | float | bool
 
 
@@ -290,7 +292,7 @@ def _milliseconds(stamp: str) -> int | None:
         moment = datetime.fromisoformat(stamp)
     except ValueError:
         return None
-    return round(moment.timestamp() * 1_000) * 1_000_000 if moment.tzinfo is not None else None
+    return round(moment.timestamp() * 1_000) * MILLISECOND if moment.tzinfo is not None else None
 
 
 @dataclass(frozen=True, slots=True)

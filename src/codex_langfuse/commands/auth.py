@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from codex_langfuse.commands.messages import error, note, refuse, tell, wrong_usage
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 if TYPE_CHECKING:
     from codex_langfuse.keys.credentials import BaseUrl, KeyKind

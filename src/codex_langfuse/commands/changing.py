@@ -25,7 +25,7 @@ from codex_langfuse.configuration.backup import (
 from codex_langfuse.configuration.encoding import Encoded, decoded
 from codex_langfuse.configuration.secrets import masked
 from codex_langfuse.configuration.undoing import ConflictError, taken_back
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 #: No TOML file contains it.
 _SHOWN = "\0"

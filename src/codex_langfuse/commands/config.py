@@ -9,14 +9,14 @@ import typer
 from codex_langfuse.commands.auth import RegionName
 from codex_langfuse.commands.messages import wrong_usage
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from codex_langfuse.codex.versions import Version
     from codex_langfuse.commands.changing import Change
-    from codex_langfuse.configuration.routes import Wish
+    from codex_langfuse.configuration.routes import OtelSettings
 
 
 def config(
@@ -133,10 +133,12 @@ def config(
 
     version = _version(codex_version) or installed_version()
 
-    def plan(data: dict[str, Any]) -> "tuple[Wish, list[str]]":
-        wish, notes = _wish(route, base_url, region, endpoint, environment, user, tuple(tag or ()), data)
-        wish, about_helper = _with_helper(wish, version, key_file, profile)
-        return wish, notes + about_helper
+    def plan(data: dict[str, Any]) -> "tuple[OtelSettings, list[str]]":
+        settings, notes = _settings(
+            route, base_url, region, endpoint, environment, user, tuple(tag or ()), data
+        )
+        settings, about_helper = _with_helper(settings, version, key_file, profile)
+        return settings, notes + about_helper
 
     try:
         change = planned_change(path, plan, version, force=force, below=_below(profile))
@@ -162,17 +164,17 @@ class PlanError(Exception):
 
 def planned_change(
     path: Path,
-    plan: "Callable[[dict[str, Any]], tuple[Wish, list[str]]]",
+    plan: "Callable[[dict[str, Any]], tuple[OtelSettings, list[str]]]",
     version: "Version | None",
     *,
     force: bool = False,
     below: dict[str, Any] | None = None,
 ) -> "Change":
-    """Return the change that puts a wish into the configuration at ``path``, which need not exist.
+    """Return the change that puts settings into the configuration at ``path``, which need not exist.
 
     Args:
         path: the file.
-        plan: makes the wish, and what to say about it, of what the file holds.
+        plan: makes the settings, and what to say about it, of what the file holds.
         version: the Codex that will read it; None for one that understands everything.
         force: accept a Codex whose spans hold prompts and answers.
         below: what ``config.toml`` says, when the file is a profile.
@@ -205,12 +207,18 @@ def planned_change(
     encoded = given.encoded if given else Encoded("", ())
     if version is None:
         notes.append("no Codex found: the settings are those for the newest one")
-    wish, more = plan(parse(text).data)
+    settings, more = plan(parse(text).data)
     notes += more
-    if wish.base and wish.route is not Route.DIRECT and (line := no_proxy_line(wish.base.url, os.environ)):
-        notes.append(f"a proxy is set, and Codex would take it to {wish.base.url}. Start Codex with: {line}")
+    if (
+        settings.base
+        and settings.route is not Route.DIRECT
+        and (line := no_proxy_line(settings.base.url, os.environ))
+    ):
+        notes.append(
+            f"a proxy is set, and Codex would take it to {settings.base.url}. Start Codex with: {line}"
+        )
     try:
-        amended = amend(text, wish, version, force=force, below=below or {})
+        amended = amend(text, settings, version, force=force, below=below or {})
     except RefusedError as error:
         raise PlanError(str(error), page=page_url("concepts/signals", "what-leaves")) from error
     except EditError as error:
@@ -223,24 +231,24 @@ def planned_change(
 
 
 def _with_helper(
-    wish: "Wish", version: "Version | None", file: Path | None, profile: str | None
-) -> "tuple[Wish, list[str]]":
+    settings: "OtelSettings", version: "Version | None", file: Path | None, profile: str | None
+) -> "tuple[OtelSettings, list[str]]":
     """Let Codex get the key by a command, where it can and there is a key file; return what to say of it."""
     from dataclasses import replace
 
     from codex_langfuse.codex.versions import HEADERS_HELPER
     from codex_langfuse.keys.key_file import COMMAND, key_file
 
-    if wish.route is not Route.DIRECT:
+    if settings.route is not Route.DIRECT:
         if file is not None:
             wrong_usage("--key-file goes with the route direct")
-        return wish, []
+        return settings, []
     if version is None or version < HEADERS_HELPER:
-        return wish, []
+        return settings, []
     words = ["auth", "--headers", *(("--key-file", str(file.absolute())) if file else ())]
     if not (file or key_file()).exists():
         made = COMMAND if file is None else f"codex-langfuse auth --write {file}"
-        return wish, [
+        return settings, [
             "Codex takes the key from its environment, as there is no key file. To let it take the key from "
             f"the file, make it ({made}) and run this again"
         ]
@@ -249,7 +257,7 @@ def _with_helper(
         if profile and not file
         else []
     )
-    return replace(wish, headers_helper=_this_command(*words)), notes
+    return replace(settings, headers_helper=_this_command(*words)), notes
 
 
 def _this_command(*arguments: str) -> str:
@@ -285,7 +293,7 @@ def _version(text: str | None) -> "Version | None":
         wrong_usage(f"--codex-version: {error}")
 
 
-def _wish(
+def _settings(
     route: Route,
     base_url: str | None,
     region: RegionName | None,
@@ -294,8 +302,8 @@ def _wish(
     user: str | None,
     tags: tuple[str, ...],
     data: dict[str, Any],
-) -> "tuple[Wish, list[str]]":
-    from codex_langfuse.configuration.routes import ABOUT_COLLECTORS, Wish, read_endpoint
+) -> "tuple[OtelSettings, list[str]]":
+    from codex_langfuse.configuration.routes import ABOUT_COLLECTORS, OtelSettings, read_endpoint
     from codex_langfuse.keys.credentials import CredentialsError, read_base_url
 
     notes: list[str] = []
@@ -327,7 +335,7 @@ def _wish(
     notes += base.notes if base else ()
     notes += ABOUT_COLLECTORS if route is Route.COLLECTOR else ()
     try:
-        return Wish(route, base, environment, user, tags), notes
+        return OtelSettings(route, base, environment, user, tags), notes
     except ValueError as error:
         wrong_usage(str(error))
 

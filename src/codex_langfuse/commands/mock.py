@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from codex_langfuse.commands.messages import error, note, wrong_usage
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 
 def mock(

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import typer
 
 from codex_langfuse.commands.messages import error, note, refuse, tell, wrong_usage
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.relay.policy import Content, TraceName
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 from codex_langfuse.commands.auth import RegionName, ask_credentials, write_key_file
 from codex_langfuse.commands.messages import wrong_usage
 from codex_langfuse.commands.steps import Steps
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 if TYPE_CHECKING:
     from codex_langfuse.keys.credentials import BaseUrl
@@ -211,13 +211,13 @@ def _configure(steps: Steps, relay: str) -> None:
     from codex_langfuse.commands.config import PlanError, planned_change
     from codex_langfuse.configuration.config_files import config_path
     from codex_langfuse.configuration.route import Route
-    from codex_langfuse.configuration.routes import Wish, read_endpoint
+    from codex_langfuse.configuration.routes import OtelSettings, read_endpoint
 
     path = config_path(os.environ)
     steps.begin("config", f"Codex: send its logs and traces to the relay, in {path}.")
     try:
         change = planned_change(
-            path, lambda _: (Wish(Route.RELAY, read_endpoint(relay)), []), installed_version()
+            path, lambda _: (OtelSettings(Route.RELAY, read_endpoint(relay)), []), installed_version()
         )
     except PlanError as wrong:
         steps.fail(*wrong.lines, page=wrong.page)

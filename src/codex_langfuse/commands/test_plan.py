@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from codex_langfuse.commands.messages import error, note, tell, wrong_usage
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 if TYPE_CHECKING:
     from codex_langfuse.testplan.definition import Case, Language
@@ -260,7 +260,7 @@ def _lines(result: "Result", language: "Language") -> list[str]:
 
 
 def _tell(outcome: "Outcome") -> None:
-    around = outcome.surroundings
+    around = outcome.run_environment
     passed = len(outcome.results) - len(outcome.failed)
     where = (
         f"Langfuse {around.langfuse} at {around.target}"

@@ -8,7 +8,7 @@ import typer
 
 from codex_langfuse.commands.setup import stop_daemons
 from codex_langfuse.commands.steps import Steps
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 
 def uninstall(

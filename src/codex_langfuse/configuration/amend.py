@@ -18,7 +18,7 @@ from codex_langfuse.codex import versions
 from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.edit import Draft, EditError, Names, dotted, value_at
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.configuration.routes import RELAY, Wish
+from codex_langfuse.configuration.routes import RELAY, OtelSettings
 from codex_langfuse.keys.credentials import REGIONS, TRACES_HEADERS, VARIABLE
 from codex_langfuse.keys.labels import nearest_environment
 
@@ -59,17 +59,17 @@ class Amended:
 
 def amend(
     text: str,
-    wish: Wish,
+    settings: OtelSettings,
     version: Version | None = None,
     *,
     force: bool = False,
     below: Mapping[str, Any] | None = None,
 ) -> Amended:
-    """Return ``text`` with ``wish`` in it; the same text if it is in it already.
+    """Return ``text`` with ``settings`` in it; the same text if it is in it already.
 
     Args:
         text: a whole configuration, with only line feeds at the end of lines.
-        wish: the route and what goes with it.
+        settings: the route and what goes with it.
         version: the Codex that will read it; None for one that understands everything.
         force: accept a Codex whose spans hold prompts and answers.
         below: what ``config.toml`` says, when ``text`` is that of a profile.
@@ -82,24 +82,24 @@ def amend(
     draft = Draft(text)
     if not isinstance(draft.get(("otel",), {}), dict):
         raise EditError("`otel` is not a table in this file; remove it first")
-    _require_capable(wish, version, force)
-    amendment = _Amendment(draft, wish, version, Amended(text), below or {})
+    _require_capable(settings, version, force)
+    amendment = _Amendment(draft, settings, version, Amended(text), below or {})
     amendment.write()
     amendment.result.text = draft.text
     return amendment.result
 
 
-def _require_capable(wish: Wish, version: Version | None, force: bool) -> None:
-    if version is None or wish.route is Route.OFF:
+def _require_capable(settings: OtelSettings, version: Version | None, force: bool) -> None:
+    if version is None or settings.route is Route.OFF:
         return
     if version < versions.FIRST_WITH_OTEL:
         raise RefusedError(f"Codex {version} has no telemetry; install {versions.LEAKS_CONTENT[1]} or newer")
-    if wish.route is not Route.RELAY and version < versions.OTEL_KEYS["trace_exporter"]:
+    if settings.route is not Route.RELAY and version < versions.OTEL_KEYS["trace_exporter"]:
         raise RefusedError(
             f"Codex {version} has no traces, and this route accepts nothing else; "
             f"install {versions.LEAKS_CONTENT[1]} or newer"
         )
-    if wish.route is Route.DIRECT and versions.leaks_content(version) and not force:
+    if settings.route is Route.DIRECT and versions.leaks_content(version) and not force:
         raise RefusedError(
             f"Codex {version} puts prompts, commands, their output and answers into traces, and no setting "
             f"prevents it; install {versions.LEAKS_CONTENT[1]} or newer, or add --force if you want that"
@@ -109,7 +109,7 @@ def _require_capable(wish: Wish, version: Version | None, force: bool) -> None:
 @dataclass
 class _Amendment:
     draft: Draft
-    wish: Wish
+    settings: OtelSettings
     version: Version | None
     result: Amended
     below: Mapping[str, Any]
@@ -118,7 +118,7 @@ class _Amendment:
         had_otel = self.draft.get(("otel",)) is not None
         if had_otel and not self._by_helper:
             self._set_helper()
-        if self.wish.route is Route.OFF:
+        if self.settings.route is Route.OFF:
             self._switch_off()
         else:
             self._switch_on()
@@ -136,7 +136,7 @@ class _Amendment:
 
     @property
     def _by_helper(self) -> bool:
-        return self.wish.headers_helper is not None and self.wish.route is Route.DIRECT
+        return self.settings.headers_helper is not None and self.settings.route is Route.DIRECT
 
     def _set_helper(self) -> None:
         """Let Codex run the command that prints the header, or take ours away where it is not needed."""
@@ -147,7 +147,7 @@ class _Amendment:
         if self._by_helper:
             if given is not None and not ours:
                 self._note("headers_helper is replaced; the backup has the old value")
-            self.draft.set(HEADERS_HELPER, self.wish.headers_helper, _HELPER_COMMENT)
+            self.draft.set(HEADERS_HELPER, self.settings.headers_helper, _HELPER_COMMENT)
         elif ours:
             self.draft.remove(HEADERS_HELPER)
         elif given is not None:
@@ -163,8 +163,8 @@ class _Amendment:
             self.draft.set(path, "none")
 
     def _switch_on(self) -> None:
-        direct = self.wish.route is Route.DIRECT
-        environment = self.wish.environment or self.draft.get(("otel", "environment"))
+        direct = self.settings.route is Route.DIRECT
+        environment = self.settings.environment or self.draft.get(("otel", "environment"))
         environment = environment or self._below(("otel", "environment"))
         if not isinstance(environment, str):
             environment = "prod"
@@ -176,15 +176,15 @@ class _Amendment:
                 self.draft.set(METRICS_EXPORTER, "none", _METRICS_COMMENT)
         if self._by_helper:
             self._set_helper()
-        if self.wish.route is not Route.RELAY:
+        if self.settings.route is not Route.RELAY:
             self._drop_logs()
             self._export(
-                TRACE_EXPORTER, self.wish.traces_endpoint, {INGESTION_VERSION: "4"} if direct else None
+                TRACE_EXPORTER, self.settings.traces_endpoint, {INGESTION_VERSION: "4"} if direct else None
             )
         else:
-            self._export(LOG_EXPORTER, self.wish.logs_endpoint, None)
+            self._export(LOG_EXPORTER, self.settings.logs_endpoint, None)
             if self._understands("trace_exporter"):
-                self._export(TRACE_EXPORTER, self.wish.traces_endpoint, None)
+                self._export(TRACE_EXPORTER, self.settings.traces_endpoint, None)
             else:
                 self._note(f"traces are left out: Codex {self.version} has none before 0.73")
         if not direct and self.version and versions.leaks_content(self.version):
@@ -298,7 +298,10 @@ class _Amendment:
         table = self.draft.get((*LOG_EXPORTER, "otlp-http"))
         if not isinstance(table, dict):
             return
-        ours = {_host(region.url) for region in REGIONS} | {_host(RELAY), _host(self.wish.traces_endpoint)}
+        ours = {_host(region.url) for region in REGIONS} | {
+            _host(RELAY),
+            _host(self.settings.traces_endpoint),
+        }
         if _host(table.get("endpoint")) in ours:
             self.draft.remove(LOG_EXPORTER)
             self._note("the exporter of logs is removed: this route accepts only traces")
@@ -306,18 +309,18 @@ class _Amendment:
             self._note("logs still go where `exporter` sends them; on this route nothing needs them")
 
     def _describe_spans(self, environment: str) -> None:
-        if self.wish.route is Route.RELAY:
+        if self.settings.route is Route.RELAY:
             return  # It labels its traces itself.
         attributes: dict[str, str] = {}
         name = nearest_environment(environment)
-        if self.wish.route is Route.DIRECT or self.wish.environment:
+        if self.settings.route is Route.DIRECT or self.settings.environment:
             attributes["langfuse.environment"] = name
             if name != environment:
                 self._note(f"{environment!r} is not an environment name in Langfuse; {name!r} is used")
-        if self.wish.user:
-            attributes["langfuse.user.id"] = self.wish.user
-        if self.wish.tags:
-            attributes["langfuse.trace.tags"] = ",".join(self.wish.tags)
+        if self.settings.user:
+            attributes["langfuse.user.id"] = self.settings.user
+        if self.settings.tags:
+            attributes["langfuse.trace.tags"] = ",".join(self.settings.tags)
         if not attributes:
             return
         if not self._understands("span_attributes"):
@@ -333,7 +336,7 @@ class _Amendment:
             return
         for key, value in attributes.items():
             # An environment that somebody chose for the spans stays, unless another one is asked for.
-            if key in given and key == "langfuse.environment" and not self.wish.environment:
+            if key in given and key == "langfuse.environment" and not self.settings.environment:
                 continue
             self.draft.set((*SPAN_ATTRIBUTES, key), value)
 
@@ -356,11 +359,11 @@ class _Amendment:
 
     def _headline(self, had_otel: bool) -> None:
         where = {
-            Route.DIRECT: f"Langfuse, traces only: {self.wish.base.place if self.wish.base else ''}.",
+            Route.DIRECT: f"Langfuse, traces only: {self.settings.base.place if self.settings.base else ''}.",
             Route.RELAY: "a relay on this machine, logs and traces.",
             Route.COLLECTOR: "a Collector, traces only.",
             Route.OFF: "",
-        }[self.wish.route]
+        }[self.settings.route]
         key = {
             Route.DIRECT: "headers_helper prints it."
             if self._by_helper
@@ -368,7 +371,7 @@ class _Amendment:
             Route.RELAY: "the relay has it.",
             Route.COLLECTOR: "the Collector has it.",
             Route.OFF: "",
-        }[self.wish.route]
+        }[self.settings.route]
         lines = f"# Codex to {where}\n# The key is not in this file: {key}\n" if where else ""
         old = _HEADLINES.search(self.draft.text)
         if old and old[0] != lines:

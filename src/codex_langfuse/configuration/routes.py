@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.keys.credentials import BaseUrl
 from codex_langfuse.keys.labels import check_environment, check_tag, check_user
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.proxies import is_this_machine
 
 #: What to know where Codex sends to a Collector.
@@ -23,7 +23,7 @@ RELAY = "http://127.0.0.1:4318"
 
 
 @dataclass(frozen=True)
-class Wish:
+class OtelSettings:
     """What a person wants of Codex's telemetry.
 
     ``base`` is the address without a path of its own: of Langfuse for ``direct``, else of the relay or

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote
 
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 #: The variable in which Codex finds the header; it applies only to traces.
 TRACES_HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"

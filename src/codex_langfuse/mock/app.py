@@ -42,11 +42,11 @@ from codex_langfuse.mock.project_api import (
     DELETE_TRACE,
     DELETE_TRACES,
     EVENTS_ONLY,
+    ApiPath,
     Call,
-    Route,
     find_route,
 )
-from codex_langfuse.mock.store import SeenRequest, Store
+from codex_langfuse.mock.store import MockStore, SeenRequest
 from codex_langfuse.mock.visibility import IMMEDIATE, Visibility, arrived
 from codex_langfuse.proxies import is_this_machine
 
@@ -110,7 +110,7 @@ class Mock:
     """What the routes work with: accepted keys, store, faults, page, major version, what can be read."""
 
     keys: tuple[ApiKey, ...]
-    store: Store
+    store: MockStore
     faults: Faults
     page: Views
     langfuse: int = 4
@@ -278,7 +278,7 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
 
 
 def _of_project(
-    mock: Mock, request: SeenRequest, query: str, found: Route, names: tuple[str, ...]
+    mock: Mock, request: SeenRequest, query: str, found: ApiPath, names: tuple[str, ...]
 ) -> Answer | Callable[[], Answer]:
     """Answer a request to a route of ``project_api``."""
     headers = request.header_values()

@@ -80,7 +80,7 @@ class _Endpoint:
 
 
 @dataclass(frozen=True)
-class Route:
+class ApiPath:
     """The methods of a path, and the largest body it takes; some paths Langfuse 3 does not have."""
 
     methods: Mapping[str, _Endpoint]
@@ -132,11 +132,11 @@ def _delete_trace(call: Call) -> Answer:
 _MOST_DELETED = 1000
 _TOO_MANY_DELETED = f"Cannot specify more than {_MOST_DELETED} traces in a single request."
 #: The one method of a trace's path that Langfuse 4 has not given up; the others are of ``legacy_read_api``.
-DELETE_TRACES = Route({"DELETE": _Endpoint(_delete_traces)}, USUAL_BODY)
-DELETE_TRACE = Route({"DELETE": _Endpoint(_delete_trace)}, USUAL_BODY)
+DELETE_TRACES = ApiPath({"DELETE": _Endpoint(_delete_traces)}, USUAL_BODY)
+DELETE_TRACE = ApiPath({"DELETE": _Endpoint(_delete_trace)}, USUAL_BODY)
 
 
-def find_route(path: str) -> tuple[Route, tuple[str, ...]] | None:
+def find_route(path: str) -> tuple[ApiPath, tuple[str, ...]] | None:
     """Return the route of a path, and the parts of the path that vary; ``None`` for a path of another."""
     for pattern, found in _ROUTES:
         if match := pattern.fullmatch(path):
@@ -497,13 +497,13 @@ def _delete_placement(call: Call) -> Answer:
     return _kept_dashboard(call, changed, {"message": "Placement successfully deleted"})
 
 
-def _unstable(**methods: Work) -> Route:
+def _unstable(**methods: Work) -> ApiPath:
     endpoints = {name: _Endpoint(work, refuse=_authorized_for_dashboards) for name, work in methods.items()}
-    return Route(endpoints, USUAL_BODY, dashboards.METHOD_NOT_ALLOWED, is_new=True)
+    return ApiPath(endpoints, USUAL_BODY, dashboards.METHOD_NOT_ALLOWED, is_new=True)
 
 
-def _route(largest: tuple[int, str] = USUAL_BODY, **methods: _Endpoint) -> Route:
-    return Route(methods, largest)
+def _route(largest: tuple[int, str] = USUAL_BODY, **methods: _Endpoint) -> ApiPath:
+    return ApiPath(methods, largest)
 
 
 _ROUTES = tuple(

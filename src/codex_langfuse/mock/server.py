@@ -15,7 +15,7 @@ from codex_langfuse.mock.faults import Fault, Faults
 from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY, ApiKey
 from codex_langfuse.mock.page.ledger import Ledger
 from codex_langfuse.mock.page.views import Views
-from codex_langfuse.mock.store import Store
+from codex_langfuse.mock.store import MockStore
 from codex_langfuse.mock.visibility import IMMEDIATE, Visibility
 from codex_langfuse.thread_server import ThreadServer
 
@@ -31,7 +31,7 @@ class RunningMock:
     url: str
     public_key: str
     secret_key: str
-    store: Store
+    store: MockStore
     faults: Faults
 
 
@@ -59,7 +59,7 @@ def running_mock(
     key = ApiKey(public_key or DEMONSTRATION_PUBLIC_KEY, secret_key or DEMONSTRATION_SECRET_KEY)
     listener = listen(host, port)
     with contextlib.closing(listener):
-        store = Store(Path(store_file) if store_file is not None else None)
+        store = MockStore(Path(store_file) if store_file is not None else None)
         keys = (key, ORGANIZATION_KEY, IN_APP_AGENT_KEY)
         ledger = Ledger(store, keys)
         page = Views(store, ledger, key, langfuse, host)

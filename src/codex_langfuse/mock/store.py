@@ -167,7 +167,7 @@ class StoreFileError(ValueError):
     """The file cannot be read or written, or is none of a store; the message begins with its path."""
 
 
-class Store:
+class MockStore:
     """The requests seen, oldest first, and what else is in the project; safe to use from any thread."""
 
     def __init__(self, file: Path | None = None):

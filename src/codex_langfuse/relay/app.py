@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from codex_langfuse.relay.admission import Admission
 from codex_langfuse.relay.cause import NEEDS_SOMEBODY
 from codex_langfuse.relay.delivery import Delivery
-from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.pipeline import Pipeline
 from codex_langfuse.relay.receiving import (
     JSON,
     LARGEST_BODY,
@@ -44,10 +44,10 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Works:
+class AppState:
     """What the routes work with. ``body_seconds`` is how long a sender may take over one body."""
 
-    keeper: Keeper
+    pipeline: Pipeline
     store: Store
     delivery: Delivery
     admission: Admission
@@ -60,9 +60,9 @@ class Works:
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
-def make_app(works: Works) -> ASGIApp:
+def make_app(state: AppState) -> ASGIApp:
     """Make the ASGI application."""
-    routes = _Routes(works)
+    routes = _Routes(state)
     return _Admitted(
         Starlette(
             routes=[
@@ -79,16 +79,16 @@ def make_app(works: Works) -> ASGIApp:
                 ClientDisconnect: _answer_nobody,
             },
         ),
-        works,
+        state,
     )
 
 
 class _Admitted:
     """Turns away who may not speak to the relay, and keeps count of all answers."""
 
-    def __init__(self, app: ASGIApp, works: Works):
+    def __init__(self, app: ASGIApp, state: AppState):
         self._app = app
-        self._works = works
+        self._state = state
         self._warned: set[tuple[str, int]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,7 +103,7 @@ class _Admitted:
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            self._works.admission.check(path, headers)
+            self._state.admission.check(path, headers)
         except RefusedRequestError as refused:
             request = Request(scope, receive)
             await self._works_off(request)
@@ -115,14 +115,14 @@ class _Admitted:
     async def _works_off(self, request: Request) -> None:
         """Read what a sender insists on sending first: many look at no answer before they are through."""
         try:
-            await _read(request, self._works, keep=False)
+            await _read(request, self._state, keep=False)
         except (RefusedRequestError, ClientDisconnect):
             return
 
     def _count(self, method: str, path: str, status: int) -> None:
         known = path if path in ("/v1/logs", "/v1/traces", "/v1/metrics") else "other"
         if method == "POST":
-            self._works.requests[known, status] += 1
+            self._state.requests[known, status] += 1
         if status >= 400 and method == "POST" and (known, status) not in self._warned:
             # Codex itself says nothing of a refused export. Once for each kind.
             self._warned.add((known, status))
@@ -132,8 +132,8 @@ class _Admitted:
 
 
 class _Routes:
-    def __init__(self, works: Works):
-        self._works = works
+    def __init__(self, state: AppState):
+        self._state = state
 
     async def logs(self, request: Request) -> Response:
         return await self._receive("logs", request)
@@ -142,15 +142,15 @@ class _Routes:
         return await self._receive("traces", request)
 
     async def _receive(self, signal: Signal, request: Request) -> Response:
-        works = self._works
+        state = self._state
         headers = dict(request.headers)
         try:
             content_type = content_type_of(headers)
         except RefusedRequestError:
-            await _read(request, works, keep=False)
+            await _read(request, state, keep=False)
             raise
         try:
-            body = await _read(request, works, keep=True)
+            body = await _read(request, state, keep=True)
             small = content_type != JSON and len(body) < _SMALL and "content-encoding" not in headers
             with request.state.connection as connection:
                 if small:
@@ -160,62 +160,62 @@ class _Routes:
                         export = await asyncio.to_thread(decode, signal, headers, body)
                         await self._keep(export, connection.name)
         finally:
-            works.under_way -= request.state.bytes
+            state.under_way -= request.state.bytes
         return _ok(content_type)
 
     async def _keep(self, export: Export, connection: str) -> None:
         if not export.is_empty:
-            await self._works.keeper.accept(export, connection)
+            await self._state.pipeline.accept(export, connection)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Let one large body pass at a time."""
         try:
             async with asyncio.timeout(_SECONDS_FOR_TURN):
-                await self._works.decoding.acquire()
+                await self._state.decoding.acquire()
         except TimeoutError as error:
             raise RefusedRequestError(503, "too much at once") from error
         try:
             yield
         finally:
-            self._works.decoding.release()
+            self._state.decoding.release()
 
     async def drop_metrics(self, request: Request) -> Response:
         """Take and forget: nothing in Codex's metrics is of a turn."""
-        await _read(request, self._works, keep=False)
+        await _read(request, self._state, keep=False)
         return _ok(request.headers.get("content-type", ""))
 
     async def healthz(self, request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, request: Request) -> Response:
-        works = self._works
-        if works.keeper.full:
-            return PlainTextResponse(f"no room for more: {works.keeper.full}\n", 503)
-        if works.delivery.cause in NEEDS_SOMEBODY:
-            return PlainTextResponse(f"turns are not accepted: {works.delivery.fault}\n", 503)
+        state = self._state
+        if state.pipeline.full:
+            return PlainTextResponse(f"no room for more: {state.pipeline.full}\n", 503)
+        if state.delivery.cause in NEEDS_SOMEBODY:
+            return PlainTextResponse(f"turns are not accepted: {state.delivery.fault}\n", 503)
         return PlainTextResponse("ready\n")
 
     async def metrics(self, request: Request) -> Response:
-        works = self._works
-        figures = await works.keeper.use_store(works.store.figures)
+        state = self._state
+        figures = await state.pipeline.use_store(state.store.figures)
         metrics = Metrics(
-            started=works.started,
-            requests=works.requests,
-            failed_deliveries=works.delivery.failed_requests,
-            sent_again=works.delivery.sent_again,
-            turned_away=works.keeper.turned_away,
-            cause=works.delivery.cause,
-            full=bool(works.keeper.full),
-            limit=works.max_disk,
+            started=state.started,
+            requests=state.requests,
+            failed_deliveries=state.delivery.failed_requests,
+            sent_again=state.delivery.sent_again,
+            turned_away=state.pipeline.turned_away,
+            cause=state.delivery.cause,
+            full=bool(state.pipeline.full),
+            limit=state.max_disk,
         )
         return PlainTextResponse(metrics.text(figures), media_type="text/plain; version=0.0.4")
 
 
-async def _read(request: Request, works: Works, *, keep: bool) -> bytes:
+async def _read(request: Request, state: AppState, *, keep: bool) -> bytes:
     """Read the body; what is not kept, or too large, is read and thrown away.
 
-    Adds what it holds in memory to ``works.under_way`` and, for who takes it off again, to
+    Adds what it holds in memory to ``state.under_way`` and, for who takes it off again, to
     ``request.state.bytes``. Raises ``RefusedRequestError``: 408 when it takes too long, 413 when it is too
     large, 503 when too many come at once.
     """
@@ -228,20 +228,20 @@ async def _read(request: Request, works: Works, *, keep: bool) -> bytes:
     size = 0
     crowded = False
     try:
-        async with asyncio.timeout(works.body_seconds):
+        async with asyncio.timeout(state.body_seconds):
             async for part in request.stream():
                 size += len(part)
                 too_large = too_large or size > LARGEST_BODY
-                crowded = crowded or works.under_way + len(part) > _MOST_UNDER_WAY
+                crowded = crowded or state.under_way + len(part) > _MOST_UNDER_WAY
                 if keep and not too_large and not crowded:
                     parts.append(part)
-                    works.under_way += len(part)
+                    state.under_way += len(part)
                     request.state.bytes += len(part)
                 else:
                     parts.clear()
     except TimeoutError as error:
         if not too_large:
-            reason = f"the body took more than {works.body_seconds:g} seconds"
+            reason = f"the body took more than {state.body_seconds:g} seconds"
             raise RefusedRequestError(408, reason) from error
     if too_large:
         raise RefusedRequestError(413, f"more than {LARGEST_BODY} bytes")

@@ -29,20 +29,18 @@ from codex_langfuse.codex.telemetry import (
     read_logs,
     read_spans,
 )
+from codex_langfuse.nanoseconds import SECOND
 from codex_langfuse.relay import clean_trace, names
 from codex_langfuse.relay.deadlines import NO_RESULT, awaits_logs, deadline, is_over
 from codex_langfuse.relay.facts import Assessment, Cost, Fact, FactReader, Mark, Prompt, ToolEvent
 from codex_langfuse.relay.family import Family
-from codex_langfuse.relay.model_calls import Course, Standing, course_of
+from codex_langfuse.relay.model_calls import CallHistory, Standing, history_of
 from codex_langfuse.relay.policy import Policy
 from codex_langfuse.relay.resolver import Resolved, Resolver
 from codex_langfuse.relay.sent_turns import SentTurns
-from codex_langfuse.relay.surroundings import Surroundings
+from codex_langfuse.relay.session_info import SessionInfo
 from codex_langfuse.relay.traces import Traces
 from codex_langfuse.relay.turn import MOST_CHILDREN, Sent, Turn
-
-MILLISECOND = 1_000_000
-SECOND = 1_000 * MILLISECOND
 
 # Bounds of what is held in memory.
 MOST_TURNS = 20_000
@@ -88,11 +86,11 @@ class Conversation:
 
     id: str
     heard: float
-    about: Surroundings
+    about: SessionInfo
     old: bool
     facts: dict[tuple[object, ...], Fact] = field(default_factory=dict)
     resolved: Resolved = field(default_factory=Resolved)
-    courses: dict[Turn, Course] = field(default_factory=dict)
+    histories: dict[Turn, CallHistory] = field(default_factory=dict)
     due: float | None = None
     batches: set[int] = field(default_factory=set)
     started: tuple[int, bytes] | None = None
@@ -200,7 +198,7 @@ class Assembly:
     def _conversation(self, conversation_id: str, process: Process) -> Conversation:
         conversation = self._conversations.get(conversation_id)
         if conversation is None:
-            about = Surroundings(process)
+            about = SessionInfo(process)
             conversation = Conversation(conversation_id, self._now, about, about.older_than(0, 131))
             self._conversations[conversation_id] = conversation
         elif conversation.heard != self._now:
@@ -320,18 +318,18 @@ class Assembly:
             self.dropped += len(unclaimed)
             self._consume(conversation, unclaimed)
             resolved.waiting = [fact for fact in resolved.waiting if fact.heard > time - PATIENCE]
-        conversation.courses = {}
+        conversation.histories = {}
         for turn in resolved.turns:
             if turn.turn_id is not None:
                 self._conversation_of[turn.turn_id] = conversation.id
             if conversation.over_by and turn.start <= conversation.over_by:
                 turn.ended = "the end of the conversation"
-            conversation.courses[turn] = course = course_of(turn)
+            conversation.histories[turn] = history = history_of(turn)
             if conversation.gone is not None:
                 turn.gone = True
                 turn.heard = max(turn.heard, conversation.gone)
                 # Of a complete turn it says nothing: a relay that was killed meanwhile does not know it.
-                if not is_over(turn, course):
+                if not is_over(turn, history):
                     turn.ended = "the process ended"
             self._relate(conversation, turn)
 
@@ -437,20 +435,20 @@ class Assembly:
     def _deadline(self, conversation: Conversation, turn: Turn) -> float:
         if turn.gone:
             return turn.heard + GONE
-        about, course = conversation.about, conversation.courses[turn]
+        about, history = conversation.about, conversation.histories[turn]
         sends_logs = (about.service_name, about.version) in self._senders_of_logs
         sampled = not self._caller_trace(conversation, turn)
-        due = deadline(turn, course, sends_logs, sampled)
+        due = deadline(turn, history, sends_logs, sampled)
         for fact in conversation.resolved.waiting:
             if fact.time <= turn.end:
                 # It may be of this turn, and would be late once the turn has left.
                 due = max(due, fact.heard + PATIENCE + 1)
         for child, below in self._children_of(turn):
-            its_course = below.courses.get(child)
-            if its_course and is_over(child, its_course) and awaits_logs(child, its_course, sends_logs):
+            its_history = below.histories.get(child)
+            if its_history and is_over(child, its_history) and awaits_logs(child, its_history, sends_logs):
                 due = max(due, self._deadline(below, child))
         place = conversation.resolved.turns.index(turn)
-        if place and course.standing is Standing.STARTED and not is_over(turn, course):
+        if place and history.standing is Standing.STARTED and not is_over(turn, history):
             # A prompt and no more may have been written into the turn before it, in which a tool runs.
             return max(due, self._deadline(conversation, conversation.resolved.turns[place - 1]))
         return due
@@ -502,7 +500,7 @@ class Assembly:
             turn.ended = turn.ended or "the relay stopped"
         for turn in sorted(turns, key=lambda turn: (self._family.depth(turn.conversation), turn.start)):
             conversation = self._conversations[turn.conversation]
-            if turn in conversation.courses:
+            if turn in conversation.histories:
                 self._leave(turn)
         ready, self._ready = self._ready, []
         self._ready_batches.clear()
@@ -550,7 +548,7 @@ class Assembly:
     def _restore(self, sent: Sent) -> None:
         if not sent.about:
             return
-        about, started, first_prompt = Surroundings.from_text(sent.about)
+        about, started, first_prompt = SessionInfo.from_text(sent.about)
         if sent.logs:
             self._senders_of_logs.add((about.service_name, about.version))
         conversation = Conversation(sent.conversation, self._now, about, about.older_than(0, 131))
@@ -564,11 +562,11 @@ class Assembly:
         for each in conversation.resolved.turns[: conversation.resolved.turns.index(turn)]:
             if (
                 each.spans is None
-                and each in conversation.courses
+                and each in conversation.histories
                 and not isinstance(self._above(each), Turn)
             ):
                 self._leave(each)
-        if turn in conversation.courses:
+        if turn in conversation.histories:
             self._leave(turn)
 
     def _leave(self, turn: Turn) -> None:
@@ -580,11 +578,11 @@ class Assembly:
             conversation.about.labels |= turn.spans.labels()
         session = self._family.top(turn.conversation)
         caller = self._caller_trace(conversation, turn) if above is None else b""
-        place = clean_trace.place_of(turn, above if isinstance(above, Sent) else None, session, caller)
-        scene = clean_trace.Scene(self._policy, place, conversation.about, turn.is_title)
-        sent = [scene.add_turn(turn, conversation.courses[turn], conversation.about, above is not None)]
+        context = clean_trace.context_of(turn, above if isinstance(above, Sent) else None, session, caller)
+        builder = clean_trace.TraceBuilder(self._policy, context, conversation.about, turn.is_title)
+        sent = [builder.add_turn(turn, conversation.histories[turn], conversation.about, above is not None)]
         left = [turn]
-        self._add_children(scene, turn, sent, left)
+        self._add_children(builder, turn, sent, left)
         sent = [
             self._with_more(each_sent, each_turn) for each_sent, each_turn in zip(sent, left, strict=True)
         ]
@@ -592,7 +590,14 @@ class Assembly:
             self._remember_sent(each)
         key = "\n".join(each.as_text() for each in sent)
         finished = FinishedTurn(
-            *(key, scene.serialized(), scene.summary(), scene.flags(), scene.record(), scene.unpriced())
+            *(
+                key,
+                builder.serialized(),
+                builder.summary(),
+                builder.flags(),
+                builder.record(),
+                builder.unpriced(),
+            )
         )
         self._ready.append(finished)
         for each_turn in left:
@@ -628,17 +633,19 @@ class Assembly:
             about=conversation.about.as_text(conversation.started, conversation.first_prompt, self._policy),
         )
 
-    def _add_children(self, scene: clean_trace.Scene, turn: Turn, sent: list[Sent], left: list[Turn]) -> None:
+    def _add_children(
+        self, builder: clean_trace.TraceBuilder, turn: Turn, sent: list[Sent], left: list[Turn]
+    ) -> None:
         agent_id = sent[-1].agent_id
         for child, conversation in self._children_of(turn):
-            course = conversation.courses[child]
+            history = conversation.histories[child]
             if len(left) > MOST_CHILDREN:
                 return
-            if is_over(child, course) or turn.ended is not None:
+            if is_over(child, history) or turn.ended is not None:
                 child.ended = child.ended or turn.ended
-                sent.append(scene.add_turn(child, course, conversation.about, True, agent_id))
+                sent.append(builder.add_turn(child, history, conversation.about, True, agent_id))
                 left.append(child)
-                self._add_children(scene, child, sent, left)
+                self._add_children(builder, child, sent, left)
 
     def _children_of(self, turn: Turn) -> list[tuple[Turn, Conversation]]:
         """Return the turns in progress right under `turn`, in the order of their beginning."""
@@ -655,7 +662,7 @@ class Assembly:
         conversation = self._conversations[turn.conversation]
         conversation.resolved.turns.remove(turn)
         self._turn_count -= 1
-        conversation.courses.pop(turn)
+        conversation.histories.pop(turn)
         self._consume(conversation, turn.facts)
         if not conversation.resolved.turns:
             aside = conversation.resolved.aside
@@ -701,7 +708,7 @@ class Assembly:
             if self._turn_count <= MOST_TURNS and not too_many:
                 return
             for turn in list(conversation.resolved.turns):
-                if turn in conversation.courses:
+                if turn in conversation.histories:
                     self._leave(turn)
             if too_many:
                 del self._conversations[conversation.id]

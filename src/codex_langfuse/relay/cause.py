@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 
 class Cause(StrEnum):

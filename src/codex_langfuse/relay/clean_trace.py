@@ -19,17 +19,17 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from codex_langfuse.masking import mask_secrets
+from codex_langfuse.nanoseconds import MILLISECOND, SECOND
 from codex_langfuse.relay import encoding, names
 from codex_langfuse.relay.facts import Cost, Prompt, Request, StreamError, Text
-from codex_langfuse.relay.model_calls import Course, ModelCall, Standing
+from codex_langfuse.relay.model_calls import CallHistory, ModelCall, Standing
 from codex_langfuse.relay.outcomes import end_of, outcome_of, request_message, tool_outcome
 from codex_langfuse.relay.policy import Content, Policy
-from codex_langfuse.relay.surroundings import Surroundings
+from codex_langfuse.relay.session_info import SessionInfo
 from codex_langfuse.relay.turn import Sent, Tool, Turn
 from codex_langfuse.relay.usage import Usage
 
 SCOPE = "codex-langfuse-relay"
-_MILLISECOND = 1_000_000
 _LONGEST_NAME = 80
 _METADATA = "langfuse.observation.metadata."
 
@@ -39,7 +39,7 @@ NOT_REPORTED = "usage not reported"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TraceContext:
     """Where a turn goes in Langfuse. parent_id: the observation it is under, in hexadecimal, or none.
 
     caller: the parent is a span of the program that ran Codex, which Langfuse may never get.
@@ -62,30 +62,30 @@ def trace_id_of(conversation: str, turn_key: str) -> str:
     return _digest(16, "trace", conversation, turn_key)
 
 
-def place_of(turn: Turn, above: Sent | None, session: str, caller_trace: bytes = b"") -> Place:
-    """Return the place of a turn.
+def context_of(turn: Turn, above: Sent | None, session: str, caller_trace: bytes = b"") -> TraceContext:
+    """Return the trace context of a turn.
 
     above: the turn, already sent, in whose trace it goes. caller_trace: the trace of the program that ran
     Codex, where only log records tell it.
     """
     if turn.continues is not None:
-        return Place(turn.continues.trace_id, turn.continues.agent_id, turn.continues.session)
+        return TraceContext(turn.continues.trace_id, turn.continues.agent_id, turn.continues.session)
     if above is not None:
-        return Place(above.trace_id, above.agent_id, above.session)
+        return TraceContext(above.trace_id, above.agent_id, above.session)
     spans = turn.spans
     if spans is not None and spans.caller and spans.begun is not None:
-        return Place(spans.begun.trace_id.hex(), spans.caller.hex(), session, True)
+        return TraceContext(spans.begun.trace_id.hex(), spans.caller.hex(), session, True)
     if caller_trace:
-        return Place(caller_trace.hex(), "", session, unsampled=True)
-    return Place(trace_id_of(turn.conversation, turn.key), "", session)
+        return TraceContext(caller_trace.hex(), "", session, unsampled=True)
+    return TraceContext(trace_id_of(turn.conversation, turn.key), "", session)
 
 
-class Scene:
+class TraceBuilder:
     """One request for Langfuse: a turn, with the turns of its sub-agents, in one trace."""
 
-    def __init__(self, policy: Policy, place: Place, about: Surroundings, is_title: bool) -> None:
+    def __init__(self, policy: Policy, context: TraceContext, about: SessionInfo, is_title: bool) -> None:
         self._policy = policy
-        self._place = place
+        self._context = context
         self._full = policy.content is Content.FULL
         self._resource = {
             "service.name": "codex",
@@ -94,7 +94,7 @@ class Scene:
             "langfuse.release": about.release(),
         }
         self._spans: list[Span] = []
-        self._trace_id = bytes.fromhex(place.trace_id)
+        self._trace_id = bytes.fromhex(context.trace_id)
         self._about = about
         self._is_title = is_title
         self._common: list[KeyValue] = []
@@ -115,13 +115,13 @@ class Scene:
     def add_turn(
         self,
         turn: Turn,
-        course: Course,
-        about: Surroundings,
+        history: CallHistory,
+        about: SessionInfo,
         is_child: bool,
         parent_id: str | None = None,
     ) -> Sent:
         """Add a turn; is_child: it is a sub-agent's. Return what to remember of it."""
-        place = self._place
+        context = self._context
         agent_id = _digest(8, "agent", turn.conversation, turn.key)
         name = _name_of(turn, is_child)
         if not self._common:
@@ -130,18 +130,18 @@ class Scene:
         if turn.continues is not None:
             agent_id = turn.continues.agent_id
         else:
-            above = place.parent_id if parent_id is None else parent_id
-            self._agent(turn, course, about, is_child, agent_id, above, name)
-        self._count(turn, course, about)
+            above = context.parent_id if parent_id is None else parent_id
+            self._agent(turn, history, about, is_child, agent_id, above, name)
+        self._count(turn, history, about)
         if not self._record:
-            self._record = self._about_turn(turn, course, about)
-        under = self._model_calls(turn, course, about, agent_id, is_child)
+            self._record = self._about_turn(turn, history, about)
+        under = self._model_calls(turn, history, about, agent_id, is_child)
         for tool in turn.tools.values():
             script = turn.tools.get(tool.script) if tool.script is not None else None
             parent = _tool_id(turn, script) if script is not None else under.get(tool.call_id, agent_id)
             self._tool(turn, tool, parent)
-        for failure in course.failures:
-            fatal = course.standing is Standing.FAILED and failure is course.failures[-1]
+        for failure in history.failures:
+            fatal = history.standing is Standing.FAILED and failure is history.failures[-1]
             self._failure(turn, failure, agent_id, "ERROR" if fatal else "WARNING")
         for outcome in turn.sandbox:
             metadata = {
@@ -163,9 +163,9 @@ class Scene:
             turn.end,
             turn.closed,
             tuple(sorted(trace.hex() for trace in turn.traces)),
-            place.trace_id,
+            context.trace_id,
             agent_id,
-            place.session,
+            context.session,
         )
 
     def _name_of_trace(self, turn: Turn, name: str) -> str:
@@ -184,8 +184,8 @@ class Scene:
         if self._is_title:
             tags.append("title-generation")
         common: dict[str, encoding.Value | None] = {
-            "langfuse.session.id": self._place.session,
-            "session.id": self._place.session,
+            "langfuse.session.id": self._context.session,
+            "session.id": self._context.session,
             "langfuse.trace.name": self._trace_name,
             "langfuse.trace.tags": tuple(dict.fromkeys(tag for tag in tags if tag)),
         }
@@ -196,32 +196,32 @@ class Scene:
     def _agent(
         self,
         turn: Turn,
-        course: Course,
-        about: Surroundings,
+        history: CallHistory,
+        about: SessionInfo,
         is_child: bool,
         agent_id: str,
         parent_id: str,
         name: str,
     ) -> None:
-        level, message = outcome_of(turn, course, about)
-        usage = course.usage()
+        level, message = outcome_of(turn, history, about)
+        usage = history.usage()
         own = turn.spans.usage() if turn.spans is not None else None
         total = own if own is not None and own.total > usage.total else usage
         prompts = turn.prompts
-        compactions = sum(call.compaction for call in course.calls)
-        unreported = sum(call.usage is None for call in course.calls)
+        compactions = sum(call.compaction for call in history.calls)
+        unreported = sum(call.usage is None for call in history.calls)
         metadata: dict[str, encoding.Value | None] = {
             **about.metadata(),
             "conversation_id": turn.conversation,
             "turn_id": turn.turn_id,
-            "model": _model_of(turn, course) or about.model,
+            "model": _model_of(turn, history) or about.model,
             "reasoning_effort": _effort_of(turn) or about.reasoning_effort,
             **_totals(total),
             "total_from": "Codex" if own is not None and total == own else "the model calls seen",
-            "model_calls": len(course.calls),
+            "model_calls": len(history.calls),
             "tool_calls": len(turn.tools),
             "compactions": compactions or None,
-            "retries": sum(call.failed_before for call in course.calls) or None,
+            "retries": sum(call.failed_before for call in history.calls) or None,
             "prompt_length": prompts[0].text.length if prompts else None,
             "prompts": len(prompts) if len(prompts) > 1 else None,
             "response_length": _length(turn.answer.text) if turn.answer is not None else None,
@@ -230,7 +230,7 @@ class Scene:
             "left_out": turn.left_out or None,
             "estimated_usd": turn.cost.usd if turn.cost is not None else None,
             "calls_without_usage": unreported or None,
-            "calls_priced_by_file": sum(cost is not None for cost in self._costs_of(turn, course, about))
+            "calls_priced_by_file": sum(cost is not None for cost in self._costs_of(turn, history, about))
             or None,
         }
         if own is not None and own.total > usage.total:
@@ -242,23 +242,23 @@ class Scene:
             metadata["codex_total_tokens"] = own.total
         if unreported:
             self._flags[NOT_REPORTED] = None
-        if self._place.unsampled and not is_child:
+        if self._context.unsampled and not is_child:
             metadata["spans_missing"] = (
                 "the caller does not sample (TRACEPARENT); what [otel.span_attributes] says is unknown"
             )
             self._flags["no spans, as the caller does not sample"] = None
         if metadata["end"] == "silence":
             self._flags["no end seen"] = None
-        if course.calls and prompts and course.calls[0].first_token is not None:
-            first = course.calls[0].first_token - prompts[0].time
+        if history.calls and prompts and history.calls[0].first_token is not None:
+            first = history.calls[0].first_token - prompts[0].time
             if first >= 0:
-                metadata["time_to_first_token_ms"] = first // _MILLISECOND
+                metadata["time_to_first_token_ms"] = first // MILLISECOND
         attributes: dict[str, encoding.Value | None] = {
             **_level(level, message),
             "langfuse.observation.input": self._asked(prompts, is_child),
-            "langfuse.observation.output": self._answered(turn, course, is_child),
+            "langfuse.observation.output": self._answered(turn, history, is_child),
         }
-        if self._place.caller and not is_child:
+        if self._context.caller and not is_child:
             # Langfuse counts what has a parent as no root, and the caller's span may never reach it.
             attributes["langfuse.internal.is_app_root"] = True
         self._span(
@@ -275,26 +275,28 @@ class Scene:
             self._level = level
         self._tokens += total.total
 
-    def _costs_of(self, turn: Turn, course: Course, about: Surroundings) -> list[dict[str, float] | None]:
+    def _costs_of(
+        self, turn: Turn, history: CallHistory, about: SessionInfo
+    ) -> list[dict[str, float] | None]:
         """Return what each model call cost by the price file; None where it has no price."""
-        return [self._cost_of(call, self._model_name(turn, call, about)) for call in course.calls]
+        return [self._cost_of(call, self._model_name(turn, call, about)) for call in history.calls]
 
     def _cost_of(self, call: ModelCall, model: str | None) -> dict[str, float] | None:
         price = self._policy.price(model, call.tier) if model else None
         return price.costs(call.usage.details()) if price is not None and call.usage is not None else None
 
     @staticmethod
-    def _model_name(turn: Turn, call: ModelCall, about: Surroundings) -> str | None:
+    def _model_name(turn: Turn, call: ModelCall, about: SessionInfo) -> str | None:
         return call.model or _model_of(turn, None) or about.model
 
-    def _count(self, turn: Turn, course: Course, about: Surroundings) -> None:
+    def _count(self, turn: Turn, history: CallHistory, about: SessionInfo) -> None:
         """Add a turn's model calls to what is told of the trace."""
-        self._calls += len(course.calls)
+        self._calls += len(history.calls)
         self._tools += len(turn.tools)
-        self._usage += course.usage()
+        self._usage += history.usage()
         if turn.cost is not None:
             self._told_cost = (self._told_cost or 0) + turn.cost.usd
-        for call, cost in zip(course.calls, self._costs_of(turn, course, about), strict=True):
+        for call, cost in zip(history.calls, self._costs_of(turn, history, about), strict=True):
             self._costs.append(cost["total"] if cost is not None else None)
             if cost is None and call.usage is not None:
                 model = self._model_name(turn, call, about) or names.OTHER
@@ -302,17 +304,17 @@ class Scene:
                     if kind != "total" and tokens:
                         self._unpriced[model, kind] = self._unpriced.get((model, kind), 0) + tokens
 
-    def _about_turn(self, turn: Turn, course: Course, about: Surroundings) -> dict[str, object]:
-        level, message = outcome_of(turn, course, about)
+    def _about_turn(self, turn: Turn, history: CallHistory, about: SessionInfo) -> dict[str, object]:
+        level, message = outcome_of(turn, history, about)
         return {
-            "session": self._place.session,
+            "session": self._context.session,
             "turn": turn.turn_id,
-            "trace": self._place.trace_id,
+            "trace": self._context.trace_id,
             "name": _name_of(turn, False),
             "outcome": {"DEFAULT": "ok", "WARNING": "incomplete"}.get(level, "failed"),
             "message": message,
-            "started": turn.start / 1e9,
-            "duration": round(max(turn.end - turn.start, 0) / 1e9, 3),
+            "started": turn.start / SECOND,
+            "duration": round(max(turn.end - turn.start, 0) / SECOND, 3),
         }
 
     def _speaks(self, is_child: bool) -> bool:
@@ -327,25 +329,25 @@ class Scene:
             return "(no prompt)"
         return _withheld("prompt", sum(prompt.text.length for prompt in prompts))
 
-    def _answered(self, turn: Turn, course: Course, is_child: bool) -> str:
+    def _answered(self, turn: Turn, history: CallHistory, is_child: bool) -> str:
         text = turn.answer.text if turn.answer is not None else None
         if text is not None and text.text is not None and self._speaks(is_child):
             return mask_secrets(text.text)
         if text is not None:
             return _withheld("answer", text.length)
-        calls, tools = len(course.calls), len(turn.tools)
+        calls, tools = len(history.calls), len(turn.tools)
         return f"(answer not sent; {_counted(calls, 'model call')}, {_counted(tools, 'tool call')})"
 
     # --- what a turn is made of -----------------------------------------------------------------------------
 
     def _model_calls(
-        self, turn: Turn, course: Course, about: Surroundings, agent_id: str, is_child: bool
+        self, turn: Turn, history: CallHistory, about: SessionInfo, agent_id: str, is_child: bool
     ) -> dict[str, str]:
         """Add the model calls; return the observation that each tool call is under."""
         under: dict[str, str] = {}
         results: list[Tool] = []
-        last = next((call for call in reversed(course.calls) if not call.compaction), None)
-        for number, call in enumerate(course.calls):
+        last = next((call for call in reversed(history.calls) if not call.compaction), None)
+        for number, call in enumerate(history.calls):
             span_id = _digest(8, "generation", turn.conversation, turn.key, str(number))
             asked = self._input_of(turn, results if number else None, is_child)
             answered = self._output_of(turn, call, call is last, is_child)
@@ -385,7 +387,7 @@ class Scene:
         self,
         turn: Turn,
         call: ModelCall,
-        about: Surroundings,
+        about: SessionInfo,
         agent_id: str,
         span_id: str,
         asked: str | None,
@@ -433,7 +435,7 @@ class Scene:
             "priced_by": "price file" if self._cost_of(call, model) is not None else None,
         }
         if call.request is not None:
-            metadata["request_duration_ms"] = call.request.duration // _MILLISECOND
+            metadata["request_duration_ms"] = call.request.duration // MILLISECOND
             metadata["status"] = call.request.status
             metadata["attempt"] = call.request.attempt
         name = "compaction" if call.compaction else "model call"
@@ -449,7 +451,7 @@ class Scene:
             "decision_source": tool.source,
             "success": tool.success,
             "exit_code": tool.exit_code,
-            "duration_ms": tool.duration // _MILLISECOND if tool.duration is not None else None,
+            "duration_ms": tool.duration // MILLISECOND if tool.duration is not None else None,
             "arguments_length": _length(tool.arguments),
             "output_length": _length(tool.output),
             "mcp_server": tool.mcp_server,
@@ -471,7 +473,7 @@ class Scene:
             metadata = {
                 "status": failure.status,
                 "attempt": failure.attempt,
-                "duration_ms": failure.duration // _MILLISECOND,
+                "duration_ms": failure.duration // MILLISECOND,
             }
             message = self._request_message(failure)
             self._event(turn.conversation, "api error", failure.time, agent_id, level, message, metadata)
@@ -581,16 +583,16 @@ class Scene:
         return self._unpriced
 
 
-def late_cost(sent: Sent, cost: Cost, about: Surroundings, policy: Policy) -> bytes:
+def late_cost(sent: Sent, cost: Cost, about: SessionInfo, policy: Policy) -> bytes:
     """Render a cost that came after its turn had left, as one more observation in the turn's trace.
 
     Codex 0.149 and newer learns what a turn cost up to 150 seconds later.
     """
-    scene = Scene(policy, Place(sent.trace_id, sent.agent_id, sent.session), about, False)
-    scene._trace_name = "codex turn"
-    scene._common = scene._common_attributes()
-    scene._cost(sent.conversation, cost, sent.agent_id)
-    return scene.serialized()
+    builder = TraceBuilder(policy, TraceContext(sent.trace_id, sent.agent_id, sent.session), about, False)
+    builder._trace_name = "codex turn"
+    builder._common = builder._common_attributes()
+    builder._cost(sent.conversation, cost, sent.agent_id)
+    return builder.serialized()
 
 
 def _signals(turn: Turn) -> str:
@@ -622,14 +624,14 @@ def _tool_id(turn: Turn, tool: Tool) -> str:
     return _digest(8, "tool", turn.conversation, turn.key, tool.call_id)
 
 
-def _model_of(turn: Turn, course: Course | None) -> str | None:
+def _model_of(turn: Turn, history: CallHistory | None) -> str | None:
     task = turn.spans.task if turn.spans is not None else None
     found = task.attributes.get("model") if task is not None else None
     if isinstance(found, str):
         return names.model(found)
     prompted = next((prompt.model for prompt in turn.prompts if prompt.model), None)
-    if prompted is None and course is not None:
-        return next((call.model for call in course.calls if call.model), None)
+    if prompted is None and history is not None:
+        return next((call.model for call in history.calls if call.model), None)
     return prompted
 
 
@@ -673,7 +675,7 @@ def _level(level: str, message: str | None) -> dict[str, encoding.Value | None]:
 
 
 def _iso(time: int) -> str:
-    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(time // 1_000_000_000))}.{time // 1_000_000 % 1_000:03d}Z"
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(time // SECOND))}.{time // MILLISECOND % 1_000:03d}Z"
 
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

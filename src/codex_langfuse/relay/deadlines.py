@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codex_langfuse.relay.model_calls import Course, Standing
+from codex_langfuse.relay.model_calls import CallHistory, Standing
 from codex_langfuse.relay.turn import Turn
 
 # How long after the last batch. Codex sends logs every second and spans every five.
@@ -16,18 +16,18 @@ NO_ANSWER = 600.0  # the model was asked and nothing came (Codex itself gives up
 NO_RESULT = 3_600.0  # a tool runs, or a person has not yet decided whether it may
 
 
-def deadline(turn: Turn, course: Course, sends_logs: bool, sampled: bool) -> float:
+def deadline(turn: Turn, history: CallHistory, sends_logs: bool, sampled: bool) -> float:
     """Return when (seconds) the turn leaves if nothing more comes.
 
     sends_logs: the Codex that runs it is known to send logs, too. sampled: its spans are sent.
     """
     if turn.closed or turn.ended is not None:
-        return turn.heard + (LATE_LOGS if awaits_logs(turn, course, sends_logs) else SETTLE)
+        return turn.heard + (LATE_LOGS if awaits_logs(turn, history, sends_logs) else SETTLE)
     spans_to_come = sampled and (turn.from_spans or bool(turn.traces))
     settle = SETTLE_FOR_SPANS if spans_to_come else SETTLE
     if turn.spans is not None and turn.spans.ran is not None:
         return turn.heard + settle
-    standing = course.standing
+    standing = history.standing
     if turn.next_prompt and (turn.goes_on or standing not in {Standing.SAMPLING, Standing.TOOLS}):
         return turn.heard + settle
     if standing is Standing.ANSWERED:
@@ -41,11 +41,11 @@ def deadline(turn: Turn, course: Course, sends_logs: bool, sampled: bool) -> flo
     return turn.heard + NO_ANSWER
 
 
-def awaits_logs(turn: Turn, course: Course, sends_logs: bool) -> bool:
+def awaits_logs(turn: Turn, history: CallHistory, sends_logs: bool) -> bool:
     """Whether log records are on their way that tell of the turn what its spans do not, or tell, too."""
     if turn.spans is None:
         return False
-    if any(call.compaction and call.usage is None for call in course.calls) or not turn.spans.whole:
+    if any(call.compaction and call.usage is None for call in history.calls) or not turn.spans.whole:
         return True
     if not turn.from_logs:
         return sends_logs
@@ -53,8 +53,8 @@ def awaits_logs(turn: Turn, course: Course, sends_logs: bool) -> bool:
     return any(call.usage is not None and span_id not in told for span_id, call in turn.spans.calls.items())
 
 
-def is_over(turn: Turn, course: Course) -> bool:
+def is_over(turn: Turn, history: CallHistory) -> bool:
     """Whether nothing more is to be expected of a turn but what is on its way."""
     done = turn.spans is not None and turn.spans.ran is not None
     ended = turn.closed or done or turn.ended is not None
-    return ended or course.standing in {Standing.ANSWERED, Standing.PERHAPS}
+    return ended or history.standing in {Standing.ANSWERED, Standing.PERHAPS}

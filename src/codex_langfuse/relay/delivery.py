@@ -39,10 +39,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from codex_langfuse.compression import gunzip
 from codex_langfuse.keys.credentials import Access
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.proxies import client_options
 from codex_langfuse.relay.cause import Cause
-from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.pipeline import Pipeline
 from codex_langfuse.relay.receiving import JSON, PROTOBUF
 from codex_langfuse.relay.store import LONGEST_POSTPONED, Store, StoreFullError, Waiting
 
@@ -139,12 +139,12 @@ _Outcome = _Accepted | _Fault | _Refusal
 
 
 class Delivery:
-    """Delivers what the keeper's store holds; one request at a time."""
+    """Delivers what the pipeline's store holds; one request at a time."""
 
     def __init__(
         self,
         destination: Destination,
-        keeper: Keeper,
+        pipeline: Pipeline,
         store: Store,
         *,
         back_off: BackOff | None = None,
@@ -157,7 +157,7 @@ class Delivery:
         stumbles over.
         """
         self._destination = destination
-        self._keeper = keeper
+        self._pipeline = pipeline
         self._store = store
         self._back_off = back_off or BackOff()
         self._back_off_of_trace = back_off_of_trace or BackOff(5.0, 300.0)
@@ -191,7 +191,7 @@ class Delivery:
         options = client_options(self._destination.url)
         async with httpx.AsyncClient(headers=headers, timeout=_TIMEOUT, **options) as client:
             while True:
-                self._keeper.finished_turns.clear()
+                self._pipeline.finished_turns.clear()
                 try:
                     wait = await self._step(client)
                 except StoreFullError:
@@ -205,15 +205,15 @@ class Delivery:
                     return
                 if wait > 0:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._keeper.finished_turns.wait(), wait)
+                        await asyncio.wait_for(self._pipeline.finished_turns.wait(), wait)
 
     async def finish(self, running: asyncio.Task[None], seconds: float) -> None:
         """Let ``run`` deliver what there is, for at most ``seconds``, and end it."""
         self._closing_at = self._now() + seconds
         self._not_before = self._told_not_before
         with contextlib.suppress(StoreFullError):
-            await self._keeper.use_store(self._store.hasten)
-        self._keeper.finished_turns.set()
+            await self._pipeline.use_store(self._store.hasten)
+        self._pipeline.finished_turns.set()
         await asyncio.wait({running}, timeout=seconds)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -227,7 +227,7 @@ class Delivery:
         if now < self._not_before:
             return self._pause(self._not_before - now)
         most = 1 if self._failures else _MOST_TURNS
-        waiting = await self._keeper.use_store(self._store.due, now, most, _MOST_BYTES)
+        waiting = await self._pipeline.use_store(self._store.due, now, most, _MOST_BYTES)
         if not waiting and not (self._ask and self._closing_at is None):
             return self._pause(await self._until_next(now))
         self.sent_again += sum(each.id in self._unanswered for each in waiting)
@@ -250,7 +250,7 @@ class Delivery:
         return seconds if self._now() + seconds < self._closing_at else None
 
     async def _until_next(self, now: float) -> float:
-        due = await self._keeper.use_store(self._store.next_due, now)
+        due = await self._pipeline.use_store(self._store.next_due, now)
         if due is None:
             return _LOOK if self._closing_at is None else float("inf")
         return max(due - now, 0.01)
@@ -324,13 +324,13 @@ class Delivery:
         hasten = bool(waiting and (self._failures or self.fault))
         await self._works()
         if hasten:
-            await self._keeper.use_store(self._store.hasten)
+            await self._pipeline.use_store(self._store.hasten)
         if waiting:
             await self._record()
 
     async def _record(self) -> None:
         """Take what was accepted out of the outbox; on a full disk nothing is sent before that is done."""
-        await self._keeper.use_store(self._store.accepted, self._unrecorded, time.time())
+        await self._pipeline.use_store(self._store.accepted, self._unrecorded, time.time())
         self._unrecorded = []
 
     async def _works(self) -> None:
@@ -345,12 +345,12 @@ class Delivery:
     async def _refused(self, waiting: Sequence[Waiting], refusal: _Refusal) -> None:
         ids = [each.id for each in waiting]
         if len(waiting) > 1:
-            await self._keeper.use_store(self._store.postpone, ids, 0.0)
+            await self._pipeline.use_store(self._store.postpone, ids, 0.0)
             return
         self.failed_requests += 1
         if waiting:
             page = page_url("guide/troubleshooting", "nothing-arrives")
-            await self._keeper.use_store(self._store.set_aside, ids, f"{refusal}. See {page}")
+            await self._pipeline.use_store(self._store.set_aside, ids, f"{refusal}. See {page}")
             await self._report(f"refused a turn with {refusal}. It is set aside. See {page}")
         await self._works()
 
@@ -374,7 +374,7 @@ class Delivery:
             self._unanswered |= {each.id for each in waiting}
             attempts = max(each.attempts for each in waiting) + 1
             until = self._now() + self._back_off_of_trace.seconds(attempts)
-            await self._keeper.use_store(self._store.postpone, [each.id for each in waiting], until)
+            await self._pipeline.use_store(self._store.postpone, [each.id for each in waiting], until)
 
     async def _report(self, text: str) -> None:
         logger.warning("%s %s", self._destination.label, text)
@@ -382,7 +382,7 @@ class Delivery:
 
     async def _note(self, name: str, text: str | None) -> None:
         with contextlib.suppress(StoreFullError):
-            await self._keeper.use_store(self._store.note, name, text, time.time())
+            await self._pipeline.use_store(self._store.note, name, text, time.time())
 
 
 async def _read(response: httpx.Response) -> bytes | None:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from codex_langfuse.codex.telemetry import CodexEvent
+from codex_langfuse.nanoseconds import MILLISECOND, SECOND
 from codex_langfuse.relay import failures, names
 from codex_langfuse.relay.policy import Content, Policy
 from codex_langfuse.relay.usage import Usage
-
-MILLISECOND = 1_000_000
 
 #: Characters kept of one prompt, answer, argument or output, where the content mode lets it out.
 LONGEST_TEXT = 65_536
@@ -223,7 +222,7 @@ class Sandbox(Fact):
 
 
 @dataclass(slots=True)
-class Answer(Fact):
+class FinalMessage(Fact):
     """The last message of a turn. parent, parent_turn: for a sub-agent, who asked it."""
 
     text: Text | None
@@ -400,7 +399,7 @@ class FactReader:
         found = event.attributes
         call_id = found.get("call_id")
         # A call that names no tool that there is has no id (`log_tool_failed`).
-        key = names.identifier(call_id) if isinstance(call_id, str) else f"at-{origin[0] // 1_000_000_000}"
+        key = names.identifier(call_id) if isinstance(call_id, str) else f"at-{origin[0] // SECOND}"
         cell = found.get("cell.id")
         kinds = {"codex.tool_call_received": "received", "codex.tool_decision": "decided"}
         kind = "ended" if event.name == "codex.tool_result" else kinds.get(event.name, "dispatched")
@@ -448,11 +447,11 @@ class FactReader:
             names.count(found.get("escalated_duration_ms")),
         )
 
-    def _answer(self, event: CodexEvent, origin: _Origin) -> Answer:
+    def _answer(self, event: CodexEvent, origin: _Origin) -> FinalMessage:
         found = event.attributes
         parent, turn = found.get("parent.conversation.id"), found.get("parent.turn.id")
         below = found.get("agent.type") == "subagent"
-        return Answer(
+        return FinalMessage(
             *origin,
             self._text(found.get("response"), self._keep_prompts, found.get("response_length")),
             names.identifier(parent) if below and isinstance(parent, str) else None,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.private_file import write_private
 
 UNIT_NAME = "codex-langfuse-relay.service"

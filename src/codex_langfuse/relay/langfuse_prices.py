@@ -20,10 +20,10 @@ from typing import Any
 
 import httpx
 
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.proxies import client_options
 from codex_langfuse.relay.delivery import Destination, cover, forms_of_secrets
-from codex_langfuse.relay.keeper import Keeper
+from codex_langfuse.relay.pipeline import Pipeline
 from codex_langfuse.relay.store import Store, StoreFullError
 
 #: Seconds between questions when nothing new appears, and after one without an answer.
@@ -110,9 +110,9 @@ def _is_simple(pattern: str) -> bool:
 class PriceWatch:
     """Asks the Langfuse of a relay, and keeps in its store what has no price."""
 
-    def __init__(self, destination: Destination, keeper: Keeper, store: Store):
+    def __init__(self, destination: Destination, pipeline: Pipeline, store: Store):
         self._destination = destination
-        self._keeper = keeper
+        self._pipeline = pipeline
         self._store = store
         self._secrets = forms_of_secrets(destination.headers.values())
         self._asked_about: set[tuple[str, str]] = set()
@@ -141,13 +141,13 @@ class PriceWatch:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    self._keeper.turns_to_price.clear()
-                    if (await self._keeper.use_store(self._store.unpriced)).keys() - self._asked_about:
+                    self._pipeline.turns_to_price.clear()
+                    if (await self._pipeline.use_store(self._store.unpriced)).keys() - self._asked_about:
                         return
-                    await self._keeper.turns_to_price.wait()
+                    await self._pipeline.turns_to_price.wait()
 
     async def _ask(self) -> float:
-        kinds = await self._keeper.use_store(self._store.unpriced)
+        kinds = await self._pipeline.use_store(self._store.unpriced)
         self._asked_about |= kinds.keys()
         headers = {"authorization": self._destination.headers.get("authorization", "")}
         base = self._destination.base_url
@@ -175,7 +175,7 @@ class PriceWatch:
                 await self._note(NOT_KNOWN, reason)
 
     async def _note(self, name: str, text: str | None) -> None:
-        await self._keeper.use_store(self._store.note, name, text, time.time())
+        await self._pipeline.use_store(self._store.note, name, text, time.time())
 
 
 class _NoListError(Exception):

@@ -47,7 +47,7 @@ class Standing(Enum):
 
 
 @dataclass(slots=True)
-class Course:
+class CallHistory:
     """The model calls of a turn in order, the failures between them, and where that leaves the turn."""
 
     calls: list[ModelCall]
@@ -68,7 +68,7 @@ class _Unit:
     attempts: list[Attempt]
 
 
-def course_of(turn: Turn) -> Course:
+def history_of(turn: Turn) -> CallHistory:
     """Put what is known of the model calls of `turn` in order."""
     calls: list[ModelCall] = []
     failures: list[Request | StreamError] = []
@@ -104,7 +104,7 @@ def course_of(turn: Turn) -> Course:
     _first_tokens(turn, calls)
     _share_compaction(turn, calls)
     _who_asked(turn, calls)
-    return Course(calls, failures, _standing(turn, calls, last))
+    return CallHistory(calls, failures, _standing(turn, calls, last))
 
 
 def _units(turn: Turn) -> list[_Unit]:

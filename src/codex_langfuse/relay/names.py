@@ -99,7 +99,7 @@ def count(value: object) -> int | None:
     return int(value) if 0 <= value < 2**63 else None
 
 
-def names(text: object) -> list[str]:
+def name_list(text: object) -> list[str]:
     """Return the names in a comma-separated list, at most 50; all are `other` if one is no name."""
     if not isinstance(text, str) or len(text) > 10_000:
         return []

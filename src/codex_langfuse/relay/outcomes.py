@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from codex_langfuse.relay.facts import Request
 from codex_langfuse.relay.failures import status_phrase
-from codex_langfuse.relay.model_calls import Course, Standing
-from codex_langfuse.relay.surroundings import Surroundings
+from codex_langfuse.relay.model_calls import CallHistory, Standing
+from codex_langfuse.relay.session_info import SessionInfo
 from codex_langfuse.relay.turn import Tool, Turn
 
 _WHERE = {
@@ -16,14 +16,14 @@ _WHERE = {
 }
 
 
-def outcome_of(turn: Turn, course: Course, about: Surroundings) -> tuple[str, str | None]:
+def outcome_of(turn: Turn, history: CallHistory, about: SessionInfo) -> tuple[str, str | None]:
     """Return the level of a turn and, when it is not DEFAULT, why."""
-    standing = course.standing
+    standing = history.standing
     told_end = turn.closed or turn.next_prompt or turn.ended == "the end of the conversation"
     usage = turn.spans.usage() if turn.spans is not None else None
     cut_off = [tool for tool in turn.tools.values() if tool.aborted and tool.finished is None]
     if standing is Standing.FAILED:
-        failure = course.failures[-1]
+        failure = history.failures[-1]
         if isinstance(failure, Request):
             return "ERROR", f"the model request failed: {request_message(failure)}"
         return "ERROR", failure.phrase or "the model's answer broke off"

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from codex_langfuse.codex.telemetry import CodexSpan
 from codex_langfuse.relay import names
 from codex_langfuse.relay.facts import (
-    Answer,
     Completion,
     Cost,
     Fact,
+    FinalMessage,
     FirstToken,
     Mark,
     Phase,
@@ -444,20 +444,20 @@ class Resolver:
             here = self._in_trace.get(fact.trace_id)
             if here:
                 return here[-1]
-        if not asks and not isinstance(item, Answer):
+        if not asks and not isinstance(item, FinalMessage):
             return None
         if isinstance(item, ToolEvent) and _is_nested(item) and current is not None:
             return current
         if isinstance(item, ToolEvent) and item.on_span:
             # The span that says whose it is has not come yet.
             return None
-        if isinstance(item, Answer) and item.turn_id is None:
+        if isinstance(item, FinalMessage) and item.turn_id is None:
             return None
         return self._new(fact)
 
     @staticmethod
     def _fits(turn: Turn, fact: Fact) -> bool:
-        if isinstance(fact, Answer) and fact.turn_id is not None:
+        if isinstance(fact, FinalMessage) and fact.turn_id is not None:
             return turn.turn_id in {None, fact.turn_id}
         if turn.closed and turn.spans is not None and fact.trace_id and fact.trace_id not in turn.traces:
             return isinstance(fact, ToolEvent) and _is_nested(fact)
@@ -490,7 +490,7 @@ class Resolver:
             elif isinstance(fact, Sandbox):
                 if all((each.call_id, each.outcome) != (fact.call_id, fact.outcome) for each in turn.sandbox):
                     turn.sandbox.append(fact)
-            elif isinstance(fact, Answer):
+            elif isinstance(fact, FinalMessage):
                 turn.answer = fact
                 turn.turn_id = turn.turn_id or fact.turn_id
                 if fact.parent is not None and turn.above is None:

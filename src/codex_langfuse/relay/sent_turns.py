@@ -5,12 +5,10 @@ from __future__ import annotations
 import uuid
 from collections import OrderedDict
 
+from codex_langfuse.nanoseconds import MILLISECOND, SECOND
 from codex_langfuse.relay.facts import Fact
 from codex_langfuse.relay.traces import SpanTurn
 from codex_langfuse.relay.turn import Sent
-
-MILLISECOND = 1_000_000
-SECOND = 1_000 * MILLISECOND
 
 # Bounds of what is remembered; the oldest is forgotten first.
 MOST_CONVERSATIONS = 50_000

@@ -16,12 +16,12 @@ import uvicorn
 from codex_langfuse.listening import Tls, listen
 from codex_langfuse.relay import state_folder
 from codex_langfuse.relay.admission import Address, Admission
-from codex_langfuse.relay.app import Works, make_app
+from codex_langfuse.relay.app import AppState, make_app
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.connections import Connections
 from codex_langfuse.relay.delivery import BackOff, Delivery, Destination
-from codex_langfuse.relay.keeper import Keeper
 from codex_langfuse.relay.langfuse_prices import PRICES, TRACES_AT, PriceWatch
+from codex_langfuse.relay.pipeline import Pipeline
 from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.store import Store, StoreError, StoreFullError
 
@@ -121,12 +121,12 @@ async def serve(
         contextlib.closing(open_or_repair(settings.state, settings.max_disk)) as store,
     ):
         try:
-            keeper = Keeper(store, assembly)
+            pipeline = Pipeline(store, assembly)
             try:
                 _take_notes(store, settings, last_alive)
-                return await _serve(settings, keeper, store, listener, stop, ready)
+                return await _serve(settings, pipeline, store, listener, stop, ready)
             finally:
-                keeper.stop()
+                pipeline.stop()
         except sqlite3.Error as error:
             raise StoreError(f"{store.path} cannot be used: {error}") from error
 
@@ -148,7 +148,7 @@ def _take_notes(store: Store, settings: Settings, last_alive: float | None) -> N
 
 async def _serve(
     settings: Settings,
-    keeper: Keeper,
+    pipeline: Pipeline,
     store: Store,
     listener: socket.socket,
     stop: asyncio.Event,
@@ -156,13 +156,13 @@ async def _serve(
 ) -> Ended:
     delivery = Delivery(
         settings.destination,
-        keeper,
+        pipeline,
         store,
         back_off=settings.back_off,
         back_off_of_trace=settings.back_off_of_trace,
     )
-    works = Works(
-        keeper,
+    state = AppState(
+        pipeline,
         store,
         delivery,
         Admission.on(settings.listen, settings.token),
@@ -184,22 +184,22 @@ async def _serve(
     if figures.set_aside:
         text = "%d set aside; to try them again: %s"
         logger.warning(text, sum(figures.set_aside.values()), state_folder.retry_command(settings.state))
-    connections = Connections(keeper.connection_closed)
-    server = _Server(_uvicorn_config(works, connections, settings.tls), listening)
+    connections = Connections(pipeline.connection_closed)
+    server = _Server(_uvicorn_config(state, connections, settings.tls), listening)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    keeping = asyncio.create_task(keeper.run())
+    processing = asyncio.create_task(pipeline.run())
     delivering = asyncio.create_task(delivery.run())
     aside = [asyncio.create_task(_be_alive(settings.state))]
     if settings.destination.base_url:
-        watch = PriceWatch(settings.destination, keeper, store)
+        watch = PriceWatch(settings.destination, pipeline, store)
         aside.append(asyncio.create_task(watch.run()))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, keeping, delivering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving, processing, delivering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     for task in aside:
         task.cancel()
     await asyncio.wait(aside)
-    for task in (serving, keeping, delivering):
+    for task in (serving, processing, delivering):
         if task.done():
             task.result()  # None of them ends by itself; raises what it died of.
     asked_at = time.monotonic()
@@ -207,12 +207,12 @@ async def _serve(
     connections.stopping = True
     server.should_exit = True
     await serving
-    before = await keeper.use_store(store.figures)
-    await keeper.close(finish=finish)
-    await keeping
+    before = await pipeline.use_store(store.figures)
+    await pipeline.close(finish=finish)
+    await processing
     left = max(settings.seconds_to_finish - (time.monotonic() - asked_at), 0.1)
     await delivery.finish(delivering, left)
-    after = await keeper.use_store(store.figures)
+    after = await pipeline.use_store(store.figures)
     state_folder.still_alive(settings.state)
     return Ended(
         after.accepted - before.accepted,
@@ -228,9 +228,9 @@ async def _be_alive(folder: Path) -> None:
         await asyncio.sleep(_ALIVE)
 
 
-def _uvicorn_config(works: Works, connections: Connections, tls: Tls | None) -> uvicorn.Config:
+def _uvicorn_config(state: AppState, connections: Connections, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(works),
+        make_app(state),
         http=connections.protocol,  # type: ignore[arg-type]  # called as the class would be
         proxy_headers=False,
         lifespan="off",

@@ -154,7 +154,7 @@ class Note:
 
 @dataclass(frozen=True)
 class TurnState:
-    """What is told of a finished turn (`clean_trace.Scene.record`), and what became of it.
+    """What is told of a finished turn (`clean_trace.TraceBuilder.record`), and what became of it.
 
     ``state`` is ``accepted``, ``waiting``, ``set aside`` or ``discarded``. Times in seconds since 1970.
     """

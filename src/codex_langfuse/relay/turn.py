@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 
 from codex_langfuse.codex.telemetry import Process
 from codex_langfuse.relay.facts import (
-    Answer,
     Completion,
     Cost,
     Fact,
+    FinalMessage,
     FirstToken,
     Prompt,
     Request,
@@ -183,7 +183,7 @@ class Turn:
     attempts: list[Attempt] = field(default_factory=list)
     tools: dict[str, Tool] = field(default_factory=dict)
     sandbox: list[Sandbox] = field(default_factory=list)
-    answer: Answer | None = None
+    answer: FinalMessage | None = None
     cost: Cost | None = None
     first_tokens: list[FirstToken] = field(default_factory=list)
     above: Above | None = None

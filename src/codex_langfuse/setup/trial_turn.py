@@ -17,6 +17,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from codex_langfuse.nanoseconds import MILLISECOND, SECOND
 from codex_langfuse.proxies import client_options
 from codex_langfuse.relay.clean_trace import trace_id_of
 from codex_langfuse.verify.trial_trace import ExpectedTrace
@@ -24,7 +25,6 @@ from codex_langfuse.verify.trial_trace import ExpectedTrace
 NAME = "codex-langfuse-setup"
 #: Where Langfuse files it, apart from real turns.
 ENVIRONMENT = "setup"
-_MILLISECOND = 1_000_000
 _SECONDS_TO_ANSWER = 20
 
 
@@ -49,7 +49,7 @@ def make_trial_turn() -> TrialTurn:
     conversation, turn = str(uuid.uuid4()), str(uuid.uuid4())
     trace_id, span_id = secrets.token_bytes(16), secrets.token_bytes(8)
     end = time.time_ns()
-    start = end - 60 * _MILLISECOND
+    start = end - 60 * MILLISECOND
     resource = Resource(
         attributes=_attributes(
             {"service.name": NAME, "service.version": version("codex-langfuse"), "env": ENVIRONMENT}
@@ -59,7 +59,7 @@ def make_trial_turn() -> TrialTurn:
     def record(name: str, after: int, **more: str | int) -> LogRecord:
         attributes = {"event.name": name, "conversation.id": conversation, "model": NAME}
         return LogRecord(
-            observed_time_unix_nano=start + after * _MILLISECOND,
+            observed_time_unix_nano=start + after * MILLISECOND,
             trace_id=trace_id,
             span_id=span_id,
             attributes=_attributes({**attributes, **{key.replace("__", "."): more[key] for key in more}}),
@@ -91,7 +91,7 @@ def make_trial_turn() -> TrialTurn:
     traces = ExportTraceServiceRequest(
         resource_spans=[ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=[span])])]
     )
-    expected = ExpectedTrace(trace_id_of(conversation, turn), start / 1e9, observations=2)
+    expected = ExpectedTrace(trace_id_of(conversation, turn), start / SECOND, observations=2)
     return TrialTurn(expected, logs.SerializeToString(), traces.SerializeToString())
 
 

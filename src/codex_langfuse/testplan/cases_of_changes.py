@@ -4,7 +4,7 @@ import tomllib
 
 from codex_langfuse.codex.isolated import CodexRun
 from codex_langfuse.mock.server import running_mock
-from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan import configurations, traffic
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.stage import Stage
 
@@ -29,19 +29,21 @@ def environments(stage: Stage, proof: Proof) -> None:
     finally:
         profile.unlink()
     exports = {name: turn.exports(langfuse.address) for name, turn in turns.items()}
-    accepted = all(seen.all_answered(each, 200, 207) for each in exports.values())
-    proof.check("accepted", accepted, "; ".join(seen.requests(each) for each in exports.values()))
+    accepted = all(traffic.all_answered(each, 200, 207) for each in exports.values())
+    proof.check("accepted", accepted, "; ".join(traffic.requests(each) for each in exports.values()))
     own, apart, told = True, True, []
     for name, sent in exports.items():
-        all_shown, words, observations = seen.arrived(langfuse, turns[name], stage.session, environment=name)
-        others = {id_ for other, each in exports.items() if other != name for id_ in seen.ids_of(each)[0]}
+        all_shown, words, observations = traffic.arrived(
+            langfuse, turns[name], stage.session, environment=name
+        )
+        others = {id_ for other, each in exports.items() if other != name for id_ in traffic.ids_of(each)[0]}
         strangers = others & {each["id"] for each in observations}
         # Langfuse 3 is asked only for this turn's traces, so it must be asked for the other's, too.
         strangers |= {
             each["id"]
             for other, each_sent in exports.items()
             if other != name
-            for each in langfuse.reading.now(stage.session, seen.ids_of(each_sent)[1], environment=name)
+            for each in langfuse.reading.now(stage.session, traffic.ids_of(each_sent)[1], environment=name)
             if each["id"] in others
         }
         own, apart = own and all_shown and bool(sent), apart and not strangers and bool(others)
@@ -68,16 +70,18 @@ def upgrade(stage: Stage, proof: Proof) -> None:
     still_logs = isinstance(tomllib.loads(migrated)["otel"].get("exporter"), dict)
     proof.check(
         "migrated",
-        seen.all_answered(refused, 404) and _done(changed, loads) and not left and not still_logs,
-        f"before: {seen.requests(refused)}; after: exit status {changed.returncode}, "
+        traffic.all_answered(refused, 404) and _done(changed, loads) and not left and not still_logs,
+        f"before: {traffic.requests(refused)}; after: exit status {changed.returncode}, "
         f"Codex {loads.returncode}; "
         f"{len(kept) - len(left)} of {len(kept)} lines kept",
     )
     session = _with_session(stage, migrated)
     turn = stage.turn(session, environment=langfuse.key)
     exports = turn.exports(langfuse.address)
-    all_shown, told, _ = seen.arrived(langfuse, turn, stage.session)
-    proof.check("arrives", seen.all_answered(exports, 200) and all_shown, f"{seen.requests(exports)}; {told}")
+    all_shown, told, _ = traffic.arrived(langfuse, turn, stage.session)
+    proof.check(
+        "arrives", traffic.all_answered(exports, 200) and all_shown, f"{traffic.requests(exports)}; {told}"
+    )
     config.write_text(migrated, encoding="utf-8")
     undone = stage.command("config", "--undo", "--yes")
     same = config.read_bytes() == older.encode()
@@ -87,11 +91,11 @@ def upgrade(stage: Stage, proof: Proof) -> None:
         after = stage.mocked(rotated, langfuse.address)
         stage.lead(after)
         old = stage.turn(session, environment=langfuse.key).exports(langfuse.address)
-        proof.check("old_refused", seen.all_answered(old, 401), seen.requests(old))
+        proof.check("old_refused", traffic.all_answered(old, 401), traffic.requests(old))
         new = stage.turn(None, environment=after.key).exports(langfuse.address)
         stored = len(rotated.store.observations)
-        told = f"{seen.requests(new)}; {stored} observations"
-        proof.check("new_accepted", seen.all_answered(new, 200) and stored, told)
+        told = f"{traffic.requests(new)}; {stored} observations"
+        proof.check("new_accepted", traffic.all_answered(new, 200) and stored, told)
 
 
 def removal(stage: Stage, proof: Proof) -> None:
@@ -102,9 +106,9 @@ def removal(stage: Stage, proof: Proof) -> None:
     on = stage.command("config", "direct", "--base-url", langfuse.address, "--yes")
     before = stage.turn(None, environment=langfuse.key)
     exports = before.exports(langfuse.address)
-    arrived = _done(on) and seen.all_answered(exports, 200)
+    arrived = _done(on) and traffic.all_answered(exports, 200)
     proof.check(
-        "before", arrived, f"{seen.requests(exports)}; {len(stage.mock.store.observations)} observations"
+        "before", arrived, f"{traffic.requests(exports)}; {len(stage.mock.store.observations)} observations"
     )
 
     off = stage.command("config", "off", "--yes")
@@ -112,7 +116,7 @@ def removal(stage: Stage, proof: Proof) -> None:
     after = stage.turn(None)
     silent = _done(off, after.run) and not after.exchanges and not stage.wire.refused
     told = (
-        f"exit status {after.run.returncode}; {seen.requests(after.exchanges)}; "
+        f"exit status {after.run.returncode}; {traffic.requests(after.exchanges)}; "
         f"other hosts asked: {in_words(stage.wire.refused)}"
     )
     proof.check(

@@ -3,7 +3,7 @@
 import re
 
 from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization, traces_headers
-from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan import configurations, traffic
 from codex_langfuse.testplan.certificates import private_authority
 from codex_langfuse.testplan.proof import Proof
 from codex_langfuse.testplan.stage import Stage
@@ -32,8 +32,8 @@ def authentication(stage: Stage, proof: Proof) -> None:
     config = configurations.direct(langfuse.address, session=stage.session)
     with_keys = stage.turn(config, environment=langfuse.key)
     exports = with_keys.exports(langfuse.address)
-    proof.check("accepted", seen.all_answered(exports, 200, 207), seen.requests(exports))
-    all_shown, told, _ = seen.arrived(langfuse, with_keys, stage.session)
+    proof.check("accepted", traffic.all_answered(exports, 200, 207), traffic.requests(exports))
+    all_shown, told, _ = traffic.arrived(langfuse, with_keys, stage.session)
     proof.check("shown", all_shown, told)
 
     made_up = basic_authorization("pk-lf-codex-langfuse-test-plan", f"sk-lf-no-such-key-{stage.run_id}")
@@ -42,10 +42,12 @@ def authentication(stage: Stage, proof: Proof) -> None:
     for name, turn in (("wrong_key", wrong), ("no_key", without)):
         exports = turn.exports(langfuse.address)
         answer = exports[0].answer.decode(errors="replace")[:120] if exports else ""
-        proof.check(name, seen.all_answered(exports, 401), f"{seen.requests(exports)}; {answer}")
-    quiet = [seen.silence(turn) for turn in (wrong, without)]
+        proof.check(name, traffic.all_answered(exports, 401), f"{traffic.requests(exports)}; {answer}")
+    quiet = [traffic.silence(turn) for turn in (wrong, without)]
     proof.check("silent", all(held for held, _ in quiet), "; ".join(words for _, words in quiet))
-    refused, trace_ids = seen.ids_of([*wrong.exports(langfuse.address), *without.exports(langfuse.address)])
+    refused, trace_ids = traffic.ids_of(
+        [*wrong.exports(langfuse.address), *without.exports(langfuse.address)]
+    )
     shown = {each["id"] for each in langfuse.reading.now(stage.session, trace_ids)} & refused
     proof.check("kept_out", refused and not shown, f"{len(refused)} spans refused, {len(shown)} shown")
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from codex_langfuse.codex.scripted_model import HTTP_ONLY, Message, Refusal, Scenario, ToolCall, usage_of
-from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan import configurations, traffic
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.reading import Observation
-from codex_langfuse.testplan.stage import Relayed, Stage, Turn
+from codex_langfuse.testplan.stage import PlayedTurn, Relayed, Stage
 
 _PROMPT = "Say hello, please, and nothing else."
 
@@ -61,7 +61,7 @@ def conversation(stage: Stage, proof: Proof) -> None:
     right = told == {"prompt_length": str(len(_PROMPT)), "prompt": "[REDACTED]"}
     proof.check("prompt_sent", right, told)
     length = metadata.get("prompt_length")
-    hidden = bool(agent) and seen.only_numbers(agent.get("input"))
+    hidden = bool(agent) and traffic.only_numbers(agent.get("input"))
     input_shown = f"length {length}, input {agent.get('input')!r}"
     proof.check("prompt_shown", hidden and str(length) == str(len(_PROMPT)), input_shown)
 
@@ -119,7 +119,7 @@ def tools(stage: Stage, proof: Proof) -> None:
     )
 
 
-def _events(turn: Turn, name: str) -> list[Mapping[str, Any]]:
+def _events(turn: PlayedTurn, name: str) -> list[Mapping[str, Any]]:
     """Return the attributes of every log record of an event that Codex sent to the relay."""
     return [record.attributes for record in turn.records(configurations.RELAY) if record.event == name]
 

@@ -9,9 +9,9 @@ from codex_langfuse.keys.credentials import TRACES_PATH
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.relay.status import read_status
 from codex_langfuse.relay.store import Figures
-from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan import configurations, traffic
 from codex_langfuse.testplan.proof import Proof, in_words
-from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
+from codex_langfuse.testplan.stage import Langfuse, PlayedTurn, Stage
 from codex_langfuse.testplan.wire import Exchange, origin_of
 
 _PIECES = 100
@@ -37,12 +37,12 @@ def recovery(stage: Stage, proof: Proof) -> None:
     with stage.relay_process(langfuse, state) as relay:
         turn = stage.turn(configurations.relayed(), scenario="tool call")
         code, sent = turn.run.returncode, turn.exports(configurations.RELAY)
-        proof.check("unharmed", code == 0 and sent, f"exit status {code}; {seen.requests(sent)}")
+        proof.check("unharmed", code == 0 and sent, f"exit status {code}; {traffic.requests(sent)}")
         tried = _wait_for_attempts(stage, _SECONDS_UNTIL_TRIED)
         relay.kill()
     waiting = _figures(state)
-    told = f"{seen.requests(tried)}; then killed, with {_in_words(waiting)}"
-    proof.check("tried", seen.all_answered(tried, 503), told)
+    told = f"{traffic.requests(tried)}; then killed, with {_in_words(waiting)}"
+    proof.check("tried", traffic.all_answered(tried, 503), told)
 
     stage.mock.faults.clear()
     before = len(stage.wire.exchanges)
@@ -55,7 +55,7 @@ def recovery(stage: Stage, proof: Proof) -> None:
     proof.check(
         "survives",
         ids and relayed.shown.ids == ids and done,
-        f"{seen.requests(relayed.delivered)}; {_in_words(left)}",
+        f"{traffic.requests(relayed.delivered)}; {_in_words(left)}",
     )
     rows = langfuse.reading.now(turn.session, [span.trace_id for span in relayed.spans])
     traces = {row["traceId"] for row in rows}
@@ -71,9 +71,9 @@ def recovery(stage: Stage, proof: Proof) -> None:
     exports = direct.exports(langfuse.address)
     stage.mock.faults.clear()
     bodies = [each.body for each in exports]
-    lost = seen.all_answered(exports, 503) and len(set(bodies)) == len(bodies)
+    lost = traffic.all_answered(exports, 503) and len(set(bodies)) == len(bodies)
     shown = langfuse.reading.now(stage.session, [])
-    proof.check("direct_lost", lost and not shown, f"{seen.requests(exports)}; {len(shown)} shown")
+    proof.check("direct_lost", lost and not shown, f"{traffic.requests(exports)}; {len(shown)} shown")
 
 
 def volume(stage: Stage, proof: Proof) -> None:
@@ -93,8 +93,8 @@ def volume(stage: Stage, proof: Proof) -> None:
         f"{len(spans)} spans in {len(traces)} traces, of them {in_words(of_pieces)} for {_PIECES} pieces; "
         f"{len(exports)} requests, the largest of {largest:,} bytes",
     )
-    all_shown, told, _ = seen.arrived(langfuse, turn, stage.session)
-    proof.check("complete", all_shown and seen.all_answered(exports, 200, 207), told)
+    all_shown, told, _ = traffic.arrived(langfuse, turn, stage.session)
+    proof.check("complete", all_shown and traffic.all_answered(exports, 200, 207), told)
     relayed = stage.relayed_turn(langfuse, scenario=_LONG_ANSWER)
     ids = {span.span_id for span in relayed.spans}
     proof.check(
@@ -134,7 +134,9 @@ def performance(stage: Stage, proof: Proof) -> None:
     codes = {turn.run.returncode for turn in turns.values()}
     proof.check("measured", codes == {0}, f"{in_words}; to off: {ratios}")
     met = all(found and all(each.status is None for each in found) for found in hanging.values())
-    proof.check("hung", met, "; ".join(f"{name}: {seen.requests(found)}" for name, found in hanging.items()))
+    proof.check(
+        "hung", met, "; ".join(f"{name}: {traffic.requests(found)}" for name, found in hanging.items())
+    )
     waited = seconds["direct, hanging"]
     proof.check("direct", waited >= _DIRECT_LIMIT, f"{waited:.2f} s, where {seconds['direct']:.2f} s do")
     more = seconds["relay, hanging"] - seconds["relay"]
@@ -142,7 +144,7 @@ def performance(stage: Stage, proof: Proof) -> None:
     proof.check("kept", kept and (kept.batches or kept.waiting), _in_words(kept))
 
 
-def _through_relay(stage: Stage, langfuse: Langfuse, state: Path, *, killed: bool = False) -> Turn:
+def _through_relay(stage: Stage, langfuse: Langfuse, state: Path, *, killed: bool = False) -> PlayedTurn:
     """Time a turn to a relay's own address, unseen."""
     with stage.relay_process(langfuse, state) as relay:
         turn = stage.turn(configurations.relayed(relay.url))

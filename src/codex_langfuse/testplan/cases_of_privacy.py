@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
-from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan import configurations, traffic
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.reading import EVERYTHING
 from codex_langfuse.testplan.stage import Stage
@@ -66,14 +66,14 @@ def off(stage: Stage, proof: Proof) -> None:
     findable = (planted.prompt, planted.answer, planted.command, planted.output)
     there = _found(to_relay, findable)
     proof.check(
-        "planted", set(there) == set(findable), f"{seen.requests(to_relay)}; found: {in_words(there)}"
+        "planted", set(there) == set(findable), f"{traffic.requests(to_relay)}; found: {in_words(there)}"
     )
     folder = str(stage.codex.workspace)
     leaked = _found(relayed.delivered, (*planted.words, planted.key, folder))
     proof.check(
         "relay",
         relayed.delivered and not leaked,
-        f"{seen.requests(relayed.delivered)}; found: {in_words(leaked)}",
+        f"{traffic.requests(relayed.delivered)}; found: {in_words(leaked)}",
     )
 
     config = configurations.direct(langfuse.address, session=stage.session)
@@ -82,7 +82,7 @@ def off(stage: Stage, proof: Proof) -> None:
     exports = turn.exports(langfuse.address)
     leaked = _found(exports, (*planted.words, planted.key))
     sent = exports and turn.run.returncode == 0
-    proof.check("direct", sent and not leaked, f"{seen.requests(exports)}; found: {in_words(leaked)}")
+    proof.check("direct", sent and not leaked, f"{traffic.requests(exports)}; found: {in_words(leaked)}")
     places = sorted(
         {
             f"{span.name}: {name}"
@@ -93,14 +93,14 @@ def off(stage: Stage, proof: Proof) -> None:
     )
     proof.check("folder", len(places) == 1, f"the folder is in: {in_words(places)}")
 
-    all_shown, told, observations = seen.arrived(langfuse, turn, stage.session, EVERYTHING)
+    all_shown, told, observations = traffic.arrived(langfuse, turn, stage.session, EVERYTHING)
     observations = [*observations, *relayed.shown.observations]
     text = json.dumps(observations)
     shown = [word for word in (*planted.words, planted.key) if word in text]
     content = [
         each["name"]
         for each in observations
-        if not (seen.only_numbers(each.get("input")) and seen.only_numbers(each.get("output")))
+        if not (traffic.only_numbers(each.get("input")) and traffic.only_numbers(each.get("output")))
     ]
     ids = {span.span_id for span in relayed.spans}
     everything = all_shown and ids and relayed.shown.ids == ids

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from codex_langfuse.codex.versions import Version
-from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan import configurations, traffic
 from codex_langfuse.testplan.proof import Proof, in_words
-from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
+from codex_langfuse.testplan.stage import Langfuse, PlayedTurn, Stage
 from codex_langfuse.testplan.wire import origin_of
 
 #: The first Langfuse to take OpenTelemetry.
@@ -66,8 +66,8 @@ def relay(stage: Stage, proof: Proof) -> None:
     )
     proof.check("no_key", to_relay and written and no_key, told)
     paths = {each.path for each in to_relay}
-    both = paths == {"/v1/logs", "/v1/traces"} and seen.all_answered(to_relay, 200)
-    proof.check("both_signals", both, seen.requests(to_relay))
+    both = paths == {"/v1/logs", "/v1/traces"} and traffic.all_answered(to_relay, 200)
+    proof.check("both_signals", both, traffic.requests(to_relay))
     ids = {span.span_id for span in relayed.spans}
     traces = {each["traceId"] for each in shown.observations}
     proof.check(
@@ -95,13 +95,13 @@ def relay(stage: Stage, proof: Proof) -> None:
     proof.check("status", counted in status, lines)
 
 
-def _deliver(stage: Stage, proof: Proof, langfuse: Langfuse) -> Turn:
+def _deliver(stage: Stage, proof: Proof, langfuse: Langfuse) -> PlayedTurn:
     """Run a turn on the direct route, and make the checks that every scenario of it has."""
     config = configurations.direct(langfuse.address, session=stage.session)
     turn = stage.turn(config, scenario="tool call", environment=langfuse.key)
     sent = [each for each in turn.exchanges if each.method == "POST"]
     addresses = {f"{each.origin}{each.path}" for each in sent}
-    proof.check("address", addresses == {langfuse.endpoint}, seen.requests(sent))
+    proof.check("address", addresses == {langfuse.endpoint}, traffic.requests(sent))
     wanted = {
         "authorization": langfuse.authorization,
         "content-type": "application/x-protobuf",
@@ -115,8 +115,8 @@ def _deliver(stage: Stage, proof: Proof, langfuse: Langfuse) -> Turn:
         sent and not wrong,
         f"wrong: {in_words(wrong)}" if wrong else f"as expected: {in_words(sorted(wanted))}",
     )
-    proof.check("accepted", seen.all_answered(sent, 200, 207), seen.requests(sent))
-    all_shown, told, observations = seen.arrived(langfuse, turn, stage.session)
+    proof.check("accepted", traffic.all_answered(sent, 200, 207), traffic.requests(sent))
+    all_shown, told, observations = traffic.arrived(langfuse, turn, stage.session)
     environments = {each["environment"] for each in observations}
     names = {each["name"] for each in observations}
     there = "turn/start" in names

@@ -1,9 +1,9 @@
 """Cases: TLS with a private authority, and TLS only for clients that have a certificate."""
 
-from codex_langfuse.testplan import configurations, seen
+from codex_langfuse.testplan import configurations, traffic
 from codex_langfuse.testplan.certificates import CLIENT, PrivateAuthority, private_authority
 from codex_langfuse.testplan.proof import Proof, in_words
-from codex_langfuse.testplan.stage import Langfuse, Stage, Turn
+from codex_langfuse.testplan.stage import Langfuse, PlayedTurn, Stage
 
 #: At the level "error" Codex reports a full batch that failed, and not the last one.
 _TELLING = {"RUST_LOG": "opentelemetry_sdk=debug"}
@@ -19,9 +19,9 @@ def private_ca(stage: Stage, proof: Proof) -> None:
     proof.check(
         "refused",
         stage.wire.handshakes and not doubting.exchanges,
-        f"{seen.requests(doubting.exchanges)}; the server saw: {in_words(stage.wire.handshakes)}",
+        f"{traffic.requests(doubting.exchanges)}; the server saw: {in_words(stage.wire.handshakes)}",
     )
-    proof.check("silent", *seen.silence(doubting))
+    proof.check("silent", *traffic.silence(doubting))
     telling = stage.turn(None, environment={**langfuse.key, **_TELLING})
     said = [
         line for line in telling.run.stderr.splitlines() if "opentelemetry_sdk" in line and "Error" in line
@@ -38,13 +38,13 @@ def mutual(stage: Stage, proof: Proof) -> None:
     proof.check(
         "refused",
         stage.wire.handshakes and not without.exchanges,
-        f"{seen.requests(without.exchanges)}; the server saw: {in_words(stage.wire.handshakes)}",
+        f"{traffic.requests(without.exchanges)}; the server saw: {in_words(stage.wire.handshakes)}",
     )
-    proof.check("silent", *seen.silence(without))
+    proof.check("silent", *traffic.silence(without))
     half = _turn(stage, langfuse, private.half)
     said = [line for line in half.run.stderr.splitlines() if "client_private_key" in line]
     right = said and "must both be provided" in said[0] and not half.exchanges
-    proof.check("half", right, f"{in_words(said)}; {seen.requests(half.exchanges)}")
+    proof.check("half", right, f"{in_words(said)}; {traffic.requests(half.exchanges)}")
 
 
 def _behind_tls(stage: Stage, *, clients_only: bool = False) -> tuple[Langfuse, PrivateAuthority]:
@@ -55,22 +55,22 @@ def _behind_tls(stage: Stage, *, clients_only: bool = False) -> tuple[Langfuse, 
     return langfuse, private
 
 
-def _turn(stage: Stage, langfuse: Langfuse, tls: dict[str, str] | None = None) -> Turn:
+def _turn(stage: Stage, langfuse: Langfuse, tls: dict[str, str] | None = None) -> PlayedTurn:
     stage.wire.handshakes.clear()
     config = configurations.direct(langfuse.address, session=stage.session, tls=tls)
     return stage.turn(config, environment=langfuse.key)
 
 
 def _check_arrival(
-    stage: Stage, proof: Proof, langfuse: Langfuse, turn: Turn, client: str | None = None
+    stage: Stage, proof: Proof, langfuse: Langfuse, turn: PlayedTurn, client: str | None = None
 ) -> None:
     exports = turn.exports(langfuse.address)
-    all_shown, told, _ = seen.arrived(langfuse, turn, stage.session)
+    all_shown, told, _ = traffic.arrived(langfuse, turn, stage.session)
     clients = {each.client for each in exports}
-    right = seen.all_answered(exports, 200) and all_shown and clients == {client}
+    right = traffic.all_answered(exports, 200) and all_shown and clients == {client}
     who = f"; the client's certificate names {', '.join(map(str, clients))}" if client else ""
     failed = f"; exit status {turn.run.returncode}, handshakes that failed: {in_words(stage.wire.handshakes)}"
-    proof.check("arrives", right, f"{seen.requests(exports)}; {told}{who}{'' if right else failed}")
+    proof.check("arrives", right, f"{traffic.requests(exports)}; {told}{who}{'' if right else failed}")
 
 
 PLAYERS = {"tls-private-ca": private_ca, "tls-mutual": mutual}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from codex_langfuse.configuration.amend import SPAN_ATTRIBUTES, TRACE_EXPORTER, amend
 from codex_langfuse.configuration.edit import Draft
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.configuration.routes import Wish
+from codex_langfuse.configuration.routes import OtelSettings
 from codex_langfuse.keys.credentials import REGIONS, BaseUrl
 
 #: What everything is filed under in Langfuse: the environment (and a second one), tag, user.
@@ -66,8 +66,8 @@ def direct(
 
     ``session`` is the session of every span; ``tls`` the exporter's TLS settings, names to paths.
     """
-    wish = Wish(Route.DIRECT, BaseUrl(address), environment, USER, (TAG,))
-    draft = Draft(amend("", wish).text)
+    settings = OtelSettings(Route.DIRECT, BaseUrl(address), environment, USER, (TAG,))
+    draft = Draft(amend("", settings).text)
     if session:
         draft.set((*SPAN_ATTRIBUTES, "langfuse.session.id"), session)
     if tls:
@@ -77,7 +77,7 @@ def direct(
 
 def relayed(address: str = RELAY, *, logging_content: bool = False) -> str:
     """Return the configuration for a relay at ``address``; with ``logging_content`` Codex logs all it can."""
-    draft = Draft(amend("", Wish(Route.RELAY, BaseUrl(address))).text)
+    draft = Draft(amend("", OtelSettings(Route.RELAY, BaseUrl(address))).text)
     if logging_content:
         draft.set(("otel", "log_user_prompt"), True)
         draft.set(("otel", "log_agent_responses"), True)

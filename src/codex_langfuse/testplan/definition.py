@@ -40,7 +40,7 @@ class Against(StrEnum):
 
 
 @dataclass(frozen=True)
-class Words:
+class CaseTexts:
     """A case in one language. ``expected`` has, for each thing that is checked, what must be seen."""
 
     title: str
@@ -64,7 +64,7 @@ class Case:
     against: Against
     because: str | None
     observations: int
-    words: Mapping[Language, Words]
+    words: Mapping[Language, CaseTexts]
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -161,14 +161,14 @@ def _case(raw: Mapping[str, Any], number: int, groups: Mapping[str, Any], reason
     return Case(_text(raw.get("id"), place), number, raw["group"], against, because, observations, words)
 
 
-def _words(raw: Any, place: str) -> Words:
+def _words(raw: Any, place: str) -> CaseTexts:
     if not isinstance(raw, dict):
         raise DefinitionError(f"{place}: missing")
     _only(raw, {"title", "purpose", "steps", "automated", "expected"}, place)
     steps, expected = raw.get("steps"), raw.get("expected")
     if not isinstance(steps, list) or not steps or not isinstance(expected, dict) or not expected:
         raise DefinitionError(f"{place}: steps and expected must not be empty")
-    return Words(
+    return CaseTexts(
         title=_text(raw.get("title"), place),
         purpose=_text(raw.get("purpose"), place),
         steps=tuple(_text(step, place) for step in steps),

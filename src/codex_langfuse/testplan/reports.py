@@ -49,7 +49,7 @@ def markdown(outcome: Outcome, language: Language) -> str:
         "",
         *_row(words.what, words.value),
     ]
-    lines += [f"| {name} | {_code(value)} |" for name, value in said.surroundings]
+    lines += [f"| {name} | {_code(value)} |" for name, value in said.run_environment]
     head = (words.number, words.case, words.group, words.result, words.seconds, words.against)
     lines += ["", f"## {words.overview}", "", *_row(*head)]
     for each in said.cases:
@@ -106,7 +106,7 @@ def junit(outcome: Outcome, language: Language) -> str:
         },
     )
     properties = ElementTree.SubElement(suite, "properties")
-    for name, value in said.surroundings:
+    for name, value in said.run_environment:
         ElementTree.SubElement(properties, "property", {"name": _xml(name), "value": _xml(value)})
     for result, each in zip(outcome.results, said.cases, strict=True):
         case = ElementTree.SubElement(
@@ -150,10 +150,10 @@ class _View:
             seconds=round(outcome.seconds),
             started=outcome.started.strftime("%Y-%m-%d %H:%M:%S"),
         )
-        around = outcome.surroundings
+        around = outcome.run_environment
         mock = phrases["mock"].format(version=around.mock)
         target = f"{around.langfuse}, {around.target}, project {around.project}" if around.target else mock
-        self.surroundings = [
+        self.run_environment = [
             ("Codex", around.codex),
             ("codex-langfuse", around.codex_langfuse),
             (phrases["target"], target),

@@ -40,7 +40,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class RunEnvironment:
     """With what it was run. ``target`` is the tester's Langfuse, None for only the mock."""
 
     codex: str
@@ -69,7 +69,7 @@ class Outcome:
 
     started: datetime
     seconds: float
-    surroundings: Surroundings
+    run_environment: RunEnvironment
     results: Sequence[Result]
     cleaning: Cleaning | None
 
@@ -86,13 +86,13 @@ class Outcome:
             "passed": len(self.results) - len(self.failed),
             "failed": len(self.failed),
             "versions": {
-                "codex": self.surroundings.codex,
-                "codex-langfuse": self.surroundings.codex_langfuse,
-                "langfuse": self.surroundings.langfuse,
-                "python": self.surroundings.python,
-                "system": self.surroundings.system,
+                "codex": self.run_environment.codex,
+                "codex-langfuse": self.run_environment.codex_langfuse,
+                "langfuse": self.run_environment.langfuse,
+                "python": self.run_environment.python,
+                "system": self.run_environment.system,
             },
-            "langfuse": {"url": self.surroundings.target, "project": self.surroundings.project},
+            "langfuse": {"url": self.run_environment.target, "project": self.run_environment.project},
             "cleaning": vars(self.cleaning) if self.cleaning else None,
             "cases": [_case_as_json(result, language) for result in self.results],
         }

@@ -16,7 +16,7 @@ from codex_langfuse.testplan.cases import PLAYERS
 from codex_langfuse.testplan.definition import Case
 from codex_langfuse.testplan.proof import BrokenOffError, Proof
 from codex_langfuse.testplan.reading import Reading
-from codex_langfuse.testplan.results import Cleaning, Outcome, Result, Surroundings
+from codex_langfuse.testplan.results import Cleaning, Outcome, Result, RunEnvironment
 from codex_langfuse.testplan.stage import Stage, a_stage
 from codex_langfuse.verify.connection import Connection
 from codex_langfuse.verify.layers import LayerError
@@ -85,7 +85,7 @@ def run(
     return Outcome(
         started=started,
         seconds=time.monotonic() - clock,
-        surroundings=Surroundings(
+        run_environment=RunEnvironment(
             codex=codex_version,
             codex_langfuse=version("codex-langfuse"),
             langfuse=target.version if target else VERSION[4],

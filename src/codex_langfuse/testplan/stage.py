@@ -73,7 +73,7 @@ class Langfuse:
 
 
 @dataclass(frozen=True)
-class Turn:
+class PlayedTurn:
     """A run of Codex, and the requests with telemetry that went over the wire because of it."""
 
     run: CodexRun
@@ -105,7 +105,7 @@ class Turn:
 class Relayed:
     """A turn through the relay: what Codex sent it, what it sent on, and what Langfuse shows."""
 
-    turn: Turn
+    turn: PlayedTurn
     delivered: Sequence[Exchange]
     shown: Shown
 
@@ -208,14 +208,14 @@ class Stage:
         scenario: str | Scenario = "plain turn",
         prompt: str = "Say hello.",
         environment: Mapping[str, str] | None = None,
-    ) -> Turn:
+    ) -> PlayedTurn:
         """Run ``codex exec`` once; ``config`` None leaves the configuration as it is."""
         if config is not None:
             self.codex.write_config(config)
         self.model.play(scenario)
         before = len(self.wire.exchanges)
         run = self.codex.run_exec(prompt, *arguments, environment=environment, timeout=_CODEX_SECONDS)
-        return Turn(run, self.wire.exchanges[before:])
+        return PlayedTurn(run, self.wire.exchanges[before:])
 
     def relayed_turn(
         self,
@@ -234,7 +234,7 @@ class Stage:
             turn = self.turn(config, scenario=scenario, prompt=prompt)
         return self.arrived(langfuse, turn, self.wire.exchanges[before:])
 
-    def arrived(self, langfuse: Langfuse, turn: Turn, exchanges: Sequence[Exchange]) -> Relayed:
+    def arrived(self, langfuse: Langfuse, turn: PlayedTurn, exchanges: Sequence[Exchange]) -> Relayed:
         """Wait until Langfuse shows what a relay sent within ``exchanges``."""
         delivered = [each for each in exchanges if each.path.endswith(TRACES_PATH) and each.body]
         spans = spans_in(each.body for each in delivered if each.status in (200, 207))

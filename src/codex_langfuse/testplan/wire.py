@@ -57,7 +57,7 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Route:
+class Upstream:
     """Where requests to an origin really go, and with which TLS the origin is spoken for.
 
     ``upstream`` is an address without a path. Without ``context`` the wire's own authority vouches for the
@@ -83,7 +83,7 @@ class Wire:
     exchanges: list[Exchange] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     handshakes: list[str] = field(default_factory=list)
-    _routes: dict[str, Route] = field(default_factory=dict)
+    _routes: dict[str, Upstream] = field(default_factory=dict)
     _stands_for: str = ""
 
     @property
@@ -105,12 +105,12 @@ class Wire:
 
     def route(self, address: str, upstream: str, context: ssl.SSLContext | None = None) -> None:
         """Lead requests to the origin of ``address`` to ``upstream``."""
-        self._routes[origin_of(address)] = Route(upstream, context)
+        self._routes[origin_of(address)] = Upstream(upstream, context)
 
     def pass_unseen(self, address: str) -> None:
         """Hand on requests to the origin of ``address`` as they are, and record none."""
         origin = origin_of(address)
-        self._routes[origin] = Route(origin, recorded=False)
+        self._routes[origin] = Upstream(origin, recorded=False)
 
     def stand_for(self, address: str) -> None:
         """Take requests to the wire itself, from one who uses no proxy, for requests to ``address``."""
@@ -121,7 +121,7 @@ class Wire:
         """The origin that requests to the wire itself are for; empty for none."""
         return self._stands_for
 
-    def find(self, origin: str) -> Route | None:
+    def find(self, origin: str) -> Upstream | None:
         """Return the route of ``origin``; None if there is none."""
         return self._routes.get(origin)
 

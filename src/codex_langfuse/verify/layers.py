@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 
 UNREACHABLE = page_url("guide/troubleshooting", "unreachable")
 ENDPOINT_PATH = page_url("guide/troubleshooting", "endpoint-path")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from codex_langfuse.keys.credentials import Access
-from codex_langfuse.pages import page_url
+from codex_langfuse.page_addresses import page_url
 from codex_langfuse.verify.connection import SECONDS_TO_ANSWER, Connection
 from codex_langfuse.verify.layers import Layer, LayerError
 from codex_langfuse.verify.reading import NeverShownError, Query, Reader, Step

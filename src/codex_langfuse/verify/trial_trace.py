@@ -11,6 +11,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from codex_langfuse.nanoseconds import MILLISECOND, SECOND
+
 NAME = "codex-langfuse verify"
 #: A model that does not exist, so that Langfuse adds no cost to the reader's project.
 MODEL = "codex-langfuse-verify"
@@ -49,8 +51,7 @@ def make_trial_trace(environment: str) -> TrialTrace:
     """Make a trace that ends now; ``environment`` is what Langfuse will file it under."""
     trace_id, agent_id = secrets.token_bytes(16), secrets.token_bytes(8)
     end = time.time_ns()
-    milliseconds = 1_000_000
-    start = end - 60 * milliseconds
+    start = end - 60 * MILLISECOND
 
     def span(
         name: str, attributes: dict[str, Any], begin: int, finish: int, span_id: bytes, parent: bytes = b""
@@ -61,8 +62,8 @@ def make_trial_trace(environment: str) -> TrialTrace:
             parent_span_id=parent,
             name=name,
             kind=Span.SPAN_KIND_INTERNAL,
-            start_time_unix_nano=start + begin * milliseconds,
-            end_time_unix_nano=start + finish * milliseconds,
+            start_time_unix_nano=start + begin * MILLISECOND,
+            end_time_unix_nano=start + finish * MILLISECOND,
             attributes=_attributes(attributes | {"langfuse.environment": environment}),
         )
 
@@ -79,7 +80,7 @@ def make_trial_trace(environment: str) -> TrialTrace:
     export = ExportTraceServiceRequest(
         resource_spans=[ResourceSpans(resource=resource, scope_spans=[ScopeSpans(scope=scope, spans=spans)])]
     )
-    return TrialTrace(trace_id.hex(), start / 1e9, len(spans), export.SerializeToString())
+    return TrialTrace(trace_id.hex(), start / SECOND, len(spans), export.SerializeToString())
 
 
 def _attributes(values: dict[str, Any]) -> list[KeyValue]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from codex_langfuse.pages import REPOSITORY
+from codex_langfuse.page_addresses import REPOSITORY
 from harness.fences.scanner import ROOT
 
 ADDRESS = f"https://github.com/{REPOSITORY}"

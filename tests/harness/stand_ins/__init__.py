@@ -85,7 +85,7 @@ def downloads() -> Iterator[dict[str, str]]:
     body = compose_skeleton().encode()
     path = f"/langfuse/langfuse/{upstream('compose')['version']}/docker-compose.yml"
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -98,7 +98,7 @@ def downloads() -> Iterator[dict[str, str]]:
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

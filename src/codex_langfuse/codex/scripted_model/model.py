@@ -15,7 +15,7 @@ _SUMMARY = "The conversation so far: a greeting."
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelResponse:
     """What is sent for a request: ``events``, ``pause`` seconds between them, and then perhaps a ``cut``."""
 
     events: Sequence[Event]
@@ -71,7 +71,7 @@ class ScriptedModel:
 
     def answer(
         self, transport: Transport, path: str, headers: Mapping[str, str], body: Mapping[str, Any]
-    ) -> Answer | Refusal:
+    ) -> ModelResponse | Refusal:
         """Return what answers a request to ``/responses``."""
         with self._lock:
             before = self._histories.get(body.get("previous_response_id", ""), [])
@@ -115,7 +115,7 @@ class ScriptedModel:
 
     def _streamed(
         self, request: ModelRequest, items: list[Item], step: Step | None, *, usage: Mapping[str, Any] | None
-    ) -> Answer:
+    ) -> ModelResponse:
         self._charge(request, usage)
         response_id = f"resp_{len(self.charges)}"
         self._histories[response_id] = [*request.history, *items]
@@ -124,7 +124,7 @@ class ScriptedModel:
         completed = {} if usage is None else {"usage": usage}
         scenario = self.scenario
         events = stream(items, response, completed, step=step, lean=scenario.lean or request.warm_up)
-        return Answer(events, scenario.pause, isinstance(step, Cut))
+        return ModelResponse(events, scenario.pause, isinstance(step, Cut))
 
     def _refusal(self, refusal: Refusal | None) -> Refusal | None:
         if refusal is None:

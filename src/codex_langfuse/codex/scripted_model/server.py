@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from codex_langfuse.codex.scripted_model.model import Answer, ScriptedModel
+from codex_langfuse.codex.scripted_model.model import ModelResponse, ScriptedModel
 from codex_langfuse.codex.scripted_model.scenario import Refusal, Scenario
 from codex_langfuse.listening import listen
 from codex_langfuse.thread_server import ThreadServer
@@ -68,7 +68,7 @@ class _App:
         return JSONResponse({"object": "list", "data": []})
 
 
-async def _server_sent(answer: Answer) -> AsyncIterator[str]:
+async def _server_sent(answer: ModelResponse) -> AsyncIterator[str]:
     for event in answer.events:
         yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
         await asyncio.sleep(answer.pause)

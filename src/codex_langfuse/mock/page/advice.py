@@ -52,7 +52,7 @@ def _leaks(record: Record) -> bool:
 
 def _versions(record: Record) -> list[Version]:
     versions = []
-    for text in record.carried.versions:
+    for text in record.contents.versions:
         try:
             versions.append(Version.parse(text))
         except ValueError:
@@ -61,7 +61,7 @@ def _versions(record: Record) -> list[Version]:
 
 
 def _has_content(record: Record) -> bool:
-    return record.signal == "traces" and record.carried.kinds[Kind.CONTENT] > 0
+    return record.signal == "traces" and record.contents.kinds[Kind.CONTENT] > 0
 
 
 def _refused(record: Record, authorization: str) -> bool:
@@ -69,8 +69,8 @@ def _refused(record: Record, authorization: str) -> bool:
 
 
 def _service(record: Record) -> Iterable[str]:
-    services = ", ".join(sorted(record.carried.services)) or "?"
-    versions = ", ".join(sorted(record.carried.versions)) or "?"
+    services = ", ".join(sorted(record.contents.services)) or "?"
+    versions = ", ".join(sorted(record.contents.versions)) or "?"
     return (f"{services} {versions}",)
 
 
@@ -110,7 +110,7 @@ _RULES: tuple[_Rule, ...] = (
         "secret",
         "error",
         _trouble("secret"),
-        lambda record: record.carried.kinds[Kind.SECRET] > 0,
+        lambda record: record.contents.kinds[Kind.SECRET] > 0,
         lambda record: (f"{record.signal}, {record.path}",),
     ),
     (
@@ -155,7 +155,7 @@ _RULES: tuple[_Rule, ...] = (
         lambda record: (
             record.signal == "traces"
             and record.status == 200
-            and record.carried.items > 0
+            and record.contents.items > 0
             and not record.observations
         ),
         _path,

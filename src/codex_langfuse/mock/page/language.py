@@ -28,7 +28,7 @@ def chosen(asked: str | None, accept_language: str) -> Language:
     return best[1]
 
 
-class Words:
+class Translator:
     """The words of one language."""
 
     def __init__(self, language: Language):

@@ -14,8 +14,8 @@ from typing import Literal, get_args
 
 from codex_langfuse.codex.content import Kind, classify
 from codex_langfuse.mock.langfuse.auth import ApiKey, Refused, verify
-from codex_langfuse.mock.page.carried import Carried, Place, Signal, carried_by
-from codex_langfuse.mock.store import SeenRequest, Store
+from codex_langfuse.mock.page.request_contents import RequestContents, Signal, TelemetryField, contents_of
+from codex_langfuse.mock.store import MockStore, SeenRequest
 
 #: How much is kept; what goes beyond is counted only, and the page says so.
 MOST_RECORDS = 10_000
@@ -33,7 +33,7 @@ Authorization = Literal["missing", "variable", "refused", "accepted"]
 
 
 @dataclass
-class Text:
+class TextCount:
     """One text at one place: how often it was there, in which requests first and last."""
 
     count: int
@@ -46,10 +46,10 @@ class Attribute:
     """Everything that was at one place and is of one kind; ``beyond`` counts texts that are not kept."""
 
     kind: Kind
-    place: Place
+    place: TelemetryField
     count: int = 0
     beyond: int = 0
-    texts: dict[str, Text] = field(default_factory=dict)
+    texts: dict[str, TextCount] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class Record:
     is_json: bool
     authorization: Authorization
     refusal: str
-    carried: Carried
+    contents: RequestContents
     observations: int
     request: weakref.ref[SeenRequest]
 
     @property
     def signal(self) -> Signal:
         """Which signal the body is."""
-        return self.carried.signal
+        return self.contents.signal
 
     @property
     def is_wrong_path(self) -> bool:
@@ -98,7 +98,7 @@ class Total:
 class Ledger:
     """Follows a store until closed; safe to read from any thread."""
 
-    def __init__(self, store: Store, keys: tuple[ApiKey, ...]):
+    def __init__(self, store: MockStore, keys: tuple[ApiKey, ...]):
         self._store = store
         self._keys = keys
         self._changed = threading.Condition()
@@ -116,7 +116,7 @@ class Ledger:
         self._characters = 0
         self._records: deque[Record] = deque(maxlen=MOST_RECORDS)
         self._totals: dict[Signal, Total] = {}
-        self._attributes: dict[tuple[Kind, Place], Attribute] = {}
+        self._attributes: dict[tuple[Kind, TelemetryField], Attribute] = {}
         self._addressed: dict[str, str] = {}
         self._left_out = 0
 
@@ -194,13 +194,13 @@ class Ledger:
         while (waiting := self._queue.get()) is not None:
             clearings, request = waiting
             try:
-                carried, observations = carried_by(request), len(request.observations())
+                contents, observations = contents_of(request), len(request.observations())
             except Exception:
                 # One that cannot be read must not keep the others from being read.
-                carried, observations = Carried("unknown", readable=False), 0
+                contents, observations = RequestContents("unknown", readable=False), 0
             with self._changed:
                 if clearings == self._clearings:
-                    self._enter(request, carried, observations)
+                    self._enter(request, contents, observations)
                 self._waiting -= 1
                 self._revision += 1
                 self._changed.notify_all()
@@ -209,10 +209,10 @@ class Ledger:
                 self._store.rows()
                 since_rows = 0
 
-    def _enter(self, request: SeenRequest, carried: Carried, observations: int) -> None:
+    def _enter(self, request: SeenRequest, contents: RequestContents, observations: int) -> None:
         self._number += 1
         authorization, refusal = self._judged(request)
-        texts, carried.texts = carried.texts, {}
+        texts, contents.texts = contents.texts, {}
         self._records.append(
             Record(
                 number=self._number,
@@ -224,15 +224,15 @@ class Ledger:
                 is_json="json" in request.header_values().get("content-type", "").lower(),
                 authorization=authorization,
                 refusal=refusal,
-                carried=carried,
+                contents=contents,
                 observations=observations,
                 request=weakref.ref(request),
             )
         )
-        total = self._totals.setdefault(carried.signal, Total())
+        total = self._totals.setdefault(contents.signal, Total())
         total.requests += 1
         total.size += len(request.body)
-        total.items += carried.items
+        total.items += contents.items
         total.kept += request.project_id is not None
         for place, counts in texts.items():
             self._count(place, counts)
@@ -248,8 +248,8 @@ class Ledger:
             return "missing", outcome.message
         return ("variable" if "${" in header or "$env:" in header.lower() else "refused"), outcome.message
 
-    def _count(self, place: Place, counts: Counter[str]) -> None:
-        place = Place(place.signal, place.part, place.key[:_LONGEST_KEY])
+    def _count(self, place: TelemetryField, counts: Counter[str]) -> None:
+        place = TelemetryField(place.signal, place.part, place.key[:_LONGEST_KEY])
         for text, count in counts.items():
             kind = classify(place.key, text)
             attribute = self._attributes.get((kind, place))
@@ -269,7 +269,7 @@ class Ledger:
             ):
                 attribute.beyond += count
             else:
-                attribute.texts[text] = Text(count, self._number, self._number)
+                attribute.texts[text] = TextCount(count, self._number, self._number)
                 self._characters += len(text)
                 if len(text) > LONGEST_SHOWN:
                     self._addressed[address_of(text)] = text

@@ -26,21 +26,21 @@ from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_SECRET_KEY, ApiKey
 from codex_langfuse.mock.langfuse.read_api import VERSION
 from codex_langfuse.mock.page import shown
 from codex_langfuse.mock.page.advice import advice_on
-from codex_langfuse.mock.page.carried import carried_by
 from codex_langfuse.mock.page.charts import charts_of
-from codex_langfuse.mock.page.language import LANGUAGES, Words, chosen
+from codex_langfuse.mock.page.language import LANGUAGES, Translator, chosen
 from codex_langfuse.mock.page.ledger import (
     LONGEST_SHOWN,
     MOST_TEXTS,
     Attribute,
     Ledger,
-    Text,
+    TextCount,
     address_of,
     in_order,
 )
+from codex_langfuse.mock.page.request_contents import contents_of
 from codex_langfuse.mock.page.traces import Trace, traces_of, tree_of
-from codex_langfuse.mock.store import MOST_OBSERVATIONS, Store
-from codex_langfuse.pages import page_url
+from codex_langfuse.mock.store import MOST_OBSERVATIONS, MockStore
+from codex_langfuse.page_addresses import page_url
 
 _PREFIX = "/-/"
 _TRACES_A_PAGE = 50
@@ -78,7 +78,7 @@ def is_page(method: str, path: str) -> bool:
 class Views:
     """The page over one store; ``answer`` may be called from any thread."""
 
-    def __init__(self, store: Store, ledger: Ledger, key: ApiKey, langfuse: int, own_host: str = ""):
+    def __init__(self, store: MockStore, ledger: Ledger, key: ApiKey, langfuse: int, own_host: str = ""):
         self.store = store
         self.ledger = ledger
         self.langfuse = langfuse
@@ -139,7 +139,7 @@ class _View:
             self._query = {}
         asked = self._query.get("lang", [""])[0]
         self._asked_language = asked if asked in LANGUAGES else None
-        self._words = Words(chosen(self._asked_language, headers.get("accept-language", "")))
+        self._words = Translator(chosen(self._asked_language, headers.get("accept-language", "")))
 
     def answer(self) -> Answer:
         waiting = self._ledger.wait(_PATIENCE)
@@ -298,13 +298,13 @@ class _View:
         groups: dict[Kind, list[Attribute]] = {}
         if request is not None:
             found: dict[tuple[Kind, Any], Attribute] = {}
-            for place, texts in carried_by(request).texts.items():
+            for place, texts in contents_of(request).texts.items():
                 for text, count in texts.items():
                     kind = classify(place.key, text)
                     attribute = found.setdefault((kind, place), Attribute(kind, place))
                     attribute.count += count
                     if len(attribute.texts) < MOST_TEXTS:
-                        attribute.texts[text] = Text(count, record.number, record.number)
+                        attribute.texts[text] = TextCount(count, record.number, record.number)
                     else:
                         attribute.beyond += count
             groups = _by_kind(in_order(list(found.values())))

@@ -15,7 +15,7 @@ _LONGEST_LABEL = 200
 _MOST_LABELS = 50
 
 
-class Surroundings:
+class SessionInfo:
     """From the resource of a batch, `codex.conversation_starts` and `codex.user_prompt`.
 
     Everything but account_id and email has passed `names`; those two leave only as `Policy.user` says.
@@ -74,7 +74,7 @@ class Surroundings:
         return json.dumps([found, begun, first_prompt], separators=(",", ":"))
 
     @classmethod
-    def from_text(cls, text: str) -> tuple[Surroundings, tuple[int, bytes] | None, tuple[int, int] | None]:
+    def from_text(cls, text: str) -> tuple[SessionInfo, tuple[int, bytes] | None, tuple[int, int] | None]:
         """Read what `as_text` wrote."""
         found, begun, first_prompt = json.loads(text)
         about = cls(Process("", "", ""))
@@ -130,7 +130,7 @@ class Surroundings:
                 setattr(self, key, names.count(found[key]))
         if not event.on_span:
             # The log names the servers, the event on a span counts them; the attribute is empty without any.
-            self.mcp_servers = names.names(found.get("mcp_servers"))
+            self.mcp_servers = names.name_list(found.get("mcp_servers"))
             self.mcp_server_count = len(self.mcp_servers)
         elif "mcp_server_count" in found:
             self.mcp_server_count = names.count(found["mcp_server_count"])

@@ -54,14 +54,14 @@ _SECONDS_TO_FEED = 2.0
 logger = logging.getLogger(__name__)
 
 
-class Keeper:
+class Pipeline:
     """Owns the store and the assembly."""
 
     def __init__(self, store: Store, assembly: Assembly):
         """Take over what an earlier process left in ``store``."""
         self._store = store
         self._assembly = assembly
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay-keeper")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay-pipeline")
         self._uncommitted: collections.deque[_Uncommitted] = collections.deque()
         self._committing: asyncio.Task[None] | None = None
         self._unfed: collections.deque[_Unfed] = collections.deque()

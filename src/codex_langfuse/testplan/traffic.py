@@ -8,7 +8,7 @@ from typing import Any
 
 from codex_langfuse.exports import spans_in
 from codex_langfuse.testplan.reading import NAMES
-from codex_langfuse.testplan.stage import Langfuse, Turn
+from codex_langfuse.testplan.stage import Langfuse, PlayedTurn
 from codex_langfuse.testplan.wire import Exchange
 
 #: Words by which Codex would tell of an export that failed.
@@ -42,7 +42,7 @@ def ids_of(exchanges: Iterable[Exchange]) -> tuple[set[str], list[str]]:
     return {span.span_id for span in spans}, list(dict.fromkeys(span.trace_id for span in spans))
 
 
-def silence(turn: Turn) -> tuple[bool, str]:
+def silence(turn: PlayedTurn) -> tuple[bool, str]:
     """Return whether Codex ended well and said nothing of its telemetry on stderr."""
     said = [line for line in turn.run.stderr.splitlines() if _TROUBLE.search(line)]
     said = [line for line in said if not line.startswith("workdir:")]
@@ -67,7 +67,7 @@ def only_numbers(value: object) -> bool:
 
 
 def arrived(
-    langfuse: Langfuse, turn: Turn, session: str, fields: str = NAMES, **filters: str
+    langfuse: Langfuse, turn: PlayedTurn, session: str, fields: str = NAMES, **filters: str
 ) -> tuple[bool, str, list[dict[str, Any]]]:
     """Wait until Langfuse shows all spans of a direct turn: whether it does, in words, the observations."""
     exports = turn.exports(langfuse.address)

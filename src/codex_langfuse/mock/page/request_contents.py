@@ -41,7 +41,7 @@ _LONGEST_UNREADABLE = 1024 * 1024
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class TelemetryField:
     """Where a text was: in which signal, in what part of it, under which key."""
 
     signal: Signal
@@ -50,7 +50,7 @@ class Place:
 
 
 @dataclass
-class Carried:
+class RequestContents:
     """The texts of a request by place, each with how often it is there, and what identifies the sender.
 
     ``items`` are spans, log records or data points; ``versions`` and ``services`` are those of the resources.
@@ -58,7 +58,7 @@ class Carried:
 
     signal: Signal
     items: int = 0
-    texts: dict[Place, Counter[str]] = field(default_factory=dict)
+    texts: dict[TelemetryField, Counter[str]] = field(default_factory=dict)
     kinds: Counter[Kind] = field(default_factory=Counter)
     versions: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
@@ -67,11 +67,11 @@ class Carried:
     def add(self, part: str, key: str, text: str) -> None:
         """Note that ``text`` was under ``key``."""
         if text:
-            self.texts.setdefault(Place(self.signal, part, key), Counter())[text] += 1
+            self.texts.setdefault(TelemetryField(self.signal, part, key), Counter())[text] += 1
 
 
-def carried_by(request: SeenRequest) -> Carried:
-    """Read a request's body; one that cannot be read is carried whole, as one text."""
+def contents_of(request: SeenRequest) -> RequestContents:
+    """Read a request's body; one that cannot be read is taken whole, as one text."""
     body, media_type = request.body, dict(request.headers).get("content-type", "").lower()
     if "gzip" in dict(request.headers).get("content-encoding", ""):
         try:
@@ -79,9 +79,9 @@ def carried_by(request: SeenRequest) -> Carried:
         except (ValueError, OverflowError):
             return _counted(_unreadable(b""))
     hint = _hinted(request.path)
-    carried = _read_json(body, hint) if "json" in media_type or body[:1] in (b"{", b"[") else None
-    carried = carried or _read_protobuf(body, hint) or _unreadable(body)
-    return _counted(carried)
+    contents = _read_json(body, hint) if "json" in media_type or body[:1] in (b"{", b"[") else None
+    contents = contents or _read_protobuf(body, hint) or _unreadable(body)
+    return _counted(contents)
 
 
 def _hinted(path: str) -> Signal:
@@ -89,20 +89,20 @@ def _hinted(path: str) -> Signal:
     return next((signal for signal in _MESSAGES if signal == last), "unknown")
 
 
-def _counted(carried: Carried) -> Carried:
-    for place, texts in carried.texts.items():
+def _counted(contents: RequestContents) -> RequestContents:
+    for place, texts in contents.texts.items():
         for text, count in texts.items():
-            carried.kinds[classify(place.key, text)] += count
-    return carried
+            contents.kinds[classify(place.key, text)] += count
+    return contents
 
 
-def _unreadable(body: bytes) -> Carried:
-    carried = Carried("unknown", readable=not body)
-    carried.add("body", "(body)", body[:_LONGEST_UNREADABLE].decode("utf-8", "replace"))
-    return carried
+def _unreadable(body: bytes) -> RequestContents:
+    contents = RequestContents("unknown", readable=not body)
+    contents.add("body", "(body)", body[:_LONGEST_UNREADABLE].decode("utf-8", "replace"))
+    return contents
 
 
-def _read_protobuf(body: bytes, hint: Signal) -> Carried | None:
+def _read_protobuf(body: bytes, hint: Signal) -> RequestContents | None:
     best: tuple[int, Signal, Message] | None = None
     for signal in sorted(_MESSAGES, key=lambda each: each != hint):
         message = _MESSAGES[signal]()
@@ -122,7 +122,7 @@ def _read_protobuf(body: bytes, hint: Signal) -> Carried | None:
     return _walk(best[1], best[2])
 
 
-def _read_json(body: bytes, hint: Signal) -> Carried | None:
+def _read_json(body: bytes, hint: Signal) -> RequestContents | None:
     odd_ids: list[str] = []
 
     def without_ids(value: dict[str, Any]) -> dict[str, Any]:
@@ -140,16 +140,16 @@ def _read_json(body: bytes, hint: Signal) -> Carried | None:
     signal = hint
     if isinstance(value, dict):
         signal = next((_JSON_KEYS[key] for key in value if key in _JSON_KEYS), hint)
-    carried = _parsed(signal, value)
-    if carried is None:
-        carried = Carried(signal, readable=False)
-        _walk_json(carried, value)
+    contents = _parsed(signal, value)
+    if contents is None:
+        contents = RequestContents(signal, readable=False)
+        _walk_json(contents, value)
     for odd_id in odd_ids:
-        carried.add("span", "(id)", odd_id)
-    return carried
+        contents.add("span", "(id)", odd_id)
+    return contents
 
 
-def _parsed(signal: Signal, value: Any) -> Carried | None:
+def _parsed(signal: Signal, value: Any) -> RequestContents | None:
     if signal not in _MESSAGES:
         return None
     message = _MESSAGES[signal]()
@@ -159,7 +159,7 @@ def _parsed(signal: Signal, value: Any) -> Carried | None:
         return None
 
 
-def _walk_json(carried: Carried, value: Any) -> None:
+def _walk_json(contents: RequestContents, value: Any) -> None:
     """Note every text in JSON that is no OTLP, under the name of the field that holds it."""
     waiting: list[tuple[str, Any]] = [("(body)", value)]
     while waiting:
@@ -167,88 +167,88 @@ def _walk_json(carried: Carried, value: Any) -> None:
         if isinstance(value, dict):
             named = value.get("key")
             for name, inner in value.items():
-                carried.add("body", "(key)", name)
+                contents.add("body", "(key)", name)
                 waiting.append((named if isinstance(named, str) and name == "value" else name, inner))
         elif isinstance(value, list):
             waiting.extend((key, inner) for inner in value)
         elif isinstance(value, str):
-            carried.add("body", key if len(key) < 200 else "(key)", value)
+            contents.add("body", key if len(key) < 200 else "(key)", value)
 
 
-def _walk(signal: Signal, message: Any) -> Carried:
-    carried = Carried(signal)
+def _walk(signal: Signal, message: Any) -> RequestContents:
+    contents = RequestContents(signal)
     groups, scopes, walk_scope = _WALKS[signal]
     for group in getattr(message, groups):
         resource = {item.key: item.value.string_value for item in group.resource.attributes}
         if version := resource.get("service.version"):
-            carried.versions.add(version)
+            contents.versions.add(version)
         if service := resource.get("service.name"):
-            carried.services.add(service)
-        _attributes(carried, "resource", group.resource.attributes)
-        carried.add("resource", "(schema URL)", group.schema_url)
+            contents.services.add(service)
+        _attributes(contents, "resource", group.resource.attributes)
+        contents.add("resource", "(schema URL)", group.schema_url)
         for scope in getattr(group, scopes):
-            _attributes(carried, "scope", scope.scope.attributes)
-            carried.add("scope", "(scope)", scope.scope.name)
-            carried.add("scope", "(scope)", scope.scope.version)
-            carried.add("scope", "(schema URL)", scope.schema_url)
-            walk_scope(carried, scope)
-    return carried
+            _attributes(contents, "scope", scope.scope.attributes)
+            contents.add("scope", "(scope)", scope.scope.name)
+            contents.add("scope", "(scope)", scope.scope.version)
+            contents.add("scope", "(schema URL)", scope.schema_url)
+            walk_scope(contents, scope)
+    return contents
 
 
-def _walk_spans(carried: Carried, scope: Any) -> None:
+def _walk_spans(contents: RequestContents, scope: Any) -> None:
     for span in scope.spans:
-        carried.items += 1
-        carried.add("span", "(name)", span.name)
-        carried.add("span", "(trace state)", span.trace_state)
-        carried.add("span", "(status message)", span.status.message)
-        _attributes(carried, "span", span.attributes)
+        contents.items += 1
+        contents.add("span", "(name)", span.name)
+        contents.add("span", "(trace state)", span.trace_state)
+        contents.add("span", "(status message)", span.status.message)
+        _attributes(contents, "span", span.attributes)
         for event in span.events:
-            carried.add("span event", "(name)", event.name)
-            _attributes(carried, "span event", event.attributes)
+            contents.add("span event", "(name)", event.name)
+            _attributes(contents, "span event", event.attributes)
         for link in span.links:
-            _attributes(carried, "span link", link.attributes)
+            _attributes(contents, "span link", link.attributes)
 
 
-def _walk_records(carried: Carried, scope: Any) -> None:
+def _walk_records(contents: RequestContents, scope: Any) -> None:
     for record in scope.log_records:
-        carried.items += 1
-        carried.add("log record", "(event name)", record.event_name)
+        contents.items += 1
+        contents.add("log record", "(event name)", record.event_name)
         if record.HasField("body"):
-            carried.add("log record", "(body)", _text(record.body))
-        _attributes(carried, "log record", record.attributes)
+            contents.add("log record", "(body)", _text(record.body))
+        _attributes(contents, "log record", record.attributes)
 
 
-def _walk_metrics(carried: Carried, scope: Any) -> None:
+def _walk_metrics(contents: RequestContents, scope: Any) -> None:
     for metric in scope.metrics:
-        carried.add("metric", "(metric)", metric.name)
-        carried.add("metric", "(description)", metric.description)
-        carried.add("metric", "(unit)", metric.unit)
-        _attributes(carried, "metric", metric.metadata)
+        contents.add("metric", "(metric)", metric.name)
+        contents.add("metric", "(description)", metric.description)
+        contents.add("metric", "(unit)", metric.unit)
+        _attributes(contents, "metric", metric.metadata)
         which = metric.WhichOneof("data")
         for point in getattr(metric, which).data_points if which else ():
-            carried.items += 1
-            _attributes(carried, "data point", point.attributes)
+            contents.items += 1
+            _attributes(contents, "data point", point.attributes)
             for exemplar in getattr(point, "exemplars", ()):
-                _attributes(carried, "data point", exemplar.filtered_attributes)
+                _attributes(contents, "data point", exemplar.filtered_attributes)
 
 
-_WALKS: dict[Signal, tuple[str, str, Callable[[Carried, Any], None]]] = {
+_WALKS: dict[Signal, tuple[str, str, Callable[[RequestContents, Any], None]]] = {
     "traces": ("resource_spans", "scope_spans", _walk_spans),
     "logs": ("resource_logs", "scope_logs", _walk_records),
     "metrics": ("resource_metrics", "scope_metrics", _walk_metrics),
 }
 
 
-def _attributes(carried: Carried, part: str, attributes: Iterable[Any]) -> None:
+def _attributes(contents: RequestContents, part: str, attributes: Iterable[Any]) -> None:
     for item in attributes:
         value = item.value
         if value.HasField("string_value"):
-            carried.add(part, item.key, value.string_value)
+            contents.add(part, item.key, value.string_value)
         elif value.HasField("array_value") or value.HasField("kvlist_value") or value.HasField("bytes_value"):
-            carried.add(part, item.key, _text(value))
+            contents.add(part, item.key, _text(value))
         else:
             # A number says nothing but its name; how many different ones there are says less.
-            carried.add(part, item.key, "(number)")
+            contents.add(part, item.key, "(number)")
 
 
 def _text(value: Any, depth: int = 0) -> str:
