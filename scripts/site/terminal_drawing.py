@@ -5,6 +5,7 @@ that moves is declared for readers who do not mind motion. Without it, the drawi
 """
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,10 +29,9 @@ TYPED = 80  # characters a second: people paste
 READ = 20  # characters a second, of captions
 BEFORE, BETWEEN, ENTERED, PASTED, LAST = 0.7, 0.15, 0.4, 1.2, 1.5  # seconds
 
-CONTROLS = {
-    "en": {"#pause": "Pause", "#play": "Play", "": "From the start", "#last": "Last frame"},
-    "zh": {"#pause": "暂停", "#play": "播放", "": "从头播放", "#last": "最后一帧"},
-}
+CONTROLS: dict[str, dict[str, str]] = tomllib.loads(
+    Path(__file__).with_suffix(".words.toml").read_text(encoding="utf-8")
+)
 """Links, since there is no script: CSS sees which part of the drawing the address names."""
 
 _STYLE = Path(__file__).with_suffix(".css")

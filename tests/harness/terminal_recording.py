@@ -8,7 +8,9 @@ the mock for a Langfuse. ``./scripts/test draw`` runs them and draws ``quickstar
 
 import re
 import subprocess
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.fences.executors import EXECUTORS, expect
 from harness.fences.pages import DOCS, twin_of
@@ -22,14 +24,8 @@ PAGE = DOCS / "quickstart.md"
 FIRST, AFTER = "set-up", "upgrade"
 
 # What the page does not say in words of its own.
-TITLE = {
-    "en": "Codex to Langfuse: a terminal recording of the Quickstart",
-    "zh": "从 Codex 到 Langfuse：快速开始的终端录制",
-}
-END = {
-    "en": "The turn is in Langfuse: 2 seen, 2 accepted.",
-    "zh": "这个轮次已经在 Langfuse 中：2 seen, 2 accepted。",
-}
+WORDS = tomllib.loads(Path(__file__).with_suffix(".words.toml").read_text(encoding="utf-8"))
+TITLE, END = WORDS["title"], WORDS["end"]
 
 _TAB = re.compile(r'^=== "')
 _HEADING = re.compile(r"^## (?P<text>.+) \{ #(?P<id>[\w-]+) \}$")

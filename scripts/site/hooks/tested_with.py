@@ -18,10 +18,7 @@ MARK = "<!-- tested-with -->"
 
 _ROOT = Path(__file__).resolve().parents[3]
 
-_LINES = {
-    "en": "*Tested with Codex {codex} and Langfuse {langfuse}.*",
-    "zh": "*本页示例用 Codex {codex} 实际运行，由模拟服务按 Langfuse {langfuse} 应答。*",
-}
+_LINES: dict[str, str] = tomllib.loads(Path(__file__).with_suffix(".words.toml").read_text(encoding="utf-8"))
 
 
 @cache

@@ -446,12 +446,7 @@ def usage(language: str) -> str:
         _demand(found[name] == 10 and found["total"] == 200, f"{name} is counted on top: {found}")
     comma = _TEXTS["comma"][language]
     passed = comma.join(f"`{name}`" for name in _PASSED_THROUGH)
-    rows.append(
-        {
-            "en": ["its own name", f"any other, such as {passed}", "nothing: counted twice"],
-            "zh": ["保持原名", f"其他名称，例如 {passed}", "不减：重复计数"],
-        }[language]
-    )
+    rows.append([cell.format(passed=passed) for cell in _TEXTS["usage_passed_through"][language]])
     return table(head, rows)
 
 

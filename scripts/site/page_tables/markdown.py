@@ -5,14 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_YES = {"en": "yes", "zh": "有"}
-_NO = "–"
-
-
-def mark(yes: bool, language: str) -> str:
-    """Return the cell that says whether something is there."""
-    return _YES[language] if yes else _NO
-
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:
     """Return a table; a vertical bar within a cell is escaped by whoever made the cell."""
@@ -26,3 +18,11 @@ def words_of(module: str) -> dict[str, Any]:
     module: its ``__file__``; the words of ``x.py`` are in ``x.words.toml``.
     """
     return tomllib.loads(Path(module).with_suffix(".words.toml").read_text(encoding="utf-8"))
+
+
+_YES = words_of(__file__)["yes"]
+
+
+def mark(yes: bool, language: str) -> str:
+    """Return the cell that says whether something is there."""
+    return str(_YES[language]) if yes else "–"

@@ -114,9 +114,10 @@ def _kilobytes(value: int) -> str:
 def conditions(measured: Benchmark, language: str) -> str:
     """Return the sentence that says when and on what a table was measured."""
     where = f"{measured.machine}, Python {measured.python}, Codex {measured.codex}"
-    if language == "zh":
-        return f"*{measured.date.isoformat()} 测得，环境为 {where.replace(', ', '，')}。*\n"
-    return f"*Measured {measured.date.isoformat()}: {where}.*\n"
+    texts = _TEXTS["conditions"]
+    return str(texts[language]).format(
+        date=measured.date.isoformat(), where=where.replace(", ", texts[f"{language}_comma"])
+    )
 
 
 def _time(seconds: float, *, signed: bool = False) -> str:

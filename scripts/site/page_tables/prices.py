@@ -31,10 +31,8 @@ _TIERS = _TEXTS["tiers"]
 
 def models(language: str) -> str:
     """Return for each model of Codex which kinds of tokens Langfuse has a price for, and which tiers."""
-    head = {
-        "en": ["Model", "Default of Codex", *(f"`{kind}`" for kind in _KINDS), "Also"],
-        "zh": ["模型", "哪些 Codex 的默认模型", *(f"`{kind}`" for kind in _KINDS), "另有"],
-    }[language]
+    model_head, default_head, also_head = _TEXTS["head"][language]
+    head = [model_head, default_head, *(f"`{kind}`" for kind in _KINDS), also_head]
     rows = []
     for name, versions in _MODELS.items():
         model = find_model(name)
@@ -45,11 +43,10 @@ def models(language: str) -> str:
             for start, word in _TIERS.items()
             if any(tier.startswith(start) for tier in names)
         ]
-        separator = ", " if language == "en" else "、"
         rows.append(
             [f"`{name}`", versions or "–"]
             + [mark(kind in prices, language) for kind in _KINDS]
-            + [separator.join(also) or "–"]
+            + [_TEXTS["comma"][language].join(also) or "–"]
         )
     return table(head, rows)
 
