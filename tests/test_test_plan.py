@@ -75,7 +75,7 @@ def test_what_the_command_prints(whole_run: tuple[Outcome, click.testing.Result,
     *lines, last = result.stdout.splitlines()
     assert [line[:12] for line in lines] == [f"{number:2}  passed  " for number in range(1, 21)]
     assert last.startswith("20 of 20 passed in ")
-    assert f"(Codex {outcome.surroundings.codex}, mock of Langfuse 4.16.0)" in last
+    assert f"(Codex {outcome.run_environment.codex}, mock of Langfuse 4.16.0)" in last
     assert result.stderr == "Report: report/report.md, report/report.html, report/junit.xml\n"
     assert sorted(file.name for file in folder.iterdir()) == ["junit.xml", "report.html", "report.md"]
 
