@@ -359,7 +359,7 @@ LATE = "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"
         (
             200,
             {"content-type": "application/json", "content-encoding": "gzip"},
-            gzip.compress(bytes(2**27), mtime=0),
+            gzip.compress(b"{}" + b" " * 2**24, mtime=0),
             "200 with application/json that is not an OTLP answer",
         ),
         (400, {"content-type": "text/html"}, b"<html>plain HTTP to an HTTPS port", "400: Bad Request"),
