@@ -21,7 +21,7 @@ NUMBER = len(built_in().widgets)
 
 @pytest.fixture
 def mock() -> Iterator[RunningMock]:
-    with running_mock() as mock:
+    with running_mock(page=True) as mock:
         yield mock
 
 

@@ -225,7 +225,7 @@ def in_order(lines: list[Line]) -> list[list[tuple[str, Any]]]:
 @pytest.fixture(scope="module")
 def week() -> Iterator[RunningMock]:
     """A mock with the week's turns in it, and a price for their model."""
-    with running_mock() as mock, client(mock) as http:
+    with running_mock(page=True) as mock, client(mock) as http:
         assert http.post("/api/public/models", json=dashboard_sample.MODEL).status_code == 200
         for export in exports():
             assert http.post(TRACES, headers=PROTOBUF, content=export).status_code == 200

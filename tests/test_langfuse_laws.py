@@ -115,7 +115,7 @@ def read(mock: RunningMock, **query: str) -> list[dict[str, Any]]:
 
 
 def test_the_warning_is_on_the_page_and_in_the_answer() -> None:
-    with running_mock() as mock:
+    with running_mock(page=True) as mock:
         send(mock, {**SOL, **TEXT})
         (row,) = read(mock, fields="core,usage")
         assert (row["totalUsage"], row["totalCost"]) == (0, 0)
@@ -157,7 +157,7 @@ def test_usage_on_a_root_is_what_dashboards_leave_out() -> None:
     root = {KIND: "agent", COST: '{"total": 0.5}'}
     assert usage_on_roots(observed(export(root)))
     assert not usage_on_roots(observed(export({KIND: "agent"}, {**root, "id": "ce" * 8, "parent": "cd" * 8})))
-    with running_mock() as mock:
+    with running_mock(page=True) as mock:
         send(mock, root)
         assert "There is usage on an observation without a parent" in web.get(f"{mock.url}/-/warnings").text
 
@@ -194,7 +194,7 @@ def test_what_is_sent_again_is_double_in_numbers_until_it_is_merged() -> None:
         "toTimestamp": "2030-01-01T00:00:00Z",
     }
     for duplicates, times in ((False, 1), (True, 2)):
-        with running_mock(visibility=Visibility(duplicates=duplicates)) as mock:
+        with running_mock(visibility=Visibility(duplicates=duplicates), page=True) as mock:
             send(mock, turn)
             send(mock, turn)
             assert len(mock.store.sent_again()) == 1

@@ -336,8 +336,9 @@ def test_records_every_request_as_it_came(mock: RunningMock) -> None:
     assert ("x-probe", "1") in second.headers
 
 
-def test_its_front_page_says_what_it_is(shared: RunningMock) -> None:
-    answer = web.get(shared.url)
+def test_its_front_page_says_what_it_is() -> None:
+    with running_mock(page=True) as mock:
+        answer = web.get(mock.url)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "codex-langfuse mock" in answer.text
 

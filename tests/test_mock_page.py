@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def mock() -> Iterator[RunningMock]:
-    with running_mock() as mock:
+    with running_mock(page=True) as mock:
         yield mock
 
 
@@ -246,12 +246,12 @@ def test_what_the_store_forgets_has_still_left(mock: RunningMock, monkeypatch: p
 
 def test_a_day_kept_in_a_file_is_shown_again(tmp_path: Path) -> None:
     file = tmp_path / "day.jsonl"
-    with running_mock(store_file=file) as mock, client(mock) as http:
+    with running_mock(store_file=file, page=True) as mock, client(mock) as http:
         http.post(TRACES, headers=JSON, content=simple_export({"prompt": "of yesterday"}))
         http.post(TRACES, headers={**JSON, "authorization": "Basic d3Jvbmc6a2V5"}, content=simple_export())
         web.post(mock.url + TRACES, headers={"authorization": "Basic d3Jvbmc6a2V5"})
         before = set(told(mock))
-    with running_mock(store_file=file) as mock:
+    with running_mock(store_file=file, page=True) as mock:
         assert "of yesterday" in page(mock, "/-/sent").text
         assert set(told(mock)) == before >= {"refused"}
 
@@ -304,7 +304,7 @@ def test_traces_as_langfuse_shows_them(mock: RunningMock) -> None:
 
 
 def test_every_observation_has_its_place_in_the_tree() -> None:
-    with running_mock() as mock:
+    with running_mock(page=True) as mock:
         replay(mock, "0.169.0-tui-ok", "traces")
         for trace in traces_of(mock.store.rows()):
             placed = [row["id"] for line in tree_of(trace) for row in line.rows]
@@ -366,7 +366,7 @@ def test_before_anything_came_it_says_how_to_point_codex_here(mock: RunningMock)
 
 
 def test_keys_of_ones_own_are_not_shown() -> None:
-    with running_mock("pk-lf-of-my-own", "sk-lf-of-my-own") as mock:
+    with running_mock("pk-lf-of-my-own", "sk-lf-of-my-own", page=True) as mock:
         for path in VIEWS:
             answer = web.get(mock.url + path).text
             assert "of-my-own" not in answer
@@ -583,7 +583,7 @@ NASTY = st.one_of(
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[RunningMock]:
-    with running_mock() as mock:
+    with running_mock(page=True) as mock:
         yield mock
 
 

@@ -34,7 +34,7 @@ EVIL = [
 @pytest.fixture(scope="module")
 def day() -> Iterator[RunningMock]:
     """A mock that has seen an old Codex, a new one, and mistakes."""
-    with running_mock() as mock, client(mock) as http:
+    with running_mock(page=True) as mock, client(mock) as http:
         for name in recordings.names("*"):
             if name.startswith(("0.98.0", "0.163.0", "0.169.0-privacy")):
                 for sent in recordings.read(name):
@@ -91,7 +91,7 @@ def test_accessible_and_quiet(
 
 
 def test_an_empty_mock_says_what_to_do(open_page: Callable[..., Page]) -> None:
-    with running_mock() as mock:
+    with running_mock(page=True) as mock:
         for (options, _), view in product([look.values for look in LOOKS], ["/", "/-/dashboards", "/-/sent"]):
             page, visit = visited(open_page, mock.url + view, **options)
             assert violations(page, view) == []
@@ -101,7 +101,7 @@ def test_an_empty_mock_says_what_to_do(open_page: Callable[..., Page]) -> None:
 
 
 def test_a_new_trace_appears_and_nothing_else_moves(open_page: Callable[..., Page]) -> None:
-    with running_mock() as mock, client(mock) as http:
+    with running_mock(page=True) as mock, client(mock) as http:
         for number in range(40):
             body = simple_export(traceId=f"{number:032x}", name=f"early {number}")
             http.post(TRACES, headers=JSON, content=body)
@@ -121,7 +121,7 @@ def test_a_new_trace_appears_and_nothing_else_moves(open_page: Callable[..., Pag
 
 
 def test_what_is_open_stays_open_and_pause_stops(open_page: Callable[..., Page]) -> None:
-    with running_mock() as mock, client(mock) as http:
+    with running_mock(page=True) as mock, client(mock) as http:
         http.post(TRACES, headers=JSON, content=simple_export(name="first"))
         page = open_page(f"{mock.url}/-/traces/{'ab' * 16}")
         page.locator("#line-1 > summary").click()
@@ -149,7 +149,7 @@ def test_all_is_there_without_javascript(day: RunningMock, open_page: Callable[.
 
 
 def test_hostile_telemetry_does_nothing(open_page: Callable[..., Page]) -> None:
-    with running_mock() as mock, client(mock) as http:
+    with running_mock(page=True) as mock, client(mock) as http:
         for number, evil in enumerate(EVIL):
             keys = ("prompt", "cwd", "session.id", "user.id", "langfuse.trace.tags", "model", evil)
             attributes = dict.fromkeys((*keys, "langfuse.observation.input"), evil)

@@ -101,9 +101,9 @@ def main(folder: Path) -> None:
     if chromium is None:
         sys.exit(NO_CHROMIUM)
     with (
-        running_mock() as direct,
-        running_mock() as relayed_to,
-        running_mock() as of_a_week,
+        running_mock(page=True) as direct,
+        running_mock(page=True) as relayed_to,
+        running_mock(page=True) as of_a_week,
         sync_playwright() as playwright,
     ):
         replay(direct)

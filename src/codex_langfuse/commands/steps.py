@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 import typer
 
 from codex_langfuse.commands.messages import confirmed, error, tell, wrong_usage
-from codex_langfuse.configuration.secrets import masked
 
 
 class Steps:
@@ -45,6 +44,8 @@ class Steps:
 
     def fail(self, message: str, *more: str, page: str) -> NoReturn:
         """End the command with status 1: what is wrong, what to do, and the page that explains it."""
+        from codex_langfuse.configuration.secrets import masked
+
         lines = [masked(line) for line in (message, *more)]
         if self.as_json:
             self._print(done=False, error=" ".join(lines), page=page)

@@ -107,12 +107,13 @@ _UNTIDY = re.compile(r"\\|//")
 
 @dataclass
 class Mock:
-    """What the routes work with: accepted keys, store, faults, page, major version, what can be read."""
+    """What the routes work with; there is a page only where somebody looks at it."""
 
     keys: tuple[ApiKey, ...]
     store: MockStore
     faults: Faults
-    page: Views
+    page: Views | None
+    own_host: str
     langfuse: int = 4
     visibility: Visibility = IMMEDIATE
 
@@ -142,13 +143,11 @@ class _Langfuse:
             headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
             body=body if body is not None else b"",
         )
-        if is_page(request.method, path):
+        if self._mock.page and is_page(request.method, path):
             page = await asyncio.to_thread(self._mock.page.answer, request.path, request.header_values())
             await _send(page, request, send, page.headers)
             return
-        if is_this_machine(self._mock.page.own_host) and _may_be_rebound(
-            request.header_values().get("host", "")
-        ):
+        if is_this_machine(self._mock.own_host) and _may_be_rebound(request.header_values().get("host", "")):
             await _send(_FOREIGN_NAME, request, send, {})
             return
         self._mock.store.add(request)

@@ -34,7 +34,7 @@ def serve(
     with (
         _stopped_by_signal(stop),
         running_mock(
-            public_key, secret_key, langfuse, host, port, store_file, faults, tls, visibility
+            public_key, secret_key, langfuse, host, port, store_file, faults, tls, visibility, page=True
         ) as mock,
     ):
         sys.stdout.write(f"{mock.url}\n")

@@ -46,13 +46,15 @@ def running_mock(
     faults: Sequence[Fault] | None = None,
     tls: Tls | None = None,
     visibility: Visibility = IMMEDIATE,
+    *,
+    page: bool = False,
 ) -> Iterator[RunningMock]:
     """Run the mock for the length of a ``with`` block.
 
     ``langfuse`` is the major version to answer as, 3 or 4; port 0 takes a free one; ``visibility`` is when
-    the API shows what arrived. Raises ``OSError`` when the address cannot be had, ``StoreFileError`` when the
-    file cannot be had or is no store. Leaving the block closes every connection, also those waiting for
-    an answer.
+    the API shows what arrived; ``page`` adds the mock's own page, which costs more than the answers do.
+    Raises ``OSError`` when the address cannot be had, ``StoreFileError`` when the file cannot be had or is
+    no store. Leaving the block closes every connection, also those waiting for an answer.
     """
     if langfuse not in (3, 4):
         raise ValueError(f"langfuse must be 3 or 4, not {langfuse}")
@@ -61,9 +63,9 @@ def running_mock(
     with contextlib.closing(listener):
         store = MockStore(Path(store_file) if store_file is not None else None)
         keys = (key, ORGANIZATION_KEY, IN_APP_AGENT_KEY)
-        ledger = Ledger(store, keys)
-        page = Views(store, ledger, key, langfuse, host)
-        mock = Mock(keys, store, Faults(list(faults or ())), page, langfuse, visibility)
+        ledger = Ledger(store, keys) if page else None
+        views = Views(store, ledger, key, langfuse, host) if ledger else None
+        mock = Mock(keys, store, Faults(list(faults or ())), views, host, langfuse, visibility)
         server = ThreadServer(
             uvicorn.Config(
                 make_app(mock),
@@ -83,7 +85,8 @@ def running_mock(
         finally:
             server.stop()
             thread.join()
-            ledger.close()
+            if ledger:
+                ledger.close()
             store.close()
 
 

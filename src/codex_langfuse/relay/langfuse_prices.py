@@ -20,10 +20,10 @@ from typing import Any
 
 import httpx
 
-from codex_langfuse.page_addresses import page_url
 from codex_langfuse.proxies import client_options
 from codex_langfuse.relay.delivery import Destination, cover, forms_of_secrets
 from codex_langfuse.relay.pipeline import Pipeline
+from codex_langfuse.relay.price_notes import NOT_KNOWN, PRICES, TRACES_AT, in_words
 from codex_langfuse.relay.store import Store, StoreFullError
 
 #: Seconds between questions when nothing new appears, and after one without an answer.
@@ -38,15 +38,7 @@ _LONGEST_PATTERN = 500
 _LONGEST_NAME = 200
 _MOST_REPETITIONS = 4
 
-#: The notes of the store: what was asked about and what of it has no price, why that is not known, and where
-#: traces are shown.
-PRICES = "prices"
-NOT_KNOWN = "prices not known"
-TRACES_AT = "traces at"
-
 logger = logging.getLogger(__name__)
-
-Kinds = Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -218,12 +210,3 @@ async def _json(client: httpx.AsyncClient, url: str) -> Any:
             if size > _LARGEST_PAGE:
                 raise _NoListError("the answer is too large")
     return json.loads(b"".join(parts))
-
-
-def in_words(missing: Iterable[tuple[str, str]], kinds: Kinds) -> str:
-    """Return models and kinds with their number of tokens: ``gpt-6.2-sol (200 input, 50 output)``."""
-    of: dict[str, list[str]] = {}
-    for model, kind in missing:
-        of.setdefault(model, []).append(f"{kinds.get((model, kind), 0)} {kind}")
-    texts = [f"{model} ({', '.join(counts)})" for model, counts in of.items()]
-    return f"{', '.join(texts)}. They count as $0. See {page_url('guide/models')}"

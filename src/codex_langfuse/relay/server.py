@@ -20,8 +20,9 @@ from codex_langfuse.relay.app import AppState, make_app
 from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.connections import Connections
 from codex_langfuse.relay.delivery import BackOff, Delivery, Destination
-from codex_langfuse.relay.langfuse_prices import PRICES, TRACES_AT, PriceWatch
+from codex_langfuse.relay.langfuse_prices import PriceWatch
 from codex_langfuse.relay.pipeline import Pipeline
+from codex_langfuse.relay.price_notes import PRICES, TRACES_AT
 from codex_langfuse.relay.repair import open_or_repair
 from codex_langfuse.relay.store import Store, StoreError, StoreFullError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_langfuse.relay.cause import Cause
-from codex_langfuse.relay.langfuse_prices import NOT_KNOWN, PRICES, TRACES_AT, in_words
+from codex_langfuse.relay.price_notes import NOT_KNOWN, PRICES, TRACES_AT, in_words
 from codex_langfuse.relay.state_folder import (
     Holder,
     StateFolderError,

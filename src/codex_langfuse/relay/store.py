@@ -29,10 +29,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
-from codex_langfuse.relay.assembly import FinishedTurn
-from codex_langfuse.relay.receiving import Signal
+if TYPE_CHECKING:
+    from codex_langfuse.relay.assembly import FinishedTurn
+    from codex_langfuse.relay.receiving import Signal
 
 FILE_NAME = "relay.sqlite"
 RESERVE_NAME = "relay.reserve"
@@ -130,7 +131,7 @@ class Batch:
     """
 
     received: float
-    signal: Signal | Literal["closed"]
+    signal: "Signal | Literal['closed']"
     body: bytes
     connection: str = ""
 
@@ -434,7 +435,7 @@ class Store:
 
     def finish(
         self,
-        turns: Sequence[FinishedTurn],
+        turns: "Sequence[FinishedTurn]",
         forgotten: Sequence[int],
         now: float,
         turned_away: int = 0,
@@ -483,7 +484,7 @@ class Store:
         else:
             work()
 
-    def _tell_turn(self, turn: FinishedTurn, outbox: int | None, now: float) -> None:
+    def _tell_turn(self, turn: "FinishedTurn", outbox: int | None, now: float) -> None:
         if turn.record is not None:
             session, text = turn.record.get("session", ""), json.dumps(turn.record, separators=(",", ":"))
             self._database.execute(
