@@ -15,8 +15,8 @@ import recordings
 from benchmarks import BENCHMARKS, BURST
 from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.faults import Fault
-from harness.fences.pages import CHINESE, DOCS
 from harness.surroundings import Surroundings
+from translations import CHINESE, DOCS
 
 PAGE = "concepts/performance.md"
 CONFIG = """\

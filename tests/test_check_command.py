@@ -14,10 +14,10 @@ from codex_langfuse.check.setup import GENERIC_HEADERS
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.keys.credentials import TRACES_HEADERS
 from codex_langfuse.mock.faults import Fault
+from codex_langfuse.testplan.certificates import PrivateAuthority
 from error_catalogue import catalogue
 from harness.fences.placeholders import filled_in
 from harness.no_langfuse import closed_port, web_server
-from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.running_relay import relay_for
 from harness.surroundings import Surroundings
@@ -89,9 +89,9 @@ def test_a_right_set_up_is_clean(run, file, surroundings) -> None:
 def test_asking_sends_no_telemetry(run, file, surroundings) -> None:
     file.write_text(DIRECT)
     run()
-    [request] = surroundings.proxy.requests
+    [request] = surroundings.proxy.exchanges
     assert (request.method, request.path, request.body) == ("POST", "/api/public/otel/v1/traces", b"")
-    assert request.header("x-langfuse-ingestion-version") == ["4"]
+    assert request.headers["x-langfuse-ingestion-version"] == "4"
     assert list(surroundings.langfuse.store.observations) == []
 
 
@@ -161,7 +161,7 @@ def test_a_relay_that_wants_a_token_is_not_taken_for_langfuse(run, file, surroun
 
 
 def test_a_certificate_authority_of_ones_own_is_used(run, file, surroundings) -> None:
-    authority = json.dumps(str(surroundings.proxy.ca_bundle))
+    authority = json.dumps(str(surroundings.proxy.authority))
     config = DIRECT.replace(
         'protocol = "binary"\n', f'protocol = "binary"\ntls = {{ ca-certificate = {authority} }}\n'
     )

@@ -25,9 +25,9 @@ from codex_langfuse.codex.versions import Version
 from codex_langfuse.configuration.config_files import read_config_files
 from codex_langfuse.configuration.edit import key_literal, literal
 from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization
+from codex_langfuse.testplan.certificates import PrivateAuthority
 from error_catalogue import Entry, catalogue
 from harness.fences.placeholders import filled_in
-from harness.private_authority import PrivateAuthority
 
 pytestmark = [pytest.mark.macos, pytest.mark.windows]
 

@@ -319,7 +319,7 @@ class TestHeaders:
         assert outcome.answers == {(TRACES, 200)}
         metrics = outcome.at(METRICS_HOST)
         assert {request.path for request in metrics} == {"/otlp/v1/metrics"}
-        assert [request.header("authorization") for request in metrics] == [[credentials]] * len(metrics)
+        assert [request.headers["authorization"] for request in metrics] == [credentials] * len(metrics)
 
     def test_without_metrics_it_does_not(self, turn, credentials) -> None:
         outcome = turn(
@@ -334,7 +334,7 @@ class TestHeaders:
         metrics = outcome.at(METRICS_HOST)
         assert metrics
         for request in metrics:
-            assert request.header("authorization") == []
+            assert "authorization" not in request.headers
             assert credentials.encode() not in request.body
 
 

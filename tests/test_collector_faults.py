@@ -15,10 +15,10 @@ from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.delivery import Destination
 from collector_faults import ENQUEUE_FAILED, FAULTS, QUEUE_SIZE, SENT_FAILED, Losses, Rig, relay_of
 from harness import web
-from harness.fences.pages import CHINESE, DOCS
 from harness.running_relay import PROTOBUF, logs_export, post_logs, relay_for, wait_until
 from page_tables.comparison import TURN, directly
 from running_collector import CONFIGURATIONS, TOKEN, Carrier
+from translations import CHINESE, DOCS
 
 pytestmark = [pytest.mark.collector, pytest.mark.slow]
 

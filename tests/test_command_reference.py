@@ -9,7 +9,7 @@ import typer
 import typer.testing
 
 from codex_langfuse.cli import app
-from harness.fences.pages import CHINESE, DOCS
+from translations import CHINESE, DOCS
 
 COMMANDS = typer.main.get_command(app).commands
 

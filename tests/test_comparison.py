@@ -9,11 +9,11 @@ import recordings
 from codex_langfuse.codex import versions
 from codex_langfuse.exports import spans_in
 from codex_langfuse.relay.policy import Content, Policy
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
 from hooks.tested_with import pinned_codex
 from page_tables.comparison import OTHERS, ROUTES, TURN, by_relay, directly, rows
 from relayed_recordings import batches, relay
+from translations import CHINESE, DOCS
 
 # The command's output in the recorded turn.
 OUTPUT = "hello-from-tool"

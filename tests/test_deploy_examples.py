@@ -14,12 +14,12 @@ import upstream_names
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import running_scripted_model
 from codex_langfuse.mock.server import running_mock
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT, scan
 from harness.proxy import tls_proxy
 from harness.stand_ins import ComplaintError, compose_skeleton, upstream
 from harness.stand_ins.chart import secrets_needed
 from harness.stand_ins.compose import effective_configuration
+from translations import CHINESE, DOCS
 
 EXAMPLES = ROOT / "examples"
 OVERRIDE = EXAMPLES / "compose/docker-compose.override.yml"

@@ -10,9 +10,9 @@ from codex_langfuse.exports import spans_in
 from codex_langfuse.relay.policy import Policy
 from harness.fences.diagrams import DiagramError, read_ascii, read_mermaid
 from harness.fences.executors import FenceFailedError, run_ascii
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import scan
 from relay_documented import relayed
+from translations import CHINESE, DOCS
 
 FLOWCHART = """\
 flowchart TB

@@ -10,10 +10,10 @@ import pytest
 from codex_langfuse.codex.versions import OTEL_KEYS
 from codex_langfuse.exports import spans_in
 from codex_langfuse.keys.credentials import TRACES_HEADERS, TRACES_PATH
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.placeholders import filled_in
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import ROOT
+from translations import CHINESE, DOCS
 
 FILES = ROOT / "examples/codex"
 COMPLETE = (FILES / "config.toml").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def turn(reader: Reader, config: str, environment: dict[str, str]) -> None:
     check = reader.codex.check_config(config)
     assert check.valid, check.message
     reader.mock.store.clear()
-    reader.proxy.requests.clear()
+    reader.proxy.exchanges.clear()
     run = reader.codex.run_exec(environment=environment)
     assert run.returncode == 0, run.stderr
 
@@ -56,13 +56,13 @@ def turn(reader: Reader, config: str, environment: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", TO_LANGFUSE)
 def test_a_turn_arrives_at_langfuse(reader: Reader, name: str) -> None:
     turn(reader, (FILES / name).read_text(encoding="utf-8"), KEYS)
-    assert {request.host for request in reader.proxy.requests} == {TO_LANGFUSE[name]}
-    for request in reader.proxy.requests:
+    assert {request.host for request in reader.proxy.exchanges} == {TO_LANGFUSE[name]}
+    for request in reader.proxy.exchanges:
         assert (request.method, request.path, request.status) == ("POST", TRACES_PATH, 200)
-        assert request.header("authorization") == [filled_in("Basic cGstbGYt…")]
-        assert request.header("x-langfuse-ingestion-version") == ["4"]
-        assert request.header("content-type") == ["application/x-protobuf"]
-    spans = spans_in(request.body for request in reader.proxy.requests)
+        assert request.headers["authorization"] == filled_in("Basic cGstbGYt…")
+        assert request.headers["x-langfuse-ingestion-version"] == "4"
+        assert request.headers["content-type"] == "application/x-protobuf"
+    spans = spans_in(request.body for request in reader.proxy.exchanges)
     assert "turn/start" in {span.name for span in spans}
     observations = reader.mock.store.observations
     assert len(observations) == len(spans)
@@ -75,7 +75,7 @@ def test_logs_and_traces_go_to_the_relay_without_a_key(reader: Reader, name: str
     config = (FILES / name).read_text(encoding="utf-8")
     assert config.count(RELAY) == 2
     turn(reader, config.replace(RELAY, reader.mock.url), {})
-    assert reader.proxy.requests == []
+    assert reader.proxy.exchanges == []
     requests = reader.mock.store.requests
     assert {request.path for request in requests} == {"/v1/logs", "/v1/traces"}
     assert not any(name == "authorization" for request in requests for name, _ in request.headers)

@@ -19,14 +19,7 @@ from pytest_examples import CodeExample, EvalExample
 
 from harness.fences.executors import FenceFailedError
 from harness.fences.following import Execute, Following
-from harness.fences.pages import (
-    chinese_pages,
-    english_pages,
-    followed,
-    needs_codex,
-    needs_collector,
-    twin_of,
-)
+from harness.fences.pages import chinese_pages, english_pages, followed, needs_codex, needs_collector, twin_of
 from harness.fences.reader import Reader
 from harness.fences.rendered import count_fences
 from harness.fences.scanner import ROOT, Fence, scan

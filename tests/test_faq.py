@@ -6,7 +6,7 @@ import pytest
 
 import recordings
 from codex_langfuse.exports import spans_in
-from harness.fences.pages import CHINESE, DOCS
+from translations import CHINESE, DOCS
 
 PAGE = "guide/faq.md"
 QUESTIONS = re.findall(

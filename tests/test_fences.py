@@ -14,12 +14,13 @@ from harness.fences.executors import SETTINGS, FenceFailedError
 from harness.fences.following import Following, fences_before
 from harness.fences.outputs import matches, renewed
 from harness.fences.own_network import is_allowed
-from harness.fences.pages import DOCS, chinese_pages, english_pages
+from harness.fences.pages import chinese_pages, english_pages
 from harness.fences.placeholders import PLACEHOLDERS
 from harness.fences.ports import ports_of
 from harness.fences.rendered import count_fences
 from harness.fences.scanner import ROOT, Fence, FenceError, scan
 from harness.fences.terminal import Terminal
+from translations import DOCS
 
 # What braces may hold only for the drawn page.
 DRAWN = {"linenums", "hl_lines"}

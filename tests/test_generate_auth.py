@@ -556,7 +556,7 @@ def test_check_through_a_proxy(langfuse: RunningMock) -> None:
                 name: value for name, value in proxy.environment.items() if name != "CURL_CA_BUNDLE"
             })  # fmt: skip
             assert f"Langfuse at {region.url} accepts the keys" in result.stderr, result.stderr
-    assert {request.host for request in proxy.requests} == set(LANGFUSE_HOSTS)
+    assert {request.host for request in proxy.exchanges} == set(LANGFUSE_HOSTS)
 
 
 # --- The files themselves ---

@@ -7,8 +7,8 @@ import pytest
 
 from codex_langfuse.exports import spans_in
 from codex_langfuse.relay.policy import Content, Policy, User
-from harness.fences.pages import CHINESE, DOCS
 from harness.recorded_truth import relayed, sent
+from translations import CHINESE, DOCS
 
 # Words a minute that people read technical English with, and more who try things while reading.
 QUICK, SLOW = 400, 60

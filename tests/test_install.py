@@ -18,8 +18,8 @@ import yaml
 
 from codex_langfuse.mock.server import running_mock
 from harness.fences.checkout import ADDRESS, GIT
-from harness.fences.pages import DOCS
 from harness.fences.scanner import ROOT
+from translations import DOCS
 
 pytestmark = pytest.mark.slow
 

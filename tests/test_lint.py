@@ -1,5 +1,6 @@
 """The quick checks report nothing: each hook of .pre-commit-config.yaml, as pre-commit runs it."""
 
+import re
 import subprocess
 
 import pytest
@@ -30,3 +31,9 @@ def test_no_file_is_left_out(folder: str) -> None:
 def test_types() -> None:
     run = subprocess.run([ROOT / ".venv/bin/mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_each_exception_has_a_reason() -> None:
+    bare = re.compile(r"# (noqa|type: ignore)(: [A-Z0-9, ]+|\[[\w, -]+\])?$", re.M)
+    files = [file for folder in ("src", "scripts", "tests") for file in (ROOT / folder).rglob("*.py")]
+    assert files and [file for file in files if bare.search(file.read_text(encoding="utf-8"))] == []

@@ -74,7 +74,7 @@ def test_the_tokens_of_each_turn_are_those_charged(
     codex.write_config(configuration(codex, scripted.base_url, model, provider, signals))
     INTERFACES[interface](codex, lambda: _all_are_done(scripted))
     assert {charge.transport for charge in scripted.charges} == {provider}
-    sent = relayed.relay(batches(surroundings.proxy.requests))
+    sent = relayed.relay(batches(surroundings.proxy.exchanges))
     assert generations(sent) == charged(scripted)
     if interface != "terminal":  # where another conversation, without tools, finds a title
         assert [each["name"] for each in sent.of("TOOL")].count("exec_command") == 2

@@ -12,11 +12,11 @@ import recordings
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
 from codex_langfuse.exports import spans_in
 from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT, scan
 from harness.surroundings import Surroundings
 from hooks import tested_with
 from page_tables.comparison import directly
+from translations import CHINESE, DOCS
 
 BOTH_LANGUAGES = pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
 

@@ -109,7 +109,7 @@ def test_codex_takes_the_proxy_to_a_relay_on_this_machine(
         codex.environment |= {name: value.format(proxy.url) for name, value in variables.items()}
         outcome = surroundings.turn(codex, RELAY.replace("http://127.0.0.1:4318", relay))
         # The relay's place is taken by the mock, which answers; what matters is the way there.
-        paths = {request.path for request in proxy.requests}
+        paths = {request.path for request in proxy.exchanges}
     assert outcome.run.returncode == 0, outcome.run.stderr
     assert outcome.langfuse
     assert ("/v1/traces" in paths) is taken

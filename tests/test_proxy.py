@@ -1,17 +1,16 @@
 """The proxy in place of the internet hands on what it is given, and shows the rest."""
 
-import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 
+from codex_langfuse.testplan.certificates import PrivateAuthority
 from harness import web
-from harness.private_authority import PrivateAuthority
 from harness.proxy import tls_proxy
 
 BODY = bytes(range(256)) * 1000
@@ -26,8 +25,7 @@ def upstream(**handlers):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            length = self.headers.get("content-length")
-            body = self.rfile.read(int(length)) if length else self.read_chunks()
+            body = self.rfile.read(int(self.headers["content-length"]))
             seen.append((self.raw_requestline, self.headers.items(), body))
             answer = b'{"message":"Not allowed"}'
             self.send_response(418)
@@ -35,14 +33,6 @@ def upstream(**handlers):
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
-
-        def read_chunks(self):
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return body
 
         def log_message(self, *_):
             pass
@@ -85,26 +75,12 @@ def test_a_routed_request_arrives_as_it_was_sent() -> None:
     assert (answer.status_code, answer.text) == (418, '{"message":"Not allowed"}')
     [(line, sent, body)] = server.seen
     assert line == f"POST {path} HTTP/1.1\r\n".encode()
-    assert ("X-Mixed-Case", "Basic cGs6c2s=") in sent
-    assert ("Host", "cloud.langfuse.com") in sent
+    assert {("x-mixed-case", "Basic cGs6c2s="), ("host", "cloud.langfuse.com")} <= set(sent)
     assert body == BODY
-    [record] = proxy.requests
-    assert (record.host, record.port, record.method, record.path) == ("cloud.langfuse.com", 443, "POST", path)
-    assert record.header("x-mixed-case") == ["Basic cGs6c2s="]
+    [record] = proxy.exchanges
+    assert (record.origin, record.method, record.path) == ("https://cloud.langfuse.com", "POST", path)
+    assert record.headers["x-mixed-case"] == "Basic cGs6c2s="
     assert (record.status, record.answer, record.body) == (418, b'{"message":"Not allowed"}', BODY)
-
-
-def test_a_chunked_body_arrives_whole() -> None:
-    def pieces():
-        for start in range(0, len(BODY), 10_000):
-            yield BODY[start : start + 10_000]
-
-    with routed_to_upstream() as (server, proxy), client(proxy) as browser:
-        browser.post("https://cloud.langfuse.com/", content=pieces())
-
-    [(_, sent, body)] = server.seen
-    assert ("Transfer-Encoding", "chunked") in sent
-    assert body == BODY
 
 
 def test_any_other_host_is_recorded_and_answered_with_its_status() -> None:
@@ -114,12 +90,12 @@ def test_any_other_host_is_recorded_and_answered_with_its_status() -> None:
         assert browser.get("https://api.github.com:8443/x").status_code == 403
         assert browser.get("http://example.com/plain?q=1").status_code == 403
 
-    [metrics] = proxy.to("ab.chatgpt.com")
-    assert metrics.header("authorization") == ["Basic c2VjcmV0"]
+    [metrics] = proxy.to("https://ab.chatgpt.com")
+    assert metrics.headers["authorization"] == "Basic c2VjcmV0"
     assert metrics.body == b"m"
-    assert [(r.host, r.port, r.path) for r in proxy.requests[1:]] == [
-        ("api.github.com", 8443, "/x"),
-        ("example.com", 80, "/plain?q=1"),
+    assert [each.origin + each.path for each in proxy.exchanges[1:]] == [
+        "https://api.github.com:8443/x",
+        "http://example.com/plain?q=1",
     ]
     assert proxy.connected_hosts == {"ab.chatgpt.com", "api.github.com", "example.com"}
 
@@ -138,7 +114,7 @@ def test_one_connection_carries_many_requests() -> None:
     with routed_to_upstream() as (_, proxy), client(proxy, limits=one_at_a_time) as browser:
         for number in range(5):
             browser.post(f"https://cloud.langfuse.com/{number}", content=BODY)
-    assert [request.path for request in proxy.requests] == [f"/{number}" for number in range(5)]
+    assert [request.path for request in proxy.exchanges] == [f"/{number}" for number in range(5)]
 
 
 def test_connections_are_served_side_by_side() -> None:
@@ -166,7 +142,7 @@ def test_only_who_is_told_to_trusts_its_authority() -> None:
     ):
         browser.get("https://cloud.langfuse.com/")
     assert proxy.connected_hosts == {"cloud.langfuse.com"}
-    assert proxy.requests == []
+    assert proxy.exchanges == []
 
 
 def test_a_private_host_lets_in_only_who_shows_its_certificate(tmp_path) -> None:
@@ -185,38 +161,9 @@ def test_a_private_host_lets_in_only_who_shows_its_certificate(tmp_path) -> None
         assert get(with_certificate) == 403
         for trust, host in [
             (trusting, "private.example"),
-            (ssl.create_default_context(cafile=proxy.ca_bundle), "private.example"),
+            (ssl.create_default_context(cafile=proxy.authority), "private.example"),
             (with_certificate, "public.example"),
         ]:
             with pytest.raises(httpx.TransportError):
                 get(trust, host)
-    assert [request.host for request in proxy.requests] == ["private.example"]
-
-
-def test_it_stops_at_once_with_clients_that_hang() -> None:
-    reached, released = threading.Event(), threading.Event()
-
-    def hang(_):
-        reached.set()
-        released.wait(30)
-
-    def get(browser) -> str:
-        try:
-            return f"answered {browser.get('https://a.example/').status_code}"
-        except httpx.TransportError:
-            return "cut off"
-
-    with upstream(do_GET=hang) as server, ThreadPoolExecutor(1) as pool:
-        with tls_proxy({"a.example": url_of(server)}) as proxy:
-            address = proxy.url.removeprefix("http://").split(":")
-            silent = socket.create_connection((address[0], int(address[1])))
-            half_open = socket.create_connection((address[0], int(address[1])))
-            half_open.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n")
-            assert half_open.recv(100).startswith(b"HTTP/1.1 200")
-            waiting = pool.submit(get, client(proxy))
-            assert reached.wait(30)
-        with closing(silent), closing(half_open):
-            assert waiting.result(timeout=30) == "cut off"
-            assert silent.recv(1) == b""
-            assert half_open.recv(1) == b""
-        released.set()
+    assert [request.host for request in proxy.exchanges] == ["private.example"]

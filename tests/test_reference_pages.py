@@ -15,11 +15,11 @@ import recordings
 from codex_langfuse.codex.binary import find_codex
 from codex_langfuse.codex.versions import FIRST_WITH_OTEL, LEAKS_CONTENT, MUTUAL_TLS, OTEL_KEYS, Version
 from codex_langfuse.mock.langfuse.read_api import VERSION
-from harness.fences.pages import CHINESE, DOCS
 from hooks.tested_with import pinned_codex
 from page_tables import langfuse_mapping, tracked_events
 from page_tables.versions import recorded_bounds, verified
 from recorded_names import event_name, names
+from translations import CHINESE, DOCS
 
 BOTH_LANGUAGES = pytest.mark.parametrize("docs", [DOCS, CHINESE], ids=["en", "zh"])
 

@@ -6,8 +6,8 @@ import tomllib
 
 import pytest
 
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
+from translations import CHINESE, DOCS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # pyproject's classifier, and the word for it on the page.

@@ -20,11 +20,12 @@ from codex_langfuse.codex.scripted_model import COMMAND_OF_PROMPT, Message, Scen
 from codex_langfuse.keys.credentials import TRACES_HEADERS
 from codex_langfuse.listening import Tls
 from codex_langfuse.mock.server import running_mock
+from codex_langfuse.testplan.certificates import PrivateAuthority
 from harness import web
 from harness.fences.placeholders import filled_in
 from harness.fences.scanner import ROOT
 from harness.nginx import running_nginx
-from harness.private_authority import PrivateAuthority
+from harness.private_authority import certify
 from harness.proxy import tls_proxy
 from harness.surroundings import Surroundings
 
@@ -157,9 +158,11 @@ def test_the_profile_holds_until_a_sandbox_is_typed(surroundings, codex, in_the_
 class Expired(PrivateAuthority):
     """An authority whose server forgot to renew its certificate."""
 
-    def guard(self, context: ssl.SSLContext, host: str) -> None:
+    def context(self, host: str, *, clients_only: bool = False) -> ssl.SSLContext:
         yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-        self._authority.issue_cert(host, not_after=yesterday).configure_cert(context)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(host, not_after=yesterday).configure_cert(context)
+        return context
 
 
 @pytest.mark.codex
@@ -182,7 +185,7 @@ def test_an_expired_certificate_is_refused_in_silence(surroundings, tmp_path) ->
         talkative = codex.run_exec(environment={"RUST_LOG": "opentelemetry_sdk=debug"})
         assert "certificate has expired" in talkative.stderr
         assert proxy.connected_hosts == {host}
-        assert proxy.requests == []
+        assert proxy.exchanges == []
 
 
 @pytest.mark.codex
@@ -191,7 +194,7 @@ def test_nginx_lets_codex_in_with_a_certificate(surroundings, tmp_path, lines, s
     authority = PrivateAuthority()
     codex = IsolatedCodex(tmp_path / "codex", model_url=surroundings.model.base_url, environment=KEY)
     authority.hand_out(codex.codex_home)
-    authority.certify("127.0.0.1", tmp_path)
+    certify(authority, "127.0.0.1", tmp_path)
     shutil.copy(codex.codex_home / "ca.pem", tmp_path)
     tls = [
         'ca-certificate = "ca.pem"',
@@ -218,7 +221,7 @@ def test_nginx_lets_codex_in_with_a_certificate(surroundings, tmp_path, lines, s
 def test_the_mock_lets_in_only_who_has_a_certificate(tmp_path) -> None:
     authority = PrivateAuthority()
     authority.hand_out(tmp_path)
-    authority.certify("127.0.0.1", tmp_path)
+    certify(authority, "127.0.0.1", tmp_path)
     trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
     with_certificate = ssl.create_default_context(cafile=tmp_path / "ca.pem")
     with_certificate.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")

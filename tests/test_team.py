@@ -95,7 +95,7 @@ def test_the_switch_turns_all_of_it_off(surroundings: Surroundings, tmp_path: Pa
         surroundings, tmp_path, {"managed_config.toml": managed(Route.OFF, url)}, *options
     )
     assert (run.returncode, exports) == (0, [])
-    assert not surroundings.proxy.requests
+    assert not surroundings.proxy.exchanges
 
 
 @pytest.mark.codex

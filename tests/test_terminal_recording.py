@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page
 from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from harness import terminal_recording
 from harness.fences.executors import FenceFailedError
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.reader import a_reader
 from harness.fences.scanner import Fence, scan
 from harness.terminal_recording import Step
+from translations import CHINESE, DOCS
 
 QUICKSTART = DOCS / "quickstart.md"
 LANGUAGES = {"en": DOCS, "zh": CHINESE}

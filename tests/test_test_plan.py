@@ -18,7 +18,8 @@ from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex
 from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.faults import Fault, Faults
 from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
-from codex_langfuse.testplan import cases_of_tls, certificates, configurations, running
+from codex_langfuse.testplan import configurations, running
+from codex_langfuse.testplan.certificates import PrivateAuthority
 from codex_langfuse.testplan.definition import LANGUAGES, Case, Language, plan
 from codex_langfuse.testplan.proof import Check, Proof, in_words
 from codex_langfuse.testplan.reports import HTML, JUNIT, MARKDOWN, write_reports
@@ -162,10 +163,8 @@ def trusting_the_world(patch: pytest.MonkeyPatch) -> None:
 
 def letting_anybody_in(patch: pytest.MonkeyPatch) -> None:
     """Have the server ask for no client certificate."""
-    authority = certificates.private_authority
-    patch.setattr(
-        cases_of_tls, "private_authority", lambda folder, host, *, clients_only=False: authority(folder, host)
-    )
+    context = PrivateAuthority.context
+    patch.setattr(PrivateAuthority, "context", lambda self, host, *, clients_only=False: context(self, host))
 
 
 def answering_all_the_time(patch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,7 @@ def own_langfuse(langfuse: int = 4, *, deletes: bool = True, path: str = "") -> 
             )
             self._answer(answer.status_code, answer.content)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_GET  # noqa: N815 - named by http.server
 
         def _answer(self, status: int, body: bytes) -> None:
             self.send_response(status)

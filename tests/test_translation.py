@@ -13,8 +13,9 @@ import autocorrect_py
 import pytest
 
 import translations
-from harness.fences.pages import CHINESE, chinese_pages
+from harness.fences.pages import chinese_pages
 from harness.fences.scanner import ONLY_CHINESE, ROOT, scan
+from translations import CHINESE
 
 PAGES = translations.english_pages()
 TWINS = {translations.english(page): translations.chinese(page) for page in PAGES}

@@ -19,10 +19,10 @@ from codex_langfuse.relay.assembly import Assembly
 from codex_langfuse.relay.policy import Content, Policy
 from codex_langfuse.relay.server import running_relay
 from harness.combinations import PROVIDERS
-from harness.fences.pages import DOCS
 from harness.interfaces import by_app_server
 from harness.nginx import running_nginx
 from harness.running_relay import settings_for
+from translations import DOCS
 
 PAGE = (DOCS / "guide/troubleshooting.md").read_text(encoding="utf-8")
 #: Takes a turn with a Codex, until what it is told says so.

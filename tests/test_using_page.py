@@ -18,10 +18,10 @@ import pytest
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from harness import otlp_json
-from harness.fences.pages import CHINESE, DOCS
 from harness.fences.scanner import ROOT
 from harness.mock_client import TRACES, client
 from harness.web import JSON
+from translations import CHINESE, DOCS
 
 PROGRAMS = ROOT / "examples/python"
 PAGES = [DOCS / "guide/using.md", CHINESE / "guide/using.md"]

@@ -51,7 +51,7 @@ def turn() -> str:
 def exports(user: int) -> list[tuple[str, bytes]]:
     """Return the signals and bodies of a turn, under ids that no other user has."""
     salt = f"{user:08x}".encode()
-    found = []
+    found: list[tuple[str, bytes]] = []
     for request in recordings.read(turn()):
         if request.signal != "metrics":
             body = _ID.sub(salt, request.body)

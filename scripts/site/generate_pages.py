@@ -10,6 +10,7 @@
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 import translations
@@ -48,7 +49,7 @@ def generated_files() -> dict[Path, str]:
         for file in pages_in_it:
             text = file.read_text(encoding="utf-8") if file.is_file() else ""
             if "<!-- generated: " in text:
-                files[file] = _GENERATED.sub(lambda found: _filled(found, language), text)  # noqa: B023
+                files[file] = _GENERATED.sub(partial(_filled, language=language), text)
     return files
 
 

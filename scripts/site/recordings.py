@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -34,7 +34,7 @@ class RecordedRequest:
     seconds: since the run began.
     """
 
-    signal: str
+    signal: Literal["logs", "traces", "metrics"]
     content: dict[str, Any]
     seconds: float = 0.0
 

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import relayed_recordings as relayed
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import Message, ScriptedModel, ToolCall
-from harness.proxy import ProxiedRequest
+from codex_langfuse.testplan.wire import Exchange
 
 MODELS = {"default": "", "gpt-5.5": 'model = "gpt-5.5"\n', "unknown": 'model = "somebodys-model"\n'}
 #: Of a user who has said that the terminal need not offer the newer model.
@@ -26,7 +26,10 @@ PROVIDERS = {
 SIGNALS = {"both": relayed.BOTH, "logs": relayed.LOGS, "traces": relayed.TRACES}
 PAUSES = {"fast": 0.0, "slow": 0.01}
 
-KINDS = {"logs.example": ExportLogsServiceRequest, "traces.example": ExportTraceServiceRequest}
+KINDS: dict[str, type[ExportLogsServiceRequest | ExportTraceServiceRequest]] = {
+    "logs.example": ExportLogsServiceRequest,
+    "traces.example": ExportTraceServiceRequest,
+}
 STEPS = (
     ToolCall("exec_command", {"cmd": "echo one"}),
     ToolCall("exec_command", {"cmd": "echo two"}),
@@ -45,7 +48,7 @@ def configuration(codex: IsolatedCodex, url: str, model: str, provider: str, sig
     )
 
 
-def batches(requests: Iterable[ProxiedRequest]) -> Iterator[relayed.Batch]:
+def batches(requests: Iterable[Exchange]) -> Iterator[relayed.Batch]:
     """Return the telemetry among what Codex sent."""
     for request in requests:
         if request.host in KINDS:

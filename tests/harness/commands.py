@@ -1,6 +1,5 @@
 """Commands of codex-langfuse, run in this process with nothing from the machine's own settings."""
 
-import click.testing
 import pytest
 import typer.testing
 
@@ -11,7 +10,7 @@ from codex_langfuse.mock.server import RunningMock
 
 def run_auth(
     monkeypatch: pytest.MonkeyPatch, *arguments: str, stdin: str = "", **variables: str
-) -> click.testing.Result:
+) -> typer.testing.Result:
     """Run ``auth`` with these variables."""
     for name in (*VARIABLES, "SHELL"):
         monkeypatch.delenv(name, raising=False)
@@ -19,7 +18,7 @@ def run_auth(
     return typer.testing.CliRunner().invoke(app, ["auth", *arguments], input=stdin, env=environment)
 
 
-def run_dashboard(mock: RunningMock, *arguments: str, **variables: str) -> click.testing.Result:
+def run_dashboard(mock: RunningMock, *arguments: str, **variables: str) -> typer.testing.Result:
     """Run ``dashboard`` with a mock's address and keys; variables replace or add to them."""
     environment = {
         "LANGFUSE_BASE_URL": mock.url,
@@ -31,7 +30,7 @@ def run_dashboard(mock: RunningMock, *arguments: str, **variables: str) -> click
     return typer.testing.CliRunner().invoke(app, ["dashboard", *arguments], env=environment)
 
 
-def dashboard_done(mock: RunningMock, *arguments: str) -> click.testing.Result:
+def dashboard_done(mock: RunningMock, *arguments: str) -> typer.testing.Result:
     """Run ``dashboard`` as above, and see it succeed."""
     result = run_dashboard(mock, *arguments)
     assert result.exit_code == 0, result.stderr

@@ -177,7 +177,7 @@ def _mutated(count: int) -> Iterator[tuple[str, str]]:
         if old in text
     ]
     chance.shuffle(single)
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     first = []
     for name, text in single:  # each change at least once
         change = name.partition(": ")[2]

@@ -15,6 +15,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from codex_langfuse.codex.isolated import IsolatedCodex, run_in_group
@@ -43,13 +44,13 @@ def by_exec(codex: IsolatedCodex, done: Callable[[], bool]) -> None:
 
 def by_terminal(codex: IsolatedCodex, done: Callable[[], bool]) -> None:
     """Take a turn in the terminal interface, which leaves it to the daemon; quit when it is ``done``."""
-    log_in = [codex.binary, "login", "--with-api-key"]
+    log_in: list[str | Path] = [codex.binary, "login", "--with-api-key"]
     run_in_group(log_in, cwd=codex.workspace, environment=codex.environment, stdin="invented")
     installed = codex.codex_home / "packages/app-server-daemon"
     installed.mkdir(parents=True, exist_ok=True)
     if not (installed / "current").exists():
         (installed / "current").symlink_to(codex.binary.resolve().parents[1])
-    stop = [codex.binary, "app-server", "daemon", "stop"]
+    stop: list[str | Path] = [codex.binary, "app-server", "daemon", "stop"]
     try:
         with _terminal(codex) as terminal:
             terminal.wait_for(lambda: b"Codex to do anything" in terminal.shown and terminal.is_still)
@@ -76,7 +77,9 @@ def by_app_server(codex: IsolatedCodex, done: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def app_server(codex: IsolatedCodex, environment: Mapping[str, str]) -> Iterator[Callable[..., dict]]:
+def app_server(
+    codex: IsolatedCodex, environment: Mapping[str, str]
+) -> Iterator[Callable[..., dict[str, Any]]]:
     """Run ``codex app-server`` and yield what asks it: a method, its parameters, the notice to wait for.
 
     ``trace`` is the W3C context of the span that asks.
@@ -90,12 +93,13 @@ def app_server(codex: IsolatedCodex, environment: Mapping[str, str]) -> Iterator
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
     )
-    assert process.stdin and process.stdout
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin and stdout
     number = 0
 
     def send(message: Mapping[str, Any]) -> None:
-        process.stdin.write(json.dumps(message) + "\n")
-        process.stdin.flush()
+        stdin.write(json.dumps(message) + "\n")
+        stdin.flush()
 
     def ask(
         method: str,
@@ -103,28 +107,28 @@ def app_server(codex: IsolatedCodex, environment: Mapping[str, str]) -> Iterator
         *,
         wait: str = "",
         trace: Mapping[str, str] | None = None,
-    ) -> dict:
+    ) -> dict[str, Any]:
         nonlocal number
         number += 1
         context = {"trace": trace} if trace else {}
         send({"id": number, "method": method, "params": parameters, **context})
-        result = _answer(process.stdout, number, wait)
+        result = _answer(stdout, number, wait)
         if method == "initialize":
             send({"method": "initialized"})
         return result
 
     try:
         yield ask
-        process.stdin.close()
+        stdin.close()
         assert process.wait(timeout=_SECONDS) == 0
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        stdout.close()
 
 
-def _answer(lines: IO[str], number: int, wait: str) -> dict:
-    result: dict = {}
+def _answer(lines: IO[str], number: int, wait: str) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     for line in lines:
         message = json.loads(line)
         if message.get("id") == number and "method" not in message:

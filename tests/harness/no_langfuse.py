@@ -6,8 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import trustme
+
+
+class _QuietServer(ThreadingHTTPServer):
+    block_on_close = False
+
+    def handle_error(self, *_: object) -> None:
+        pass
 
 
 @contextmanager
@@ -15,15 +23,13 @@ def web_server(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[
     """A web server that is no Langfuse."""
 
     class Quiet(SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: object) -> None:
+        def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments, directory=str(folder))
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    server.daemon_threads, server.block_on_close = True, False
-    server.handle_error = lambda *_: None
+    server = _QuietServer(("127.0.0.1", 0), Quiet)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

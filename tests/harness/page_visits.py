@@ -33,13 +33,15 @@ def watch(page: Page, visit: Visit) -> None:
     page.on("pageerror", lambda error: visit.errors.append(f"script: {error}"))
     page.on(
         "console",
-        lambda message: (
-            message.type in ("error", "warning") and visit.errors.append(f"console: {message.text}")
+        lambda message: visit.errors.extend(
+            [f"console: {message.text}"] if message.type in ("error", "warning") else []
         ),
     )
     page.on(
         "response",
-        lambda answer: answer.status >= 300 and visit.errors.append(f"{answer.status}: {answer.url}"),
+        lambda answer: visit.errors.extend(
+            [f"{answer.status}: {answer.url}"] if answer.status >= 300 else []
+        ),
     )
 
 

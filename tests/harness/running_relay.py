@@ -12,6 +12,7 @@ import httpx
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from codex_langfuse.codex.telemetry import SpanBatch
 from codex_langfuse.keys.credentials import BaseUrl, basic_authorization
 from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from codex_langfuse.mock.server import RunningMock
@@ -25,7 +26,7 @@ from harness.web import PROTOBUF
 
 CLIENT = httpx.Client(timeout=30)
 #: So that a test need not wait as a person would.
-HASTE = {"back_off": BackOff(0.02, 0.1), "back_off_of_trace": BackOff(0.02, 0.1)}
+HASTE: dict[str, Any] = {"back_off": BackOff(0.02, 0.1), "back_off_of_trace": BackOff(0.02, 0.1)}
 
 
 class CountingAssembly(Assembly):
@@ -36,12 +37,12 @@ class CountingAssembly(Assembly):
     def __init__(self) -> None:
         self._parts: dict[str, dict[int, int]] = {}
         self._complete: list[str] = []
-        self._sent: set[str] = set()
+        self._left: set[str] = set()
 
     def take(
         self,
         batch_id: int,
-        request: ExportLogsServiceRequest | ExportTraceServiceRequest,
+        request: ExportLogsServiceRequest | ExportTraceServiceRequest | SpanBatch,
         now: float,
         connection: str = "",
     ) -> None:
@@ -49,7 +50,7 @@ class CountingAssembly(Assembly):
         for resource in request.resource_logs:
             for record in resource.scope_logs[0].log_records:
                 turn, part, of = record.body.string_value.split("/")
-                if turn in self._sent:
+                if turn in self._left:
                     continue
                 parts = self._parts.setdefault(turn, {})
                 parts.setdefault(int(part), batch_id)
@@ -70,11 +71,11 @@ class CountingAssembly(Assembly):
         return None
 
     def already_sent(self, key: str) -> None:
-        self._sent.add(key)
+        self._left.add(key)
 
     def _finish(self, turn: str) -> FinishedTurn:
         parts = self._parts.pop(turn)
-        self._sent.add(turn)
+        self._left.add(turn)
         return FinishedTurn(turn, _trace(turn, sorted(parts)), f"{len(parts)} exports")
 
 

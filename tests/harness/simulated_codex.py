@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -302,7 +303,7 @@ class _Codex:
             name="session_task.turn",
             start_time_unix_nano=self._now,
         )
-        told = {"turn__id": self._turn, "model": MODEL, "codex.turn.reasoning_effort": "low"}
+        told: dict[str, Any] = {"turn__id": self._turn, "model": MODEL, "codex.turn.reasoning_effort": "low"}
         try:
             with self._span("session_task.run", task) as ran:
                 self._work(turn, ran)
@@ -470,7 +471,7 @@ class _Codex:
             )
         self._side_by_side(
             [
-                lambda tool=tool, call_id=call_id: self._call(tool, call_id, item, stop)
+                partial(self._call, tool, call_id, item, stop)
                 for tool, call_id in zip(step.tools, call_ids, strict=True)
             ],
             (lambda: self._prompt(run)) if step.steered else None,
@@ -494,7 +495,7 @@ class _Codex:
 
     # --- tools ----------------------------------------------------------------------------------------------
 
-    def _side_by_side(self, works: list[Callable[[], None]], also: Callable[[], None] | None) -> None:
+    def _side_by_side(self, works: Sequence[Callable[[], None]], also: Callable[[], None] | None) -> None:
         """Do several things at once; what stops one of them stops the rest."""
         begun = self._now
         ends = [begun]
@@ -577,10 +578,7 @@ class _Codex:
             call_id=call_id,
         ):
             self._wait(1)
-            works = [
-                lambda each=each, place=place: self._nested(each, cell, place, stop)
-                for place, each in enumerate(tool.nested)
-            ]
+            works = [partial(self._nested, each, cell, place, stop) for place, each in enumerate(tool.nested)]
             self._side_by_side(works, None)
 
     def _nested(self, tool: Tool, cell: str, place: int, stop: str) -> None:

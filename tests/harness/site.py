@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -221,7 +222,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """
     contexts: list[BrowserContext] = []
 
-    def opened(address: str, **options: object) -> Page:
+    def opened(address: str, **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         context.add_init_script(OPEN_AND_STILL)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from codex_langfuse.codex.isolated import CodexRun, IsolatedCodex
 from codex_langfuse.codex.scripted_model import Scenario, ScriptedModel, running_scripted_model
@@ -12,7 +13,8 @@ from codex_langfuse.exports import Span, spans_in
 from codex_langfuse.mock.faults import Fault
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.store import SeenRequest
-from harness.proxy import LANGFUSE_HOSTS, ProxiedRequest, TlsProxy, tls_proxy
+from codex_langfuse.testplan.wire import Exchange
+from harness.proxy import LANGFUSE_HOSTS, TlsProxy, tls_proxy
 
 # Where Codex sends its metrics by default. It answers as if it took them.
 METRICS_HOST = "ab.chatgpt.com"
@@ -24,8 +26,8 @@ class Outcome:
 
     run: CodexRun
     langfuse: Sequence[SeenRequest]
-    observations: Sequence[Mapping]
-    proxied: Sequence[ProxiedRequest]
+    observations: Sequence[Mapping[str, Any]]
+    proxied: Sequence[Exchange]
 
     @property
     def answers(self) -> set[tuple[str, int | None]]:
@@ -36,7 +38,7 @@ class Outcome:
         """Every value that Langfuse was sent of the header ``name``; None for a request without it."""
         return {dict(request.headers).get(name) for request in self.langfuse}
 
-    def at(self, host: str) -> list[ProxiedRequest]:
+    def at(self, host: str) -> list[Exchange]:
         """The requests that went to ``host`` through the proxy."""
         return [request for request in self.proxied if request.host == host]
 
@@ -63,7 +65,7 @@ class Surroundings:
         self.langfuse.store.clear()
         self.langfuse.faults.clear()
         self.model.play("plain turn")
-        self.proxy.requests.clear()
+        self.proxy.exchanges.clear()
         self.proxy.connected_hosts.clear()
 
     def codex(self, folder: Path, binary: Path | None = None) -> IsolatedCodex:
@@ -90,7 +92,7 @@ class Surroundings:
         codex.write_config(config)
         run = codex.run_exec(prompt, *arguments, environment=environment)
         store = self.langfuse.store
-        return Outcome(run, store.requests, store.observations, list(self.proxy.requests))
+        return Outcome(run, store.requests, store.observations, list(self.proxy.exchanges))
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class Teletype:
         deadline = time.monotonic() + _SECONDS
         while self._read():
             assert time.monotonic() < deadline, f"still running: {self.shown!r}"
+        assert self.process.stdout
         output = self.process.stdout.read().decode()
         return self.process.wait(_SECONDS), output
 
@@ -79,6 +80,7 @@ def at_a_terminal(command: Sequence[str], environment: Mapping[str, str]) -> Ite
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        if process.stdout:
+            process.stdout.close()
         os.close(slave)
         os.close(master)

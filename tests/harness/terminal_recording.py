@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.fences.executors import EXECUTORS, expect
-from harness.fences.pages import DOCS, twin_of
+from harness.fences.pages import twin_of
 from harness.fences.placeholders import filled_in
 from harness.fences.reader import Reader
 from harness.fences.scanner import Fence, scan
 from hooks import tested_with
 from terminal_drawing import Caption, Command, DrawnTexts, File, Scene, drawing
+from translations import DOCS
 
 PAGE = DOCS / "quickstart.md"
 FIRST, AFTER = "set-up", "upgrade"
@@ -117,7 +118,9 @@ def drawn(language: str) -> str:
 
 
 def _scene(step: Step) -> Scene:
-    fences = {"en": step.does, "zh": twin_of(step.does)}
+    chinese = twin_of(step.does)
+    assert chinese is not None
+    fences = {"en": step.does, "zh": chinese}
     captions = {language: _caption(fence) for language, fence in fences.items()}
     if step.does.language == "toml":
         return Scene(captions, File(step.does.settings["title"], step.does.source))

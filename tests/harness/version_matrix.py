@@ -18,8 +18,8 @@ from codex_langfuse.codex.isolated import run_in_group
 from codex_langfuse.codex.scripted_model import Scenario
 from codex_langfuse.codex.versions import OTEL_KEYS, Version
 from codex_langfuse.exports import spans_in
+from codex_langfuse.testplan.wire import Exchange
 from harness.combinations import PROVIDERS, SIGNALS, STEPS, batches, charged, configuration, generations
-from harness.proxy import ProxiedRequest
 from harness.surroundings import Surroundings, running_surroundings
 from page_tables.versions import MATRIX, verified
 
@@ -100,29 +100,29 @@ def _run(
         # The versions without `openai_base_url` read the variable.
         environment = {**codex.environment, "OPENAI_BASE_URL": scripted.base_url}
         environment |= _CALLER if is_called else {}
-        command = [binary, "exec", "-c", "sandbox_mode=danger-full-access", _PROMPT]
+        command: list[str | Path] = [binary, "exec", "-c", "sandbox_mode=danger-full-access", _PROMPT]
         run = run_in_group(command, cwd=codex.workspace, environment=environment, timeout=120)
     yield "loads", run.returncode == 0 and bool(scripted.requests)
     asked = {f"{signal}.example" for signal in SIGNALS[signals]}
-    yield "arrives", asked <= {request.host for request in surroundings.proxy.requests}
-    bodies = [request.body for request in surroundings.proxy.requests if request.host in asked]
+    yield "arrives", asked <= {request.host for request in surroundings.proxy.exchanges}
+    bodies = [request.body for request in surroundings.proxy.exchanges if request.host in asked]
     yield "no_content", not any(text in body for body in bodies for text in _CONTENT)
     truth = charged(scripted)
-    traces = (each for each in surroundings.proxy.requests if each.host == "traces.example")
+    traces = (each for each in surroundings.proxy.exchanges if each.host == "traces.example")
     spans = spans_in(request.body for request in traces)
     if spans:
         counted = [int(span.attributes.get("gen_ai.usage.input_tokens", 0)) for span in spans]
         wanted = [parts[0] + parts[1] for turn in truth for parts in turn]
         yield "tokens", sorted(filter(None, counted)) == sorted(wanted)
     # Without trace_exporter, 0.128 and older send spans to the endpoint for logs; the relay refuses those.
-    exports = (each for each in surroundings.proxy.requests if not _is_misplaced(each))
+    exports = (each for each in surroundings.proxy.exchanges if not _is_misplaced(each))
     result = relayed.relay(batches(exports))
     yield "relay", generations(result) == truth
     if is_called:
         yield from _heard(result)
 
 
-def _is_misplaced(request: ProxiedRequest) -> bool:
+def _is_misplaced(request: Exchange) -> bool:
     try:
         list(batches([request]))
     except DecodeError:

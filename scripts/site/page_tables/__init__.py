@@ -1,7 +1,9 @@
 """The tables of the pages that are made from data, one module for each kind of data.
 
 A module's ``TABLES`` has, for each name that a page has as ``<!-- generated: NAME -->``, the function
-that returns its Markdown in a language (``en`` or ``zh``).
+that returns its Markdown in a language (``en`` or ``zh``). In come the package itself, recordings of Codex
+and measured numbers; ``generate_pages.py`` writes what comes out into the pages. The words of ``x.py`` are in
+``x.words.toml``.
 """
 
 from collections.abc import Callable

@@ -314,7 +314,7 @@ def _export_line(authorization: str, shell: Shell) -> str:
 
 def _load_command(file: Path, shell: Shell) -> str:
     """Return the command that loads ``file``: quoted, and never searched for on PATH."""
-    path = str(file) if file.parent != Path() or file.is_absolute() else os.path.join(".", file)  # noqa: PTH118
+    path = str(file) if file.parent != Path() or file.is_absolute() else f".{os.sep}{file}"
     match shell:
         case Shell.FISH:
             # What sets variables for one command only, fish does not read.

@@ -24,7 +24,9 @@ class Group(TyperGroup):
         """Return the parameters, flags without a type."""
         return _flags_without_type(super().get_params(ctx))
 
-    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **named: Any) -> Any:  # type: ignore[override]
+    def main(  # type: ignore[override]  # the other parameters are handed on
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **named: Any
+    ) -> Any:
         """Run; a wrong option or value is one line on stderr, and status 2."""
         try:
             status = super().main(args, standalone_mode=False, **named)

@@ -172,9 +172,9 @@ def _beside(target: Path, kind: str, number: int) -> Path:
 def _kept(target: Path) -> set[tuple[str, int]]:
     """Return kind and number of what is kept beside ``target``, whatever it is."""
     found = set()
-    for name in os.listdir(target.parent) if target.parent.is_dir() else ():  # noqa: PTH208
-        match = _NAME.search(name)
-        if match and name == target.name + match[0]:
+    for file in target.parent.iterdir() if target.parent.is_dir() else ():
+        match = _NAME.search(file.name)
+        if match and file.name == target.name + match[0]:
             found.add((match[1], int(match[2])))
     return found
 

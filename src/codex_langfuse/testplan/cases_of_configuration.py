@@ -4,15 +4,15 @@ import re
 
 from codex_langfuse.keys.credentials import TRACES_HEADERS, basic_authorization, traces_headers
 from codex_langfuse.testplan import configurations, traffic
-from codex_langfuse.testplan.certificates import private_authority
+from codex_langfuse.testplan.certificates import PrivateAuthority
 from codex_langfuse.testplan.proof import Proof
 from codex_langfuse.testplan.stage import Stage
 
 
 def configuration_loads(stage: Stage, proof: Proof) -> None:
     """Have Codex read every configuration, and two mistakes."""
-    private = private_authority(stage.new_folder("certificates"), "langfuse.example.com")
-    configs = configurations.of_every_scenario(private.mutual)
+    files = PrivateAuthority().hand_out(stage.new_folder("certificates"))
+    configs = configurations.of_every_scenario(files.mutual)
     verdicts = {name: stage.codex.check_config(text) for name, text in configs.items()}
     refused = {name: verdict.message for name, verdict in verdicts.items() if not verdict.valid}
     proof.check("accepted", not refused, refused or f"exit status 0: {', '.join(configs)}")

@@ -1,7 +1,7 @@
 """Cases: TLS with a private authority, and TLS only for clients that have a certificate."""
 
 from codex_langfuse.testplan import configurations, traffic
-from codex_langfuse.testplan.certificates import CLIENT, PrivateAuthority, private_authority
+from codex_langfuse.testplan.certificates import CLIENT, ClientFiles, PrivateAuthority
 from codex_langfuse.testplan.proof import Proof, in_words
 from codex_langfuse.testplan.stage import Langfuse, PlayedTurn, Stage
 
@@ -47,12 +47,12 @@ def mutual(stage: Stage, proof: Proof) -> None:
     proof.check("half", right, f"{in_words(said)}; {traffic.requests(half.exchanges)}")
 
 
-def _behind_tls(stage: Stage, *, clients_only: bool = False) -> tuple[Langfuse, PrivateAuthority]:
+def _behind_tls(stage: Stage, *, clients_only: bool = False) -> tuple[Langfuse, ClientFiles]:
     host = configurations.PRIVATE.removeprefix("https://")
-    private = private_authority(stage.new_folder("certificates"), host, clients_only=clients_only)
+    authority = PrivateAuthority()
     langfuse = stage.mocked(stage.mock, configurations.PRIVATE)
-    stage.lead(langfuse, private.context)
-    return langfuse, private
+    stage.lead(langfuse, authority.context(host, clients_only=clients_only))
+    return langfuse, authority.hand_out(stage.new_folder("certificates"))
 
 
 def _turn(stage: Stage, langfuse: Langfuse, tls: dict[str, str] | None = None) -> PlayedTurn:

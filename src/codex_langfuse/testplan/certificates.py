@@ -1,4 +1,4 @@
-"""A private certificate authority, with a server and a client that it vouches for."""
+"""A private certificate authority, as companies have: it vouches for servers, and for a user of Codex."""
 
 import ssl
 from dataclasses import dataclass
@@ -11,13 +11,12 @@ CLIENT = "codex@laptop.example"
 
 
 @dataclass(frozen=True)
-class PrivateAuthority:
-    """The files (PEM) that a client needs, and the TLS context of the server."""
+class ClientFiles:
+    """What a client needs (PEM): the authority's certificate, its own, and its key."""
 
     authority: Path
     certificate: Path
     key: Path
-    context: ssl.SSLContext
 
     @property
     def trust(self) -> dict[str, str]:
@@ -35,22 +34,31 @@ class PrivateAuthority:
         return {**self.half, "client-private-key": str(self.key)}
 
 
-def private_authority(folder: Path, host: str, *, clients_only: bool = False) -> PrivateAuthority:
-    """Make an authority in a new ``folder``, with a server called ``host``.
+class PrivateAuthority:
+    """An authority; ``ca`` makes its certificates."""
 
-    With ``clients_only`` the server lets in only clients that the authority vouches for.
-    """
-    folder.mkdir()
-    authority = trustme.CA(organization_name="Example's own authority")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host).configure_cert(context)
-    if clients_only:
-        context.verify_mode = ssl.CERT_REQUIRED
-        authority.configure_trust(context)
-    made = PrivateAuthority(folder / "ca.pem", folder / "client.pem", folder / "client.key", context)
-    client = authority.issue_cert(CLIENT)
-    authority.cert_pem.write_to_path(str(made.authority))
-    for blob in client.cert_chain_pems:
-        blob.write_to_path(str(made.certificate), append=True)
-    client.private_key_pem.write_to_path(str(made.key))
-    return made
+    def __init__(self) -> None:
+        self.ca = trustme.CA(organization_name="Example's own authority")
+
+    def context(self, host: str, *, clients_only: bool = False) -> ssl.SSLContext:
+        """Return the TLS context of a server called ``host``.
+
+        With ``clients_only`` it lets in only clients that the authority vouches for.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(host).configure_cert(context)
+        if clients_only:
+            context.verify_mode = ssl.CERT_REQUIRED
+            self.ca.configure_trust(context)
+        return context
+
+    def hand_out(self, folder: Path) -> ClientFiles:
+        """Write ``ca.pem``, ``client.pem`` and ``client.key`` into ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = ClientFiles(folder / "ca.pem", folder / "client.pem", folder / "client.key")
+        client = self.ca.issue_cert(CLIENT)
+        self.ca.cert_pem.write_to_path(str(files.authority))
+        client.cert_chain_pems[0].write_to_path(str(files.certificate))
+        files.key.touch(mode=0o600)
+        client.private_key_pem.write_to_path(str(files.key))
+        return files

@@ -383,7 +383,7 @@ def a_stage(folder: Path, codex: Path, real: Access | None, seconds: float) -> I
         stack.enter_context(_reaching_this_machine_directly())
         mock = stack.enter_context(running_mock())
         model = stack.enter_context(running_scripted_model())
-        wire = stack.enter_context(running_wire(folder))
+        wire = stack.enter_context(running_wire(folder, Wire))
         authorization = basic_authorization(mock.public_key, mock.secret_key)
         connection = stack.enter_context(Connection(mock.url, authorization))
         real_reading = None

@@ -10,12 +10,12 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -42,8 +42,9 @@ _NOT_ANSWERED = _HOP_BY_HOP | {"content-encoding", "content-length", "date", "se
 class Exchange:
     """A request, and how it was answered; ``status`` is None as long as it is not.
 
-    ``origin`` is scheme, host and port as in ``https://cloud.langfuse.com``; header names are in lower case;
-    ``client`` is the name in the client's certificate, if it showed one.
+    ``origin`` is scheme, host and port as in ``https://cloud.langfuse.com``; header names are in lower case,
+    and values of one name are joined by a comma; ``client`` is the name in the client's certificate, if it
+    showed one.
     """
 
     origin: str
@@ -55,18 +56,24 @@ class Exchange:
     status: int | None = None
     answer: bytes = b""
 
+    @property
+    def host(self) -> str:
+        """The host of the origin, without its port."""
+        return urlsplit(self.origin).hostname or ""
+
 
 @dataclass(frozen=True)
 class Upstream:
     """Where requests to an origin really go, and with which TLS the origin is spoken for.
 
-    ``upstream`` is an address without a path. Without ``context`` the wire's own authority vouches for the
-    host. What is not ``recorded`` passes unseen.
+    ``address`` has no path; without one, ``status`` is the answer. Without ``context`` the wire's own
+    authority vouches for the host. What is not ``recorded`` passes unseen.
     """
 
-    upstream: str
+    address: str
     context: ssl.SSLContext | None = None
     recorded: bool = True
+    status: int = 403
 
 
 @dataclass
@@ -75,7 +82,8 @@ class Wire:
 
     ``url`` is its address, ``authority`` the file (PEM) with its certificate authority. ``exchanges`` are all
     requests since the last ``clear``, oldest first; ``refused`` the hosts that led nowhere; ``handshakes``
-    the TLS handshakes that failed, each as the server saw it.
+    the TLS handshakes that failed, each as the server saw it; ``connected_hosts`` all that it was asked for,
+    even if no request followed.
     """
 
     url: str
@@ -83,6 +91,7 @@ class Wire:
     exchanges: list[Exchange] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     handshakes: list[str] = field(default_factory=list)
+    connected_hosts: set[str] = field(default_factory=set)
     _routes: dict[str, Upstream] = field(default_factory=dict)
     _stands_for: str = ""
 
@@ -102,6 +111,7 @@ class Wire:
         self.exchanges.clear()
         self.refused.clear()
         self.handshakes.clear()
+        self.connected_hosts.clear()
 
     def route(self, address: str, upstream: str, context: ssl.SSLContext | None = None) -> None:
         """Lead requests to the origin of ``address`` to ``upstream``."""
@@ -131,6 +141,9 @@ class Wire:
         return [exchange for exchange in self.exchanges if exchange.origin == origin]
 
 
+_Wire = TypeVar("_Wire", bound=Wire)
+
+
 def origin_of(address: str) -> str:
     """Return scheme, host and port of an address, the port left out where it is the scheme's own."""
     parts = urlsplit(address)
@@ -140,10 +153,13 @@ def origin_of(address: str) -> str:
 
 
 @contextmanager
-def running_wire(folder: Path) -> Iterator[Wire]:
-    """Run the wire on a free loopback port for the length of a ``with`` block; its files go to ``folder``.
+def running_wire(
+    folder: Path, make: Callable[[str, Path], _Wire], *, trust_env: bool = True
+) -> Iterator[_Wire]:
+    """Run a wire on a free loopback port for the length of a ``with`` block; its files go to ``folder``.
 
-    What it hands on to a Langfuse goes by the proxies and authorities of this process' environment.
+    ``make`` makes it of its ``url`` and ``authority``: ``Wire``, or one that finds its routes otherwise. With
+    ``trust_env``, what it hands on goes by the proxies and authorities of this process' environment.
     """
     authority = trustme.CA(organization_name="codex-langfuse test plan")
     file = folder / "wire-authority.pem"
@@ -155,10 +171,10 @@ def running_wire(folder: Path) -> Iterator[Wire]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.block_on_close = False
-    wire = Wire(f"http://127.0.0.1:{server.server_port}", file)
+    wire = make(f"http://127.0.0.1:{server.server_port}", file)
     Handler.wire, Handler.contexts = wire, _Contexts(authority)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    with httpx.Client(timeout=60) as client:
+    with httpx.Client(timeout=60, trust_env=trust_env) as client:
         Handler.client = client
         thread.start()
         try:
@@ -196,6 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self) -> None:
         host, _, port = self.path.rpartition(":")
+        self.wire.connected_hosts.add(host.strip("[]"))
         plain = self.wire.find(origin_of(f"http://{host}:{port}"))
         if plain is not None and not plain.recorded:
             # A WebSocket without TLS: Codex asks a proxy for a tunnel.
@@ -243,13 +260,22 @@ class _Handler(BaseHTTPRequestHandler):
         # A host that is named stays, so that the answer is the one of that host.
         left_out = _HOP_BY_HOP if self.tunnel or as_proxy else _HOP_BY_HOP | {"host"}
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        exchange = Exchange(origin, self.command, path, dict(headers), body, self.certificate)
+        joined = {name: ", ".join(self.headers.get_all(name, ())) for name, _ in headers}
+        exchange = Exchange(origin, self.command, path, joined, body, self.certificate)
+        if as_proxy:
+            self.wire.connected_hosts.add(exchange.host)
         if route.recorded:
             self.wire.exchanges.append(exchange)
+        if not route.address:
+            exchange.status = route.status
+            self._answer_empty(route.status)
+            return
         request = httpx.Request(
             self.command,
-            route.upstream + path,
-            headers=[(name, value) for name, value in headers if name not in left_out],
+            route.address + path,
+            headers=[
+                (name.encode(), value.encode("latin-1")) for name, value in headers if name not in left_out
+            ],
             content=body,
         )
         try:
@@ -266,14 +292,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.content)
 
-    do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = _pass  # noqa: N815
+    do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = _pass  # noqa: N815 - named by http.server
 
     def _refuse(self, origin: str) -> None:
         self.wire.refused.append(origin)
-        self.send_response_only(403)
+        self._answer_empty(403)
+        self.close_connection = True
+
+    def _answer_empty(self, status: int) -> None:
+        self.send_response_only(status)
         self.send_header("content-length", "0")
         self.end_headers()
-        self.close_connection = True
 
     def handle(self) -> None:
         """Serve a connection, without complaint about a client that leaves in the middle."""

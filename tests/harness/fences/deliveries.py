@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from harness.proxy import ProxiedRequest
+from codex_langfuse.testplan.wire import Exchange
 
 # Configuration key, and the part of the environment variables' names, of each signal.
 _SIGNALS = {"exporter": "LOGS", "trace_exporter": "TRACES", "metrics_exporter": "METRICS"}
@@ -24,7 +24,7 @@ def exporters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def check_deliveries(
     config: dict[str, Any],
     environment: dict[str, str],
-    requests: Sequence[ProxiedRequest],
+    requests: Sequence[Exchange],
     *,
     status: int,
     nothing: bool,
@@ -64,7 +64,7 @@ def check_deliveries(
         for request in to_endpoint:
             if request.status != status:
                 return f"{_url(request)} was answered {request.status}: {request.answer[:300]!r}"
-            missing = [name for name, value in expected.items() if request.header(name) != [value]]
+            missing = [name for name, value in expected.items() if request.headers.get(name) != value]
             if dropped and dropped not in missing:
                 return f"{dropped} was sent"
             missing = [name for name in missing if name != dropped]
@@ -73,10 +73,8 @@ def check_deliveries(
     return None
 
 
-def _url(request: ProxiedRequest) -> str:
-    secure = request.port == 443
-    port = "" if request.port in (80, 443) else f":{request.port}"
-    return f"{'https' if secure else 'http'}://{request.host}{port}{request.path}"
+def _url(request: Exchange) -> str:
+    return request.origin + request.path
 
 
 def _headers_of_environment(environment: dict[str, str], signal: str) -> dict[str, str]:

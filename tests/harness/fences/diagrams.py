@@ -221,7 +221,8 @@ class _Drawing:
 
     def _follow(self, x: int, y: int, dx: int, dy: int) -> tuple[str, _Box]:
         """Follow an arrow from its first character to the box at its head; return its text and the box."""
-        start, words = (x, y), []
+        start = (x, y)
+        words: list[str] = []
         while True:
             self._seen.add((x, y))
             letter = self._at(x, y)

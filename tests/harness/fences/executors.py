@@ -78,8 +78,8 @@ def run_console(fence: Fence, reader: Reader) -> None:
 
 def run_toml(fence: Fence, reader: Reader) -> None:
     """Write the file; if it is Codex's configuration, run the real Codex with it."""
-    title = fence.settings.get("title")
-    expect(title is not None, 'a TOML fence says which file it is: {title="~/.codex/config.toml"}')
+    title = fence.settings.get("title", "")
+    expect(title != "", 'a TOML fence says which file it is: {title="~/.codex/config.toml"}')
     text = filled_in(fence.source)
     file = reader.terminal.write(title, text, append="append" in fence.settings)
     if file.parent.name != ".codex":
@@ -107,7 +107,7 @@ def run_toml(fence: Fence, reader: Reader) -> None:
 
 
 def _run_turn(fence: Fence, reader: Reader, config: dict[str, Any]) -> None:
-    before = len(reader.proxy.requests)
+    before = len(reader.proxy.exchanges)
     run = _codex(reader, "exec", "--skip-git-repo-check", "Say hello in one word.")
     reader.last = _printed(run, reader)
     expect(run.returncode == 0, f"codex exec ended with {run.returncode}", reader.last.text)
@@ -115,15 +115,15 @@ def _run_turn(fence: Fence, reader: Reader, config: dict[str, Any]) -> None:
     problem = check_deliveries(
         config,
         reader.terminal.environment(),
-        reader.proxy.requests[before:],
+        reader.proxy.exchanges[before:],
         status=int(fence.settings.get("answers", "200")),
         nothing=fence.settings.get("arrives") == "nothing",
         dropped=fence.settings.get("drops", "").lower(),
     )
     expect(problem is None, "what Codex sent is not what the page says", problem or "")
     if "leaks" in fence.settings:
-        requests = reader.proxy.requests[before:]
-        leaked = [r for r in requests if r.host == fence.settings["leaks"] and r.header("authorization")]
+        requests = reader.proxy.exchanges[before:]
+        leaked = [r for r in requests if r.host == fence.settings["leaks"] and r.headers.get("authorization")]
         expect(bool(leaked), f"the page says that {fence.settings['leaks']} gets the authorization")
 
 

@@ -9,11 +9,12 @@ from pytest_examples import CodeExample
 
 from harness.fences.executors import EXECUTORS, FenceFailedError
 from harness.fences.own_network import OwnNetwork, is_allowed
-from harness.fences.pages import DOCS, followed, needs_codex, needs_collector
+from harness.fences.pages import followed, needs_codex, needs_collector
 from harness.fences.ports import ports_of, require_free
 from harness.fences.reader import Reader, a_reader
 from harness.fences.scanner import Fence, scan
 from harness.the_collector import find_collector
+from translations import DOCS
 
 Execute = Callable[[Fence, Reader], None]
 

@@ -3,35 +3,29 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.fences.scanner import ROOT, Fence, scan
+import translations
+from harness.fences.scanner import Fence, scan
+from translations import CHINESE, DOCS, ROOT
 
-DOCS = ROOT / "docs"
-CHINESE = DOCS / "zh"
-
-# What is read outside the site, and its Chinese twin where it has one.
-_OUTSIDE_THE_SITE = {
-    ROOT / "README.md": ROOT / "README.zh.md",
-    ROOT / "CONTRIBUTING.md": None,
-}
+#: Read outside the site, and in English only.
+_CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 
 def english_pages() -> list[Path]:
     """Return every page whose fences are run, the README and the contributors' page among them."""
-    in_site = [page for page in sorted(DOCS.rglob("*.md")) if CHINESE not in page.parents]
-    return in_site + list(_OUTSIDE_THE_SITE)
+    return [*map(translations.english, translations.english_pages()), _CONTRIBUTING]
 
 
 def twin(page: Path) -> Path | None:
     """Return the Chinese page that mirrors the English ``page``, or None if it needs none."""
-    if page in _OUTSIDE_THE_SITE:
-        return _OUTSIDE_THE_SITE[page]
-    return CHINESE / page.relative_to(DOCS)
+    if page == _CONTRIBUTING:
+        return None
+    return translations.chinese(page.relative_to(DOCS if DOCS in page.parents else ROOT).as_posix())
 
 
 def chinese_pages() -> list[Path]:
     """Return every Chinese page that there is."""
-    twins = [page for page in _OUTSIDE_THE_SITE.values() if page is not None]
-    return sorted(CHINESE.rglob("*.md")) + twins
+    return [*sorted(CHINESE.rglob("*.md")), translations.chinese("README.md")]
 
 
 def followed(page: Path) -> list[Fence]:

@@ -24,10 +24,10 @@ from codex_langfuse.codex.scripted_model import (
 )
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.mock.visibility import DELAYED
+from codex_langfuse.testplan.certificates import PrivateAuthority
 from harness.fences.checkout import GIT
 from harness.fences.scanner import ROOT
 from harness.fences.terminal import Printed, Terminal
-from harness.private_authority import PrivateAuthority
 from harness.proxy import LANGFUSE_HOSTS, TlsProxy, tls_proxy
 from harness.stand_ins import PROGRAMS, STATE, Routes, downloads
 

@@ -30,7 +30,7 @@ from harness.the_collector import complaint
 from running_collector import CONFIGURATIONS
 
 
-class Replacing(list):
+class Replacing(list[Any]):
     """A list that replaces the one below it, where Compose would add to it."""
 
 
@@ -39,6 +39,7 @@ class ComposeLoader(yaml.SafeLoader):
 
 
 def _replacing(loader: yaml.SafeLoader, node: yaml.Node) -> Replacing:
+    assert isinstance(node, yaml.SequenceNode)
     return Replacing(loader.construct_sequence(node))
 
 

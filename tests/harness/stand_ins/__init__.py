@@ -33,7 +33,8 @@ class ComplaintError(Exception):
 
 def upstream(name: str) -> dict[str, Any]:
     """Return a list of ``tests/upstream/``: ``compose``, ``environment`` or ``chart``."""
-    return json.loads((_UPSTREAM / f"{name}.json").read_text(encoding="utf-8"))
+    listed: dict[str, Any] = json.loads((_UPSTREAM / f"{name}.json").read_text(encoding="utf-8"))
+    return listed
 
 
 def state_folder() -> Path:

@@ -60,7 +60,8 @@ def effective_configuration(folder: Path) -> dict[str, Any]:
         if found := problems("vendor.compose-spec", [document]):
             raise ComplaintError(f"{name}: {found}")
         configuration = merged(configuration, document)
-    return _interpolated(configuration, variables)
+    whole: dict[str, Any] = _interpolated(configuration, variables)
+    return whole
 
 
 def merged(below: Any, above: Any) -> Any:
