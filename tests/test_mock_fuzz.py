@@ -234,19 +234,8 @@ NAMES = [
     "environment",
     "filter",
     "fields",
-    "page",
 ]
-PATHS = [
-    "v2/observations",
-    "traces",
-    "traces/x",
-    "observations",
-    "observations/x",
-    "sessions",
-    "sessions/x",
-    "health",
-    "projects",
-]
+PATHS = ["v2/observations", "health", "projects"]
 
 
 @FUZZ

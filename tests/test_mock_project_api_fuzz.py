@@ -44,7 +44,7 @@ WORDS = st.sampled_from(
             "ACTIVE",
         ),
         *("count", "sum", "p95", "uniq", "name", "sessionId", "value", "day", "desc", "observations"),
-        *("scores-numeric", "2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "\ud800"),
+        *("2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "\ud800"),
     ]
 )
 SCALARS = st.one_of(
@@ -95,54 +95,27 @@ FIELDS = {
     "type": WORDS,
     "tags": VALUES,
     "config": VALUES,
-    "batch": st.lists(
-        st.fixed_dictionaries(
-            {
-                "id": WORDS,
-                "type": st.sampled_from(["score-create", "sdk-log", "trace-create"]),
-                "timestamp": WORDS,
-                "body": st.fixed_dictionaries(
-                    {"id": WORDS, "name": WORDS, "value": SCALARS, "traceId": WORDS}
-                ),
-            }
-        )
-        | VALUES,
-        max_size=2,
-    )
-    | VALUES,
 }
 BODIES = st.fixed_dictionaries({}, optional=FIELDS) | VALUES
-WRITES = ["scores", "ingestion", "models", "v2/datasets", "dataset-items", "dataset-run-items", "v2/prompts"]
+WRITES = ["scores", "models", "v2/datasets", "dataset-items", "dataset-run-items", "v2/prompts"]
 READS = [
-    "v3/scores",
-    "scores",
-    "v2/scores",
-    "v2/datasets",
-    "v2/datasets/x",
-    "dataset-items",
-    "dataset-items/x",
-    "v2/prompts",
-    "v2/prompts/x",
-    "models/x",
-    "models",
-    "v2/metrics",
+    *("v3/scores", "v2/datasets/x", "dataset-items", "v2/prompts/x", "models", "v2/metrics", "traces"),
+    *("traces/x", "observations", "sessions"),
 ]
 PARAMETERS = [
-    "page",
-    "limit",
-    "cursor",
-    "fields",
-    "name",
-    "value",
-    "valueMin",
-    "dataType",
-    "traceId",
-    "fromTimestamp",
-    "version",
-    "label",
-    "datasetName",
-    "query",
-    "operator",
+    *(
+        "page",
+        "limit",
+        "cursor",
+        "fields",
+        "name",
+        "dataType",
+        "traceId",
+        "fromTimestamp",
+        "version",
+        "label",
+    ),
+    *("datasetName", "query", "environment", "tags"),
 ]
 
 
@@ -168,13 +141,7 @@ def test_bodies_of_every_shape(both: list[httpx.Client], path: str, body: Any) -
     for http in both:
         content = json.dumps(body).encode()
         assert http.post(f"/api/public/{path}", headers=JSON, content=content).status_code in ANSWERS
-        for read in (
-            "v3/scores?fields=details,subject",
-            "scores",
-            "v2/datasets",
-            "dataset-items",
-            "v2/prompts",
-        ):
+        for read in ("v3/scores?fields=details,subject", "dataset-items", "models"):
             assert http.get(f"/api/public/{read}").status_code in ANSWERS
 
 
@@ -194,17 +161,15 @@ def test_queries(both: list[httpx.Client], path: str, parameters: list[tuple[str
 
 
 FIELDS_OF_METRICS = st.sampled_from(
-    ["name", "type", "sessionId", "isRootObservation", "tags", "value", "stringValue", "metadata", "colour"]
+    ["name", "type", "sessionId", "isRootObservation", "tags", "usageType", "metadata", "colour"]
 )
 METRICS = st.fixed_dictionaries(
     {
-        "view": st.sampled_from(["observations", "scores-numeric", "scores-categorical", "scores-boolean"]),
+        "view": st.just("observations"),
         "metrics": st.lists(
             st.fixed_dictionaries(
                 {
-                    "measure": st.sampled_from(
-                        ["count", "totalCost", "latency", "timeToFirstToken", "value"]
-                    ),
+                    "measure": st.sampled_from(["count", "totalCost", "latency", "timeToFirstToken"]),
                     "aggregation": st.sampled_from(["sum", "avg", "count", "max", "min", "p50", "uniq"]),
                 }
             ),
@@ -267,7 +232,6 @@ def test_metrics_of_every_shape(both: list[httpx.Client], query: Any) -> None:
         b"[" * 100_000,
         b'{"a":' * 900 + b"1" + b"}" * 900,
         b'{"a":' * 190 + b"1" + b"}" * 190,
-        b'{"a":"' + b"[" * 960 + b"]" * 960 + b'"}',
         b"9" * 10_000,
     ],
 )
@@ -278,5 +242,5 @@ def test_json_that_is_hard_to_read(both: list[httpx.Client], path: str, body: by
     wrapped = b'{"name":"n","datasetName":"n","value":1,"traceId":"t","prompt":"p","metadata":%s}' % body
     for http in both:
         assert http.post(f"/api/public/{path}", headers=JSON, content=wrapped).status_code in ANSWERS
-        for read in ("v3/scores?fields=details", "v2/datasets"):
+        for read in ("v3/scores?fields=details", "dataset-items"):
             assert http.get(f"/api/public/{read}").status_code == 200

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from codex_langfuse.mock.langfuse.read_api import trace_hash
 from codex_langfuse.mock.server import IN_APP_AGENT_KEY, RunningMock, running_mock
 from harness import otlp_json, web
 from harness.mock_client import TRACES, client
@@ -207,74 +206,28 @@ def test_prices_come_with_the_model(full: RunningMock) -> None:
     )
 
 
-NOT_A_NUMBER = {
-    "expected": "number",
-    "code": "invalid_type",
-    "received": "NaN",
-    "path": ["limit"],
-    "message": "Invalid input: expected number, received NaN",
-}
-
-
 @pytest.mark.parametrize(
-    ("parameters", "issues"),
+    ("parameters", "complaints"),
     [
-        ({"limit": "abc"}, [NOT_A_NUMBER]),
-        (
-            {"limit": "1001"},
-            [
-                {
-                    "origin": "number",
-                    "code": "too_big",
-                    "maximum": 1000,
-                    "inclusive": True,
-                    "path": ["limit"],
-                    "message": "Too big: expected number to be <=1000",
-                }
-            ],
-        ),
+        ({"limit": "abc"}, [(["limit"], "Invalid input: expected number, received NaN")]),
+        ({"limit": "1001"}, [(["limit"], "Too big: expected number to be <=1000")]),
         (
             {"limit": "abc", "level": "error"},
             [
-                NOT_A_NUMBER,
-                {
-                    "code": "invalid_value",
-                    "values": ["DEBUG", "DEFAULT", "WARNING", "ERROR"],
-                    "path": ["level"],
-                    "message": 'Invalid option: expected one of "DEBUG"|"DEFAULT"|"WARNING"|"ERROR"',
-                },
+                (["limit"], "Invalid input: expected number, received NaN"),
+                (["level"], 'Invalid option: expected one of "DEBUG"|"DEFAULT"|"WARNING"|"ERROR"'),
             ],
         ),
-        (
-            {"name": ["a", "b"]},
-            [
-                {
-                    "expected": "string",
-                    "code": "invalid_type",
-                    "path": ["name"],
-                    "message": "Invalid input: expected string, received array",
-                }
-            ],
-        ),
-        (
-            {"filter": "{}"},
-            [
-                {
-                    "expected": "array",
-                    "code": "invalid_type",
-                    "path": ["filter"],
-                    "message": "Invalid input: expected array, received object",
-                }
-            ],
-        ),
+        ({"name": ["a", "b"]}, [(["name"], "Invalid input: expected string, received array")]),
+        ({"filter": "{}"}, [(["filter"], "Invalid input: expected array, received object")]),
     ],
 )
-def test_complains_of_a_query_as_zod_does(
-    full: RunningMock, parameters: dict[str, Any], issues: list[dict[str, Any]]
+def test_says_everything_that_is_wrong_with_a_query(
+    full: RunningMock, parameters: dict[str, Any], complaints: list[tuple[list[str], str]]
 ) -> None:
     answer = get(full, OBSERVATIONS, **parameters)
-    assert answer.status_code == 400
-    assert answer.json() == {"message": "Invalid request data", "error": issues}
+    assert (answer.status_code, answer.json()["message"]) == (400, "Invalid request data")
+    assert [(issue["path"], issue["message"]) for issue in answer.json()["error"]] == complaints
 
 
 @pytest.mark.parametrize(
@@ -358,29 +311,10 @@ def test_version_3_lists_traces(older: RunningMock) -> None:
     )
 
 
-def test_version_3_lists_observations_and_sessions(older: RunningMock) -> None:
+def test_version_3_lists_observations(older: RunningMock) -> None:
     (model,) = get(older, "/api/public/observations", traceId="a", type="GENERATION").json()["data"]
     assert (model["id"], model["promptTokens"], model["usage"]["total"]) == ("a1", 1000, 1000)
-    assert get(older, "/api/public/observations/a1").json() == model
-    assert [each["id"] for each in get(older, "/api/public/sessions").json()["data"]] == ["s1"]
-    assert get(older, "/api/public/sessions/nope").status_code == 404
-    assert (
-        get(older, "/api/public/traces", page=0).json()["error"][0]["message"]
-        == "Too small: expected number to be >0"
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "digest"),
-    [
-        ("", 0x02CC5D05),
-        ("a", 0x550D7456),
-        ("abc", 0x32D153FF),
-        ("Nobody inspects the spammish repetition", 0xE2293B2F),
-    ],
-)
-def test_hash_of_a_trace_is_xxhash32(text: str, digest: int) -> None:
-    assert trace_hash(text) == digest
+    assert get(older, "/api/public/traces", page=0).status_code == 400
 
 
 @pytest.mark.parametrize(

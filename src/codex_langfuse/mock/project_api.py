@@ -1,10 +1,9 @@
-"""The routes for what people do with observations: scores, prices, datasets, prompts, metrics.
+"""The routes that ask for keys and answer in JSON: observations, scores, prices, datasets, prompts, metrics.
 
-Each answers in the order of Langfuse: the body as Next.js reads it, CORS, the method, what the mode of the
-server does not have, the keys, the query, the body, the work.
+Each answers in the order of Langfuse: the body as Next.js reads it, the method, what the mode of the server
+does not have, the keys, the query, the body, the work.
 """
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,20 +14,19 @@ from urllib.parse import unquote
 from codex_langfuse.mock.langfuse import (
     dashboards,
     datasets,
+    legacy_read_api,
     metrics,
     model_definitions,
     prompts,
+    read_api,
     scores,
 )
 from codex_langfuse.mock.langfuse.answer import METHOD_NOT_ALLOWED, Answer, message
 from codex_langfuse.mock.langfuse.auth import ApiKey, Refused, verify
-from codex_langfuse.mock.langfuse.ingestion import FORBIDDEN, authorize
-from codex_langfuse.mock.langfuse.ingestion_batch import answer_batch
-from codex_langfuse.mock.langfuse.javascript import UNDEFINED
-from codex_langfuse.mock.langfuse.legacy_read_api import answer_scores
-from codex_langfuse.mock.langfuse.paging import page_of
-from codex_langfuse.mock.langfuse.query_parameters import InvalidQueryError, parse_query
-from codex_langfuse.mock.langfuse.request_body import LARGE_BODY, USUAL_BODY, BodyChecks, read_body
+from codex_langfuse.mock.langfuse.checks import Checks, RefusedError, invalid_request, not_played, parse_query
+from codex_langfuse.mock.langfuse.ingestion import authorize
+from codex_langfuse.mock.langfuse.paging import page_and_limit, page_of
+from codex_langfuse.mock.langfuse.request_body import LARGE_BODY, USUAL_BODY, read_body
 from codex_langfuse.mock.records import Records
 
 EVENTS_ONLY = message(
@@ -42,10 +40,12 @@ EVENTS_ONLY = message(
 class Call:
     """A request to one of the routes.
 
-    ``observations`` and ``scores`` are those that can be read by now, when asked for; ``names`` are the parts
-    of the path that vary; ``now`` is in milliseconds since 1970.
+    ``path`` is without the query; ``observations`` and ``scores`` are those that can be read by now, when
+    asked for; ``names`` are the parts of the path that vary; ``value`` is what the body says, and ``key``
+    whose it is, once both are checked; ``now`` is in milliseconds since 1970.
     """
 
+    path: str
     headers: Mapping[str, str]
     query: str
     body: bytes
@@ -57,8 +57,13 @@ class Call:
     langfuse: int
     names: tuple[str, ...] = ()
     value: Any = None
-    project_id: str = ""
+    key: ApiKey | None = None
     now: int = field(default_factory=lambda: int(time.time() * 1000))
+
+    @property
+    def project_id(self) -> str:
+        """The project that the keys belong to."""
+        return (self.key.project_id if self.key else None) or ""
 
     @property
     def size(self) -> int:
@@ -69,14 +74,21 @@ class Call:
 Work = Callable[[Call], Answer]
 
 
+def _authorized(call: Call) -> ApiKey | Answer:
+    return authorize(call.headers, call.keys)
+
+
+def _authorized_to_read(call: Call) -> ApiKey | Answer:
+    return authorize(call.headers, call.keys, read_only=True)
+
+
 @dataclass(frozen=True)
 class _Endpoint:
-    """What one method of a path does. ``is_open_to_bearers``: the public key is enough."""
+    """What one method of a path does, and for whom. ``is_given_up``: Langfuse 4 has it no more."""
 
     work: Work
+    authorize: Callable[[Call], ApiKey | Answer] = _authorized
     is_given_up: bool = False
-    is_open_to_bearers: bool = False
-    refuse: Callable[[Call], ApiKey | Answer] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ class ApiPath:
         """Answer a request, whatever is in it."""
         try:
             return self._answer(method, call)
-        except InvalidQueryError as refused:
+        except RefusedError as refused:
             return refused.answer
 
     def _answer(self, method: str, call: Call) -> Answer:
@@ -104,23 +116,68 @@ class ApiPath:
             return self.method_not_allowed
         if endpoint.is_given_up and call.langfuse == 4:
             return EVENTS_ONLY
-        key = endpoint.refuse(call) if endpoint.refuse else _authorized(call, endpoint.is_open_to_bearers)
+        key = endpoint.authorize(call)
         if isinstance(key, Answer):
             return key
-        call.project_id = key.project_id or ""
+        call.key = key
         with call.records.lock:
             return endpoint.work(call)
 
 
+def find_route(path: str, langfuse: int) -> tuple[ApiPath, tuple[str, ...]] | None:
+    """Return the route of a path, and the parts of the path that vary; ``None`` for a path without one."""
+    for pattern, found in _ROUTES:
+        if (match := pattern.fullmatch(path)) and not (found.is_new and langfuse == 3):
+            return found, tuple(unquote(part, errors="replace") for part in match.groups())
+    return None
+
+
+def _not_played(call: Call) -> Answer:
+    raise not_played(f"The mock does not play {call.path}. Langfuse does.")
+
+
+# --- what arrived -------------------------------------------------------------------------------------------
+
+
+def _authorized_for_projects(call: Call) -> ApiKey | Answer:
+    outcome = verify(call.headers.get("authorization"), call.keys)
+    if isinstance(outcome, Refused):
+        return message(401, outcome.message)
+    if outcome.access_level != "project":
+        return message(403, "Invalid API key. Are you using an organization key?")
+    return outcome.key
+
+
+def _get_projects(call: Call) -> Answer:
+    organization = {"id": call.key.organization_id if call.key else "", "name": "Org"}
+    project = {"id": call.project_id, "name": "Codex", "organization": organization, "metadata": {}}
+    return Answer.json(200, {"data": [project]})
+
+
+def _get_observations(call: Call) -> Answer:
+    if call.langfuse == 3:
+        return message(
+            404,
+            "The observations v2 API is only available in a Langfuse v4 write mode. "
+            "Learn more at: https://langfuse.com/docs/v4",
+            "LangfuseNotFoundError",
+        )
+    return read_api.answer_observations(call.query, call.observations())
+
+
+_MOST_DELETED = 1000
+
+
 def _delete_traces(call: Call) -> Answer:
-    checks = BodyChecks()
-    given = checks.object([], call.value)
-    ids = checks.texts(["traceIds"], given.get("traceIds", UNDEFINED)) if given is not None else None
-    if ids is not None and checks.is_final and not 1 <= len(ids) <= _MOST_DELETED:
-        text = "At least 1 traceId is required."
-        checks.custom(["traceIds"], text if not ids else _TOO_MANY_DELETED)
+    checks = Checks()
+    listed = checks.items(["traceIds"], checks.object([], call.value).get("traceIds"), required=True)
+    ids = [checks.text(path, name, required=True) or "" for path, name in listed]
+    if not ids:
+        checks.complain(["traceIds"], "At least 1 traceId is required.")
+    if len(ids) > _MOST_DELETED:
+        checks.complain(["traceIds"], f"Cannot specify more than {_MOST_DELETED} traces in a single request.")
     checks.refuse_if_any()
-    call.delete_traces(ids or ())
+    call.delete_traces(ids)
     return Answer.json(200, {"message": "Traces deleted successfully"})
 
 
@@ -129,74 +186,16 @@ def _delete_trace(call: Call) -> Answer:
     return Answer.json(200, {"message": "Trace deleted successfully"})
 
 
-_MOST_DELETED = 1000
-_TOO_MANY_DELETED = f"Cannot specify more than {_MOST_DELETED} traces in a single request."
-#: The one method of a trace's path that Langfuse 4 has not given up; the others are of ``legacy_read_api``.
-DELETE_TRACES = ApiPath({"DELETE": _Endpoint(_delete_traces)}, USUAL_BODY)
-DELETE_TRACE = ApiPath({"DELETE": _Endpoint(_delete_trace)}, USUAL_BODY)
-
-
-def find_route(path: str) -> tuple[ApiPath, tuple[str, ...]] | None:
-    """Return the route of a path, and the parts of the path that vary; ``None`` for a path of another."""
-    for pattern, found in _ROUTES:
-        if match := pattern.fullmatch(path):
-            return found, tuple(unquote(part, errors="replace") for part in match.groups())
-    return None
-
-
-def _authorized(call: Call, is_open_to_bearers: bool) -> ApiKey | Answer:
-    if is_open_to_bearers:
-        outcome = verify(call.headers.get("authorization"), call.keys)
-        if isinstance(outcome, Refused):
-            return message(401, outcome.message)
-        return outcome.key if outcome.access_level in ("project", "scores") else FORBIDDEN
-    return authorize(call.headers, call.keys)
-
-
-def _authorized_for_ingestion(call: Call) -> ApiKey | Answer:
-    outcome = verify(call.headers.get("authorization"), call.keys)
-    if isinstance(outcome, Refused):
-        return Answer.json(401, {"error": "UnauthorizedError", "message": outcome.message})
-    if outcome.key.project_id is None:
-        text = "Missing projectId in scope. Are you using an organization key?"
-        return Answer.json(401, {"error": "UnauthorizedError", "message": text})
-    return outcome.key
-
-
-def _authorized_for_prompts(method: str) -> Callable[[Call], ApiKey | Answer]:
-    def authorized(call: Call) -> ApiKey | Answer:
-        outcome = verify(call.headers.get("authorization"), call.keys)
-        if isinstance(outcome, Refused):
-            return message(401, outcome.message, "UnauthorizedError")
-        if outcome.access_level != "project":
-            text = f"Access denied - need to use basic auth with secret key to {method} prompts"
-            return message(403, text, "ForbiddenError")
-        return outcome.key
-
-    return authorized
-
-
 # --- scores -------------------------------------------------------------------------------------------------
 
 
 def _post_score(call: Call) -> Answer:
-    body = scores.check_score(call.value)
-    complaints = scores.score_event_complaint({"id": "e", "timestamp": "2000-01-01T00:00:00Z", "body": body})
-    if complaints:
-        return message(400, datasets.indented(complaints))
-    _keep_score(call, body, None)
-    return Answer.json(200, {"id": body["id"]})
-
-
-def _keep_score(call: Call, body: dict[str, Any], timestamp: str | None) -> None:
-    """Keep what the worker makes of a score; one that it gives up on is lost without a message."""
-    score = scores.kept_score(body, project_id=call.project_id, now=call.now, timestamp=timestamp)
-    if score is None:
-        return
+    score = scores.kept_score(scores.check_score(call.value), project_id=call.project_id, now=call.now)
     earlier = call.records.scores.get(score["id"])
     if earlier is not None:
         score["createdAt"] = earlier["createdAt"]
     call.records.scores.put(score["id"], score, call.size)
+    return Answer.json(200, {"id": score["id"]})
 
 
 def _delete_score(call: Call) -> Answer:
@@ -204,42 +203,16 @@ def _delete_score(call: Call) -> Answer:
     return Answer.json(202, {"message": "Score deletion queued successfully"})
 
 
-def _get_scores_v3(call: Call) -> Answer:
-    return scores.answer_scores_v3(call.query, call.scores())
-
-
-def _get_scores(version: int) -> Work:
-    def work(call: Call) -> Answer:
-        return answer_scores(call.query, call.scores(), call.observations(), version=version)
-
-    return work
-
-
-def _get_score(call: Call) -> Answer:
-    score = next((each for each in call.scores() if each["id"] == call.names[0]), None)
-    if score is None:
-        return message(404, "Score not found", "LangfuseNotFoundError")
-    return Answer.json(200, scores.shown_legacy(score))
-
-
-def _post_batch(call: Call) -> Answer:
-    answer, accepted = answer_batch(call.value, langfuse=call.langfuse)
-    for event in accepted:
-        _keep_score(call, event["body"], event["timestamp"])
-    return answer
-
-
 # --- models -------------------------------------------------------------------------------------------------
 
 
 def _post_model(call: Call) -> Answer:
     given = model_definitions.check_definition(call.value)
-    if refusal := model_definitions.refusal_of_pattern(given["matchPattern"]):
-        return refusal
+    model_definitions.check_pattern(given["matchPattern"])
     shelf = call.records.models
     name = given["modelName"]
     if any(definition["modelName"] == name for definition in shelf):
-        return message(400, f"Model name '{name}' already exists in project", "InvalidRequestError")
+        raise invalid_request(f"Model name '{name}' already exists in project")
     definition = model_definitions.make_definition(given, now=call.now)
     shelf.put(definition["id"], definition, call.size)
     _price_anew(call)
@@ -247,14 +220,7 @@ def _post_model(call: Call) -> Answer:
 
 
 def _get_models(call: Call) -> Answer:
-    return page_of(parse_query(call.query), [*call.records.models, *model_definitions.MANAGED])
-
-
-def _get_model(call: Call) -> Answer:
-    definition = call.records.models.get(call.names[0])
-    if definition is None:
-        return message(404, "No model with this id found.", "LangfuseNotFoundError")
-    return Answer.json(200, definition)
+    return _page(call, [*call.records.models, *model_definitions.MANAGED])
 
 
 def _delete_model(call: Call) -> Answer:
@@ -273,6 +239,13 @@ def _price_anew(call: Call) -> None:
     records.priced = tuple(model_definitions.priced_model(definition) for definition in records.models)
 
 
+def _page(call: Call, found: list[dict[str, Any]]) -> Answer:
+    checks = Checks()
+    page, limit = page_and_limit(checks, parse_query(call.query))
+    checks.refuse_if_any()
+    return page_of(found, page, limit)
+
+
 # --- datasets -----------------------------------------------------------------------------------------------
 
 
@@ -284,21 +257,12 @@ def _post_dataset(call: Call) -> Answer:
     return Answer.json(200, kept)
 
 
-def _get_datasets(call: Call) -> Answer:
-    return page_of(parse_query(call.query), _newest_first(call.records.datasets))
-
-
 def _get_dataset(call: Call) -> Answer:
+    # The Python SDK quotes a name twice.
     dataset = call.records.datasets.get(unquote(call.names[0], errors="replace"))
     if dataset is None:
         return message(404, "Dataset not found", "LangfuseNotFoundError")
     return Answer.json(200, dataset)
-
-
-def _newest_first(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    # Python keeps the order of what is equal, reversed or not: first by id, then by time.
-    by_id = sorted(found, key=lambda each: each["id"].encode("utf-8", "surrogatepass"))
-    return sorted(by_id, key=lambda each: each["createdAt"], reverse=True)
 
 
 def _post_item(call: Call) -> Answer:
@@ -317,49 +281,29 @@ def _post_item(call: Call) -> Answer:
 
 def _get_items(call: Call) -> Answer:
     query = parse_query(call.query)
-    if query.get("version"):
-        return message(501, "The mock keeps only the newest version of dataset items.")
-    filters = ("sourceTraceId", "sourceObservationId")
-    wanted: dict[str, Any] = {name: query[name] for name in filters if name in query}
-    if name := query.get("datasetName"):
-        dataset = call.records.datasets.get(name) if isinstance(name, str) else None
-        if dataset is None:
-            return message(404, "Dataset not found", "LangfuseNotFoundError")
-        wanted["datasetId"] = dataset["id"]
+    unplayed = sorted(set(query) - {"datasetName", "page", "limit"})
+    if unplayed:
+        raise not_played(f"The mock plays no {', '.join(unplayed)} for the list of dataset items.")
+    name = query.get("datasetName")
+    dataset = call.records.datasets.get(name) if isinstance(name, str) else None
+    if name and dataset is None:
+        return message(404, "Dataset not found", "LangfuseNotFoundError")
     found = [
         item
-        for item in call.records.items
-        if item["status"] == "ACTIVE" and all(item[key] == value for key, value in wanted.items())
+        for item in reversed(list(call.records.items))
+        if item["status"] == "ACTIVE" and (dataset is None or item["datasetId"] == dataset["id"])
     ]
-    return page_of(query, _newest_first(found))
-
-
-def _get_item(call: Call) -> Answer:
-    item = call.records.items.get(call.names[0])
-    if item is None:
-        return message(404, "Dataset item not found", "LangfuseNotFoundError")
-    return Answer.json(200, item)
-
-
-def _delete_item(call: Call) -> Answer:
-    if call.records.items.drop(call.names[0]) is None:
-        text = f"Dataset item with id {call.names[0]} not found for project {call.project_id}"
-        return message(404, text, "LangfuseNotFoundError")
-    return Answer.json(200, {"message": "Dataset item successfully deleted"})
+    return _page(call, sorted(found, key=lambda item: str(item["createdAt"]), reverse=True))
 
 
 def _post_run_item(call: Call) -> Answer:
     given = datasets.check_run_item(call.value)
     if call.langfuse == 3:
-        return message(501, "The mock keeps no dataset runs of Langfuse 3.")
+        raise not_played("The mock keeps no dataset runs of Langfuse 3.")
     item = call.records.items.get(given["datasetItemId"])
     if item is None or item["status"] != "ACTIVE":
         return message(404, "Dataset item not found", "LangfuseNotFoundError")
     return Answer.json(200, datasets.run_item(given, item, project_id=call.project_id, now=call.now))
-
-
-def _get_run_items(_call: Call) -> Answer:
-    return message(501, "The mock keeps no dataset runs of Langfuse 3.")
 
 
 # --- prompts ------------------------------------------------------------------------------------------------
@@ -383,19 +327,6 @@ def _post_prompt(call: Call) -> Answer:
     return Answer.json(201, prompt)
 
 
-def _get_prompts(call: Call) -> Answer:
-    query = parse_query(call.query)
-    unplayed = sorted(set(query) & {"version", "label", "tag", "fromUpdatedAt", "toUpdatedAt"})
-    if unplayed:
-        return message(501, f"The mock lists prompts by name, not by {', '.join(unplayed)}.")
-    names = sorted({prompt["name"] for prompt in call.records.prompts})
-    wanted = query.get("name")
-    found = [prompts.listed_prompt(_versions(call, name)) for name in names if wanted in (None, "", name)]
-    answer = page_of(query, found, default=10)
-    body = json.loads(answer.body)
-    return Answer.json(answer.status, {**body, "pagination": body["meta"]})
-
-
 def _get_prompt(call: Call) -> Answer:
     return prompts.answer_prompt(call.names[0], parse_query(call.query), _versions(call, call.names[0]))
 
@@ -406,7 +337,7 @@ def _get_prompt(call: Call) -> Answer:
 def _get_metrics(call: Call) -> Answer:
     if call.langfuse == 3:
         return metrics.UNAVAILABLE
-    return metrics.answer_metrics(call.query, call.observations(), call.scores())
+    return metrics.answer_metrics(call.query, call.observations())
 
 
 # --- dashboards ---------------------------------------------------------------------------------------------
@@ -498,7 +429,7 @@ def _delete_placement(call: Call) -> Answer:
 
 
 def _unstable(**methods: Work) -> ApiPath:
-    endpoints = {name: _Endpoint(work, refuse=_authorized_for_dashboards) for name, work in methods.items()}
+    endpoints = {name: _Endpoint(work, _authorized_for_dashboards) for name, work in methods.items()}
     return ApiPath(endpoints, USUAL_BODY, dashboards.METHOD_NOT_ALLOWED, is_new=True)
 
 
@@ -506,27 +437,61 @@ def _route(largest: tuple[int, str] = USUAL_BODY, **methods: _Endpoint) -> ApiPa
     return ApiPath(methods, largest)
 
 
+def _given_up(work: Work = _not_played) -> _Endpoint:
+    return _Endpoint(work, _authorized_to_read, is_given_up=True)
+
+
+#: What Langfuse has and no page, example or command uses.
+_UNPLAYED = _Endpoint(_not_played)
+
 _ROUTES = tuple(
     (re.compile(f"/api/public/{pattern}"), route)
     for pattern, route in (
+        ("projects", _route(GET=_Endpoint(_get_projects, _authorized_for_projects))),
+        ("v2/observations", _route(GET=_Endpoint(_get_observations, _authorized_to_read))),
         (
-            "scores",
+            "traces",
             _route(
-                POST=_Endpoint(_post_score, is_open_to_bearers=True),
-                GET=_Endpoint(_get_scores(1), is_given_up=True),
+                GET=_given_up(lambda call: legacy_read_api.answer_traces(call.query, call.observations())),
+                POST=_given_up(),
+                DELETE=_Endpoint(_delete_traces),
             ),
         ),
         (
-            "scores/([^/]+)",
-            _route(GET=_Endpoint(_get_score, is_given_up=True), DELETE=_Endpoint(_delete_score)),
+            "traces/([^/]+)",
+            _route(
+                GET=_given_up(lambda call: legacy_read_api.answer_trace(call.names[0], call.observations())),
+                DELETE=_Endpoint(_delete_trace),
+            ),
         ),
-        ("v2/scores", _route(GET=_Endpoint(_get_scores(2), is_given_up=True))),
-        ("v2/scores/([^/]+)", _route(GET=_Endpoint(_get_score, is_given_up=True))),
-        ("v3/scores", _route(GET=_Endpoint(_get_scores_v3))),
-        ("ingestion", _route(LARGE_BODY, POST=_Endpoint(_post_batch, refuse=_authorized_for_ingestion))),
+        (
+            "observations",
+            _route(
+                GET=_given_up(
+                    lambda call: legacy_read_api.answer_observations(call.query, call.observations())
+                )
+            ),
+        ),
+        (
+            "(?:observations/[^/]+|sessions(?:/[^/]+)?|v2/scores(?:/[^/]+)?|metrics(?:/daily)?)",
+            _route(GET=_given_up()),
+        ),
+        ("scores", _route(POST=_Endpoint(_post_score), GET=_given_up())),
+        ("scores/([^/]+)", _route(DELETE=_Endpoint(_delete_score), GET=_given_up())),
+        (
+            "v3/scores",
+            _route(GET=_Endpoint(lambda call: scores.answer_scores(call.query, call.scores()))),
+        ),
         ("models", _route(GET=_Endpoint(_get_models), POST=_Endpoint(_post_model))),
-        ("models/([^/]+)", _route(GET=_Endpoint(_get_model), DELETE=_Endpoint(_delete_model))),
+        ("models/([^/]+)", _route(GET=_UNPLAYED, DELETE=_Endpoint(_delete_model))),
         ("v2/metrics", _route(GET=_Endpoint(_get_metrics))),
+        ("v2/datasets", _route(GET=_UNPLAYED, POST=_Endpoint(_post_dataset))),
+        ("v2/datasets/([^/]+)", _route(GET=_Endpoint(_get_dataset))),
+        ("dataset-items", _route(LARGE_BODY, GET=_Endpoint(_get_items), POST=_Endpoint(_post_item))),
+        ("dataset-items/[^/]+", _route(GET=_UNPLAYED, DELETE=_UNPLAYED)),
+        ("dataset-run-items", _route(GET=_given_up(), POST=_Endpoint(_post_run_item))),
+        ("v2/prompts", _route(GET=_UNPLAYED, POST=_Endpoint(_post_prompt))),
+        ("v2/prompts/([^/]+)", _route(GET=_Endpoint(_get_prompt))),
         ("unstable/dashboard-widgets", _unstable(GET=_get_widgets, POST=_post_widget)),
         (
             "unstable/dashboard-widgets/([^/]+)",
@@ -547,25 +512,6 @@ _ROUTES = tuple(
         (
             "unstable/dashboards/([^/]+)/placements/([^/]+)",
             _unstable(PATCH=_patch_placement, DELETE=_delete_placement),
-        ),
-        ("v2/datasets", _route(GET=_Endpoint(_get_datasets), POST=_Endpoint(_post_dataset))),
-        ("v2/datasets/([^/]+)", _route(GET=_Endpoint(_get_dataset))),
-        ("dataset-items", _route(LARGE_BODY, GET=_Endpoint(_get_items), POST=_Endpoint(_post_item))),
-        ("dataset-items/([^/]+)", _route(GET=_Endpoint(_get_item), DELETE=_Endpoint(_delete_item))),
-        (
-            "dataset-run-items",
-            _route(GET=_Endpoint(_get_run_items, is_given_up=True), POST=_Endpoint(_post_run_item)),
-        ),
-        (
-            "v2/prompts",
-            _route(
-                GET=_Endpoint(_get_prompts, refuse=_authorized_for_prompts("GET")),
-                POST=_Endpoint(_post_prompt, refuse=_authorized_for_prompts("POST")),
-            ),
-        ),
-        (
-            "v2/prompts/([^/]+)",
-            _route(GET=_Endpoint(_get_prompt, refuse=_authorized_for_prompts("GET"))),
         ),
     )
 )

@@ -6,19 +6,24 @@ Measured on Langfuse 4.16.0, which calls this API unstable, and seen in ``web/sr
 played: Langfuse's own preset tiles, widgets of scores.
 """
 
-import math
 import secrets
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from codex_langfuse.mock.langfuse.answer import Answer, message
+from codex_langfuse.mock.langfuse.answer import Answer
+from codex_langfuse.mock.langfuse.checks import Checks, Path, RefusedError, not_played, parse_query
 from codex_langfuse.mock.langfuse.filters import check_condition
-from codex_langfuse.mock.langfuse.javascript import UNDEFINED, iso_time
-from codex_langfuse.mock.langfuse.metrics import AGGREGATIONS, VIEWS, observations_view
-from codex_langfuse.mock.langfuse.paging import whole_number
-from codex_langfuse.mock.langfuse.query_parameters import Checks, InvalidQueryError, Path, parse_query
-from codex_langfuse.mock.langfuse.request_body import BodyChecks
+from codex_langfuse.mock.langfuse.javascript import iso_time
+from codex_langfuse.mock.langfuse.metrics import (
+    AGGREGATIONS,
+    HIDDEN_DIMENSIONS,
+    VIEWS,
+    aggregations_of,
+    dimension_names,
+    measure_names,
+)
+from codex_langfuse.mock.langfuse.paging import page_and_limit, page_of
 
 Record = dict[str, Any]
 
@@ -56,8 +61,8 @@ _FILTERS: dict[str, tuple[str, ...]] = {
 }
 _COLUMNS = {name: column for column, others in _FILTERS.items() for name in (column, *others)}
 
-NO_SCORES = message(501, "The mock plays widgets of observations only. Langfuse also has widgets of scores.")
-NO_PRESETS = message(501, "The mock plays no preset tiles. Langfuse does.")
+_NO_SCORES = "The mock plays widgets of observations only. Langfuse also has widgets of scores."
+_NO_PRESETS = "The mock plays no preset tiles. Langfuse does."
 
 
 # --- errors -------------------------------------------------------------------------------------------------
@@ -79,21 +84,21 @@ def refused_key(status: int, text: str) -> Answer:
     return error(status, _CODES[status], text)
 
 
-def _not_found(what: str, name: str) -> InvalidQueryError:
-    return InvalidQueryError(error(404, "resource_not_found", f"{what} {name} not found"))
+def _not_found(what: str, name: str) -> RefusedError:
+    return RefusedError(error(404, "resource_not_found", f"{what} {name} not found"))
 
 
-def _invalid(text: str, field: str, allowed: Iterable[str] | None = None) -> InvalidQueryError:
+def _invalid(text: str, field: str, allowed: Iterable[str] | None = None) -> RefusedError:
     details: Record = {"field": field}
     if allowed is not None:
         details["allowedValues"] = list(allowed)
-    return InvalidQueryError(error(400, "invalid_request", text, details))
+    return RefusedError(error(400, "invalid_request", text, details))
 
 
 def _refuse_if_any(checks: Checks, part: str = "body") -> None:
     if checks.issues:
         text = "Invalid query parameters" if part == "query" else "Invalid request body"
-        raise InvalidQueryError(error(400, f"invalid_{part}", text, {"issues": checks.issues}))
+        raise RefusedError(error(400, f"invalid_{part}", text, {"issues": checks.issues}))
 
 
 # --- lists --------------------------------------------------------------------------------------------------
@@ -102,22 +107,13 @@ def _refuse_if_any(checks: Checks, part: str = "body") -> None:
 def answer_list(query: str, records: Iterable[Record]) -> Answer:
     """Answer with a page of widgets or dashboards, the last changed first."""
     checks = Checks()
-    asked = parse_query(query)
-    page = whole_number(checks, "page", asked.get("page"), 1, least=0, inclusive=False, most=None)
-    limit = whole_number(checks, "limit", asked.get("limit"), 50, least=0, inclusive=False, most=100)
+    page, limit = page_and_limit(checks, parse_query(query))
     _refuse_if_any(checks, "query")
-    found = sorted(records, key=lambda each: each["updatedAt"], reverse=True)
-    meta = {
-        "page": page,
-        "limit": limit,
-        "totalItems": len(found),
-        "totalPages": math.ceil(len(found) / limit),
-    }
-    return Answer.json(200, {"data": found[(page - 1) * limit : page * limit], "meta": meta})
+    return page_of(sorted(records, key=lambda each: each["updatedAt"], reverse=True), page, limit)
 
 
 def found_in(records: Iterable[Record], what: str, name: str) -> Record:
-    """Return a widget or a dashboard by its id; raises ``InvalidQueryError`` when it is not there."""
+    """Return a widget or a dashboard by its id; raises ``RefusedError`` when it is not there."""
     for record in records:
         if record["id"] == name:
             return record
@@ -139,7 +135,7 @@ _WIDGET_FIELDS = (
 
 
 def make_widget(body: Any, *, now: int) -> Record:
-    """Make a widget of a request's body, or raise ``InvalidQueryError``; ``now`` in ms since 1970."""
+    """Make a widget of a request's body, or raise ``RefusedError``; ``now`` in ms since 1970."""
     given = _checked_widget(body, is_whole=True)
     return _stamped({"description": "", **given}, _WIDGET_FIELDS, now)
 
@@ -164,77 +160,35 @@ def _stamped(record: Record, fields: tuple[str, ...], now: int) -> Record:
 
 
 def _checked_widget(body: Any, *, is_whole: bool) -> Record:
-    checks = BodyChecks()
+    checks = Checks()
     given = checks.object([], body)
-    _refuse_if_any(checks)
-    assert given is not None
-
-    def has(name: str) -> bool:
-        return (is_whole and name not in ("description", "chartConfig")) or name in given
-
-    if has("name"):
-        checks.string(["name"], given.get("name", UNDEFINED), least=1, too_short="Widget name is required")
-    if has("description"):
-        checks.string(["description"], given.get("description", UNDEFINED))
-    if has("view"):
-        checks.choice(["view"], given.get("view", UNDEFINED), VIEWS)
-    for name, check in (("dimensions", _check_dimension), ("metrics", _check_metric)):
-        if has(name):
-            _each(checks, [name], given.get(name, UNDEFINED), check, least=1 if name == "metrics" else 0)
-    if has("filters"):
-        _each(checks, ["filters"], given.get("filters", UNDEFINED), check_condition)
-    if has("chartType"):
-        checks.choice(["chartType"], given.get("chartType", UNDEFINED), CHART_TYPES)
-    if has("chartConfig"):
-        config = checks.object(["chartConfig"], given.get("chartConfig", UNDEFINED))
-        checks.choice(
-            ["chartConfig", "type"], (config or {}).get("type", UNDEFINED), CHART_TYPES, optional=True
-        )
-    known = {name: given[name] for name in _WIDGET_FIELDS if name in given}
-    if not is_whole and not known and checks.is_final:
-        checks.whole("At least one field is required")
+    checks.text(["name"], given.get("name"), required=is_whole or "name" in given, least=1)
+    checks.text(["description"], given.get("description"))
+    checks.one_of(["view"], given.get("view"), VIEWS, required=is_whole)
+    for path, item in checks.items(["dimensions"], given.get("dimensions"), required=is_whole):
+        checks.text([*path, "field"], checks.object(path, item).get("field"), required=True, least=1)
+    for path, item in checks.items(["metrics"], given.get("metrics"), required=is_whole):
+        metric = checks.object(path, item)
+        checks.text([*path, "measure"], metric.get("measure"), required=True, least=1)
+        checks.one_of([*path, "agg"], metric.get("agg"), AGGREGATIONS, required=True)
+    if given.get("metrics") == []:
+        checks.complain(["metrics"], "Too small: expected array to have >=1 items")
+    for path, item in checks.items(["filters"], given.get("filters"), required=is_whole):
+        check_condition(checks, path, item)
+    checks.one_of(["chartType"], given.get("chartType"), CHART_TYPES, required=is_whole)
+    if given.get("chartConfig") is not None:
+        checks.object(["chartConfig"], given["chartConfig"])
+    known = {name: given[name] for name in _WIDGET_FIELDS if given.get(name) is not None}
+    if not known:
+        checks.complain([], "At least one field is required")
     _refuse_if_any(checks)
     return _normalized(known) if is_whole else known
-
-
-def _each(
-    checks: BodyChecks, path: Path, value: Any, check: Callable[[Any, Path, Any], None], least: int = 0
-) -> None:
-    if not isinstance(value, list):
-        checks.mistyped(path, "array", value)
-        return
-    for place, item in enumerate(value):
-        check(checks, [*path, place], item)
-    if len(value) < least:
-        checks.issues.append(
-            {
-                "origin": "array",
-                "code": "too_small",
-                "minimum": least,
-                "inclusive": True,
-                "path": path,
-                "message": f"Too small: expected array to have >={least} items",
-            }
-        )
-
-
-def _check_dimension(checks: BodyChecks, path: Path, item: Any) -> None:
-    given = checks.object(path, item)
-    if given is not None:
-        checks.string([*path, "field"], given.get("field", UNDEFINED), least=1)
-
-
-def _check_metric(checks: BodyChecks, path: Path, item: Any) -> None:
-    given = checks.object(path, item)
-    if given is not None:
-        checks.string([*path, "measure"], given.get("measure", UNDEFINED), least=1)
-        checks.choice([*path, "agg"], given.get("agg", UNDEFINED), AGGREGATIONS)
 
 
 def _normalized(widget: Record) -> Record:
     """Return a widget with the names of the query's fields; raises for what no widget can show."""
     if widget["view"] != "observations":
-        raise InvalidQueryError(NO_SCORES)
+        raise not_played(_NO_SCORES)
     unknown = [each["column"] for each in widget["filters"] if each["column"] not in _COLUMNS]
     if unknown:
         text = f'Unsupported filter column for view "{widget["view"]}": {", ".join(unknown)}'
@@ -254,12 +208,13 @@ def _normalized(widget: Record) -> Record:
 
 def _chart_config(chart: str, given: Record) -> Record:
     """Return the configuration of a chart: its type, and the settings of a chart of that type."""
-    checks = BodyChecks()
     kept: Record = {"type": chart}
     if chart not in _TIME_SERIES and "row_limit" in given:
-        whole = checks.real(["row_limit"], given["row_limit"])
-        if whole is not None and not (whole % 1 == 0 and 0 < whole <= 1000):
-            checks.custom(["row_limit"], "Invalid input: expected a whole number from 1 to 1000")
+        checks = Checks()
+        checks.whole(["row_limit"], given["row_limit"], least=1, most=1000, required=True)
+        if checks.issues:
+            text = f"Invalid chartConfig: row_limit: {checks.issues[0]['message']}"
+            raise _invalid(text, "chartConfig")
         kept["row_limit"] = given["row_limit"]
     if chart == "HORIZONTAL_BAR" and "show_value_labels" in given:
         kept["show_value_labels"] = given["show_value_labels"]
@@ -267,33 +222,24 @@ def _chart_config(chart: str, given: Record) -> Record:
         kept["bins"] = given.get("bins", 10)
     if chart == "PIVOT_TABLE" and "defaultSort" in given:
         kept["defaultSort"] = given["defaultSort"]
-    if checks.issues:
-        complaints = ", ".join(
-            f"{'.'.join(map(str, each['path']))}: {each['message']}" for each in checks.issues
-        )
-        raise _invalid(f"Invalid chartConfig: {complaints}", "chartConfig")
     return kept
 
 
 def _check_fields(widget: Record) -> None:
-    view = observations_view()
-    dimensions = view.dimension_names()
-    hidden = {name for name, each in view.dimensions.items() if each.is_hidden} | {"experimentId"}
-    shown = [name for name in dimensions if name not in hidden]
+    shown = [name for name in dimension_names() if name not in HIDDEN_DIMENSIONS]
     for place, each in enumerate(widget["dimensions"]):
         field = f"dimensions[{place}].field"
-        if each["field"] not in dimensions:
+        if each["field"] in HIDDEN_DIMENSIONS:
+            raise _invalid(f'Dimension "{each["field"]}" is not available for widgets', field, shown)
+        if each["field"] not in shown:
             text = f'Dimension "{each["field"]}" is not available for view "observations" in version "v2"'
             raise _invalid(text, field, shown)
-        if each["field"] in hidden:
-            raise _invalid(f'Dimension "{each["field"]}" is not available for widgets', field, shown)
     for place, each in enumerate(widget["metrics"]):
         measure = each["measure"]
-        if measure not in view.measure_names():
+        if measure not in measure_names():
             text = f'Measure "{measure}" is not available for view "observations" in version "v2"'
-            raise _invalid(text, f"metrics[{place}].measure", view.measure_names())
-        is_text = measure in view.measures and not view.measures[measure].is_number
-        allowed = ("count", "uniq") if is_text else AGGREGATIONS
+            raise _invalid(text, f"metrics[{place}].measure", measure_names())
+        allowed = aggregations_of(measure)
         if each["agg"] not in allowed:
             text = f'Aggregation "{each["agg"]}" is not valid for measure "{measure}"'
             raise _invalid(text, f"metrics[{place}].agg", allowed)
@@ -328,7 +274,7 @@ _DASHBOARD_FIELDS = ("name", "description", "definition", "filters")
 
 
 def make_dashboard(body: Any, widgets: Iterable[Record], *, now: int) -> Record:
-    """Make a dashboard of a request's body, or raise ``InvalidQueryError``."""
+    """Make a dashboard of a request's body, or raise ``RefusedError``."""
     given = _checked_dashboard(body, widgets, is_whole=True)
     return _stamped(
         {"description": "", "definition": {"widgets": []}, "filters": [], **given}, _DASHBOARD_FIELDS, now
@@ -342,34 +288,26 @@ def change_dashboard(dashboard: Record, body: Any, widgets: Iterable[Record], *,
 
 
 def _checked_dashboard(body: Any, widgets: Iterable[Record], *, is_whole: bool) -> Record:
-    checks = BodyChecks()
+    checks = Checks()
     given = checks.object([], body)
-    _refuse_if_any(checks)
-    assert given is not None
-    if is_whole or "name" in given:
-        checks.string(["name"], given.get("name", UNDEFINED), least=1)
-    if "description" in given:
-        checks.string(["description"], given["description"])
-    if "definition" in given:
-        definition = checks.object(["definition"], given["definition"])
-        path: Path = ["definition", "widgets"]
-        if definition is not None:
-            placed = definition.get("widgets", UNDEFINED)
-            _each(checks, path, placed, _check_placement)
-            if checks.is_final and len({each["id"] for each in placed}) < len(placed):
-                checks.custom(["definition"], "Placement ids must be unique")
-    if "filters" in given:
-        _each(checks, ["filters"], given["filters"], check_condition)
-    known = {name: given[name] for name in _DASHBOARD_FIELDS if name in given}
-    if not is_whole and not known and checks.is_final:
-        checks.whole("At least one field is required")
+    checks.text(["name"], given.get("name"), required=is_whole or "name" in given, least=1)
+    checks.text(["description"], given.get("description"))
+    if given.get("definition") is not None:
+        placed: Any = checks.object(["definition"], given["definition"]).get("widgets")
+        for path, item in checks.items(["definition", "widgets"], placed, required=True):
+            _check_placement(checks, path, item)
+        if not checks.issues and len({each["id"] for each in placed}) < len(placed):
+            checks.complain(["definition"], "Placement ids must be unique")
+    for path, item in checks.items(["filters"], given.get("filters")):
+        check_condition(checks, path, item)
+    known = {name: given[name] for name in _DASHBOARD_FIELDS if given.get(name) is not None}
+    if not known:
+        checks.complain([], "At least one field is required")
     _refuse_if_any(checks)
     if "definition" in known:
         placements = [_placement(each) for each in known["definition"]["widgets"]]
-        ids = {widget["id"] for widget in widgets}
         for each in placements:
-            if each["widgetId"] not in ids:
-                raise _not_found("Dashboard widget", each["widgetId"])
+            found_in(widgets, "Dashboard widget", each["widgetId"])
         known["definition"] = {"widgets": placements}
     return known
 
@@ -381,84 +319,47 @@ def _placement(given: Record) -> Record:
 _POSITION = {"x": 0, "y": 0, "width": 1, "height": 1}
 
 
-def _check_placement(checks: BodyChecks, path: Path, item: Any, *, optional: bool = False) -> None:
-    given = checks.variant(path, item)
-    if given is None:
-        return
+def _check_placement(checks: Checks, path: Path, item: Any, *, required: bool = True) -> None:
+    given = checks.object(path, item)
     if given.get("type") == "preset":
-        raise InvalidQueryError(NO_PRESETS)
-    checks.choice([*path, "type"], given.get("type", UNDEFINED), ("widget", "preset"))
-    if not optional or "id" in given:
-        checks.string([*path, "id"], given.get("id", UNDEFINED))
-    checks.string([*path, "widgetId"], given.get("widgetId", UNDEFINED))
-    _check_position(checks, path, given, optional=optional)
-    unknown = sorted(set(given) - {"type", "id", "widgetId", *_POSITION})
-    if unknown:
-        names = ", ".join(f'"{name}"' for name in unknown)
-        text = f"Unrecognized key{'s' if len(unknown) > 1 else ''}: {names}"
-        checks.issues.append({"code": "unrecognized_keys", "keys": unknown, "path": path, "message": text})
+        raise not_played(_NO_PRESETS)
+    checks.one_of([*path, "type"], given.get("type"), ("widget", "preset"), required=True)
+    checks.text([*path, "id"], given.get("id"), required=required)
+    checks.text([*path, "widgetId"], given.get("widgetId"), required=True)
+    _check_position(checks, path, given, required=required)
 
 
-def _check_position(checks: BodyChecks, path: Path, given: Record, *, optional: bool) -> None:
+def _check_position(checks: Checks, path: Path, given: Record, *, required: bool) -> None:
     for name, least in _POSITION.items():
-        if optional and name not in given:
-            continue
-        number = checks.real([*path, name], given.get(name, UNDEFINED))
-        if number is None:
-            continue
-        if number % 1:
-            checks.is_final = False
-            checks.issues.append(
-                {
-                    "expected": "int",
-                    "format": "safeint",
-                    "code": "invalid_type",
-                    "path": [*path, name],
-                    "message": "Invalid input: expected int, received number",
-                }
-            )
-        elif number < least:
-            inclusive = least == 0
-            text = f"Too small: expected number to be >{'=' if inclusive else ''}0"
-            checks.issues.append(
-                {
-                    "origin": "number",
-                    "code": "too_small",
-                    "minimum": 0,
-                    "inclusive": inclusive,
-                    "path": [*path, name],
-                    "message": text,
-                }
-            )
+        checks.whole([*path, name], given.get(name), least=least, required=required or name in given)
 
 
 def place(dashboard: Record, body: Any, widgets: Iterable[Record], *, now: int) -> tuple[Record, Record]:
     """Return a dashboard with one more tile, below the others unless a place is given, and the tile."""
-    checks = BodyChecks()
-    _check_placement(checks, [], body, optional=True)
+    checks = Checks()
+    _check_placement(checks, [], body, required=False)
     _refuse_if_any(checks)
     placed = dashboard["definition"]["widgets"]
     below = max((each["y"] + each["height"] for each in placed), default=0)
     usual = {"id": str(uuid.uuid4()), "x": 0, "y": below, "width": _USUAL_SIZE, "height": _USUAL_SIZE}
     made = _placement({**usual, **body})
     if any(each["id"] == made["id"] for each in placed):
-        raise InvalidQueryError(error(409, "conflict", f"Placement {made['id']} already exists"))
-    if made["widgetId"] not in {widget["id"] for widget in widgets}:
-        raise _not_found("Dashboard widget", made["widgetId"])
+        raise RefusedError(error(409, "conflict", f"Placement {made['id']} already exists"))
+    found_in(widgets, "Dashboard widget", made["widgetId"])
     return _with_placements(dashboard, [*placed, made], now), made
 
 
 def move(dashboard: Record, name: str, body: Any, *, now: int) -> tuple[Record, Record]:
     """Return a dashboard with a tile moved or resized, and the tile."""
-    checks = BodyChecks()
+    checks = Checks()
     given = checks.object([], body)
-    if given is not None:
-        _check_position(checks, [], given, optional=True)
-        if checks.is_final and not set(given) & set(_POSITION):
-            checks.whole("At least one field is required")
+    _check_position(checks, [], given, required=False)
+    changes = {key: value for key, value in given.items() if key in _POSITION}
+    if not changes:
+        checks.complain([], "At least one field is required")
     _refuse_if_any(checks)
     earlier = _tile(dashboard, name)
-    moved = {**earlier, **{key: value for key, value in (given or {}).items() if key in _POSITION}}
+    moved = {**earlier, **changes}
     placed = [moved if each is earlier else each for each in dashboard["definition"]["widgets"]]
     return _with_placements(dashboard, placed, now), moved
 

@@ -10,37 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from codex_langfuse.mock.langfuse.answer import message
-from codex_langfuse.mock.langfuse.javascript import parse_json
+from codex_langfuse.mock.langfuse.checks import Checks, Path, invalid_request, not_played
 from codex_langfuse.mock.langfuse.observations import flat_metadata, read_date
-from codex_langfuse.mock.langfuse.query_parameters import (
-    Checks,
-    InvalidQueryError,
-    Path,
-    kind_of,
-    literal_issue,
-    no_variant,
-)
 
 Observation = dict[str, Any]
 Condition = Callable[[Observation], bool]
 
-_TEXT_OPERATORS = ("=", "contains", "does not contain", "starts with", "ends with")
+_TEXT_OPERATORS = ("=", "contains", "does not contain", "starts with", "ends with", "matches")
 _ORDER_OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
-_NUMBER_OPERATORS = ("=", ">", "<", ">=", "<=")
 _OPERATORS = {
-    "datetime": (">", "<", ">=", "<="),
-    "number": _NUMBER_OPERATORS,
+    "string": _TEXT_OPERATORS,
+    "stringObject": _TEXT_OPERATORS,
+    "datetime": tuple(_ORDER_OPERATORS),
+    "number": ("=", *_ORDER_OPERATORS),
     "stringOptions": ("any of", "none of"),
-    "categoryOptions": ("any of", "none of"),
     "arrayOptions": ("any of", "none of", "all of"),
-    "numberObject": _NUMBER_OPERATORS,
-    "booleanObject": ("=", "<>"),
     "boolean": ("=", "<>"),
     "null": ("is null", "is not null"),
-    "positionInTrace": ("=",),
 }
-_WITH_KEY = ("stringObject", "numberObject", "booleanObject", "categoryOptions")
+#: By scores, and by the place of an observation in its trace.
+_NOT_PLAYED = ("numberObject", "booleanObject", "categoryOptions", "positionInTrace")
 _COMPATIBLE = {
     "string": ("string", "stringOptions"),
     "stringOptions": ("string", "stringOptions"),
@@ -49,9 +38,6 @@ _COMPATIBLE = {
     "number": ("number",),
     "boolean": ("boolean",),
     "stringObject": ("stringObject",),
-    "numberObject": ("numberObject",),
-    "booleanObject": ("booleanObject",),
-    "categoryOptions": ("categoryOptions", "stringOptions"),
 }
 
 
@@ -65,10 +51,6 @@ class _Column:
 
 def _of(key: str) -> Callable[[Observation], Any]:
     return operator.itemgetter(key)
-
-
-def _nothing(_observation: Observation) -> None:
-    return None
 
 
 def _tokens_per_second(observation: Observation) -> float | None:
@@ -126,9 +108,6 @@ _COLUMNS: dict[str, _Column] = {
             _Column(None, lambda each: each["parentObservationId"] or ""),
         ),
         (("ingestionSource", "Ingestion Source"), _Column("stringOptions", lambda _each: "otel")),
-        (("scores", "Scores", "scores_avg", "Scores (numeric)"), _Column("numberObject", _nothing)),
-        (("score_categories", "Scores (categorical)"), _Column("categoryOptions", _nothing)),
-        (("score_booleans", "Scores (boolean)"), _Column("booleanObject", _nothing)),
     )
     for name in names
 }
@@ -161,109 +140,52 @@ class Filter:
 def parse_filter(checks: Checks, text: Any) -> list[Any]:
     """Check the form of a ``filter`` parameter; what is wrong goes to ``checks``.
 
-    Raises ``InvalidQueryError`` for text that is no JSON.
+    Raises ``RefusedError`` for text that is no JSON, and for filters that the mock does not play.
     """
-    text = checks.text(["filter"], text)
-    if not text:
-        return []
-    try:
-        filters = parse_json(text)
-    except ValueError as error:
-        raise InvalidQueryError(
-            message(400, "Invalid JSON in filter parameter", "InvalidRequestError")
-        ) from error
-    if not isinstance(filters, list):
-        checks.wrong_type(["filter"], "array", kind_of(filters))
-        return []
-    for place, item in enumerate(filters):
-        check_condition(checks, ["filter", place], item)
-    return filters
+    filters = checks.json_in_query("filter", text)
+    for path, item in checks.items(["filter"], filters):
+        check_condition(checks, path, item)
+    return filters or []
 
 
 def check_condition(checks: Checks, path: Path, item: Any) -> None:
     """Check the form of one condition; what is wrong goes to ``checks``."""
-    if not isinstance(item, dict):
-        checks.issues.append(
-            {
-                "code": "invalid_type",
-                "expected": "object",
-                "path": path,
-                "message": f"Invalid input: expected object, received {kind_of(item)}",
-            }
-        )
+    given = checks.object(path, item)
+    kind: Any = given.get("type")
+    if kind in _NOT_PLAYED:
+        raise not_played(f"The mock plays no filters of type {kind}. Langfuse does.")
+    checks.text([*path, "column"], given.get("column"), required=True)
+    if checks.one_of([*path, "type"], kind, tuple(_OPERATORS), required=True) is None:
         return
-    kind = item.get("type")
-    if kind not in _OPERATORS and kind not in ("string", "stringObject"):
-        checks.issues.append(no_variant(path, "type"))
-        return
-    checks.text([*path, "column"], item.get("column"), required=True)
-    if kind in _WITH_KEY:
-        checks.text([*path, "key"], item.get("key"), required=True)
+    checks.one_of([*path, "operator"], given.get("operator"), _OPERATORS[kind], required=True)
+    if kind == "stringObject":
+        checks.text([*path, "key"], given.get("key"), required=True)
+    place, value = [*path, "value"], given.get("value")
     if kind in ("string", "stringObject"):
-        if item.get("operator") not in (*_TEXT_OPERATORS, "matches"):
-            checks.issues.append(
-                {
-                    "code": "invalid_union",
-                    "errors": [[literal_issue(_TEXT_OPERATORS)], [literal_issue(("matches",))]],
-                    "path": [*path, "operator"],
-                    "message": "Invalid input",
-                }
-            )
-    else:
-        checks.one_of([*path, "operator"], item.get("operator"), _OPERATORS[kind], required=True)
-    _check_value(checks, [*path, "value"], kind, item)
-
-
-def _check_value(checks: Checks, path: Path, kind: str, item: dict[str, Any]) -> None:
-    value: Any = item.get("value")
-    received = "undefined" if "value" not in item else kind_of(value)
-    if kind == "datetime":
-        if read_date(value) is None:
-            checks.issues.append(
-                {
-                    "expected": "date",
-                    "code": "invalid_type",
-                    "received": "Invalid Date",
-                    "path": path,
-                    "message": "Invalid input: expected date, received Date",
-                }
-            )
-    elif kind in ("string", "stringObject"):
-        checks.text(path, value, required=True)
-    elif kind in ("number", "numberObject"):
-        if received != "number":
-            checks.wrong_type(path, "number", received)
-    elif kind in ("boolean", "booleanObject"):
-        if received != "boolean":
-            checks.wrong_type(path, "boolean", received)
-    elif kind == "null":
-        checks.one_of(path, value, ("",), required=True)
-    elif kind in ("stringOptions", "categoryOptions", "arrayOptions"):
-        if received != "array":
-            checks.wrong_type(path, "array", received)
-            return
-        before = len(checks.issues)
-        for place, option in enumerate(value):
-            checks.text([*path, place], option, required=True)
-        if len(checks.issues) == before and not value and kind == "stringOptions":
-            checks.issues.append({"code": "custom", "path": path, "message": "Invalid input"})
+        checks.text(place, value, required=True)
+    elif kind == "number":
+        checks.real(place, value, required=True)
+    elif kind == "boolean":
+        checks.boolean(place, value, required=True)
+    elif kind in ("stringOptions", "arrayOptions"):
+        for each, option in checks.items(place, value, required=True):
+            checks.text(each, option, required=True)
+        if value == [] and kind == "stringOptions":
+            checks.complain(place, "Invalid input")
+    elif kind == "datetime" and read_date(value) is None:
+        checks.complain(place, "Invalid input: expected date, received Date")
 
 
 def compile_filter(filters: list[Any]) -> Filter:
     """Make conditions of a checked filter.
 
-    Raises ``InvalidQueryError`` for a column that is unknown or takes no filter of that type.
+    Raises ``RefusedError`` for a column that is unknown or takes no filter of that type.
     """
-    usable = [item for item in filters if item["type"] != "positionInTrace"]
-    conditions = tuple(_condition(item) for item in usable)
-    content = [item for item in usable if item["column"].lower() in ("input", "output")]
+    conditions = tuple(_condition(item) for item in filters)
+    content = [item for item in filters if item["column"].lower() in ("input", "output")]
     if content and not any(item["operator"] in ("=", "matches") for item in content):
-        raise _refused("Input/output filters require at least one `matches` or `=` operator.")
-    return Filter(conditions, frozenset(item["column"] for item in usable) & _SAME_AS_PARAMETER)
-
-
-def _refused(text: str) -> InvalidQueryError:
-    return InvalidQueryError(message(400, text, "InvalidRequestError"))
+        raise invalid_request("Input/output filters require at least one `matches` or `=` operator.")
+    return Filter(conditions, frozenset(item["column"] for item in filters) & _SAME_AS_PARAMETER)
 
 
 def _condition(item: dict[str, Any]) -> Condition:
@@ -271,18 +193,18 @@ def _condition(item: dict[str, Any]) -> Condition:
     wanted: Any = item.get("value")
     column = _COLUMNS.get(name)
     if column is None:
-        raise _refused(f"Column {name} does not match a UI / CH table mapping.")
+        raise invalid_request(f"Column {name} does not match a UI / CH table mapping.")
     if name.lower() in ("input", "output") and kind != "string":
-        raise _refused("Input/output filters only support filter type `string`.")
+        raise invalid_request("Input/output filters only support filter type `string`.")
     if column.kind and kind != "null" and kind not in _COMPATIBLE[column.kind]:
-        raise _refused(
+        raise invalid_request(
             f"Invalid filter type '{kind}' for column '{name}'. Expected filter type '{column.kind}'."
         )
     if sign == "matches":
         if not any(character.isalnum() for character in wanted):
-            raise _refused("`matches` requires at least one search token.")
+            raise invalid_request("`matches` requires at least one search token.")
         if name.lower() not in ("input", "output", "metadata"):
-            raise _refused("`matches` is only supported for input, output, and metadata filters.")
+            raise invalid_request("`matches` is only supported for input, output, and metadata filters.")
     value = column.value
     if kind == "stringObject":
         key = item["key"]
@@ -301,12 +223,8 @@ def _condition(item: dict[str, Any]) -> Condition:
         return lambda each: compare(read_date(value(each)) or 0, moment)
     if kind == "boolean":
         return lambda each: (value(each) == wanted) == (sign == "=")
-    if kind == "null":
-        empty_is_null = name in ("release", "Release", "parentObservationId", "Parent Observation ID")
-        return lambda each: _is_null(value(each), empty_is_null) == (sign == "is null")
-    raise InvalidQueryError(
-        message(501, "The mock plays no filters of observations by scores. Langfuse does.")
-    )
+    empty_is_null = name in ("release", "Release", "parentObservationId", "Parent Observation ID")
+    return lambda each: _is_null(value(each), empty_is_null) == (sign == "is null")
 
 
 def _is_null(value: Any, empty_is_null: bool) -> bool:

@@ -4,7 +4,6 @@ Seen in ``web/src/pages/api/public/otel/v1/{traces,metrics}/index.ts`` and
 ``web/src/features/public-api/server/createAuthedProjectAPIRoute.ts``.
 """
 
-import secrets
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from math import isnan
 
 from codex_langfuse.compression import gunzip
 from codex_langfuse.mock.langfuse.answer import Answer, message
-from codex_langfuse.mock.langfuse.auth import ApiKey, Refused, Verified, verify
-from codex_langfuse.mock.langfuse.javascript import iso_time, parse_int, stringify
+from codex_langfuse.mock.langfuse.auth import ApiKey, Refused, verify
+from codex_langfuse.mock.langfuse.javascript import iso_time, parse_int
 from codex_langfuse.mock.langfuse.otlp import TraceExport, parse_otlp_json, parse_protobuf
 
 #: Bytes a body may have once decompressed. Langfuse has no limit; this is what a proxy in front would do.
@@ -28,7 +27,7 @@ TOO_LARGE = Answer(
     b"<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n",
     "text/html",
 )
-FORBIDDEN = message(403, "Access denied - insufficient permissions for this endpoint")
+_FORBIDDEN = message(403, "Access denied - insufficient permissions for this endpoint")
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,7 @@ def authorize(
     outcome = verify(headers.get("authorization"), keys, allow_in_app_agent=read_only)
     if isinstance(outcome, Refused):
         return message(401, outcome.message)
-    return outcome.key if _may_use_project(outcome) else FORBIDDEN
-
-
-def _may_use_project(verified: Verified) -> bool:
-    return verified.access_level == "project"
+    return outcome.key if outcome.access_level == "project" else _FORBIDDEN
 
 
 def answer_metrics(headers: Mapping[str, str], keys: tuple[ApiKey, ...]) -> Answer:
@@ -64,7 +59,7 @@ def answer_metrics(headers: Mapping[str, str], keys: tuple[ApiKey, ...]) -> Answ
 
 
 def answer_traces(
-    headers: Mapping[str, str], body: bytes, keys: tuple[ApiKey, ...], *, job_number: int, langfuse: int = 4
+    headers: Mapping[str, str], body: bytes, keys: tuple[ApiKey, ...], job_number: int, langfuse: int
 ) -> Answer | Accepted:
     """Answer ``POST /api/public/otel/v1/traces``.
 
@@ -87,7 +82,7 @@ def answer_traces(
         if isnan(parsed) or parsed > 4:
             text = f'Unsupported x-langfuse-ingestion-version: "{version}". Maximum supported: "4".'
             return Answer.json(400, {"error": text})
-    return Accepted(_queued(headers, key, version, job_number), export, key)
+    return Accepted(_queued(key, version, job_number), export, key)
 
 
 def decode(headers: Mapping[str, str], body: bytes) -> TraceExport | Answer:
@@ -122,51 +117,18 @@ def _langfuse_header(headers: Mapping[str, str], name: str) -> str:
     return headers.get(name, headers.get(name.replace("-", "_"), ""))
 
 
-def _queued(headers: Mapping[str, str], key: ApiKey, version: str, job_number: int) -> Answer:
-    """Make the answer to an accepted export: the queue's job as BullMQ writes it, not a contract."""
-    milliseconds = int(time.time() * 1000)
-    timestamp = iso_time(milliseconds)
-    stamp = f"{timestamp[:10].replace('-', '/')}/{timestamp[11:13]}/{timestamp[14:16]}"
+def _queued(key: ApiKey, version: str, job_number: int) -> Answer:
+    """Make the answer to an accepted export: a job of Langfuse's queue, as far as a sender may care."""
     job = {
         "name": "otel-ingestion-job",
         "data": {
             "id": str(uuid.uuid4()),
-            "timestamp": timestamp,
-            "name": "otel-ingestion-job",
+            "timestamp": iso_time(time.time() * 1000),
             "payload": {
-                "data": {
-                    "fileKey": f"events/otel/{key.project_id}/{stamp}/{uuid.uuid4()}.json",
-                    "publicKey": key.public_key,
-                },
-                "authCheck": {
-                    "validKey": True,
-                    "scope": {
-                        "projectId": key.project_id,
-                        "accessLevel": "project",
-                        "orgId": key.organization_id,
-                    },
-                },
-                "sdkName": _langfuse_header(headers, "x-langfuse-sdk-name") or "unknown",
-                "sdkVersion": _langfuse_header(headers, "x-langfuse-sdk-version") or "unknown",
+                "authCheck": {"validKey": True, "scope": {"projectId": key.project_id}},
                 "ingestionVersion": version,
             },
         },
-        "opts": {
-            "attempts": 6,
-            "removeOnComplete": True,
-            "removeOnFail": 100000,
-            "backoff": {"type": "exponential", "delay": 5000},
-            "traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01",
-        },
         "id": str(job_number),
-        "progress": 0,
-        "returnvalue": None,
-        "stacktrace": None,
-        "priority": 0,
-        "attemptsStarted": 0,
-        "attemptsMade": 0,
-        "stalledCounter": 0,
-        "timestamp": milliseconds,
-        "queueQualifiedName": "bull:otel-ingestion-queue",
     }
-    return Answer(200, (stringify(job) or "").encode())
+    return Answer.json(200, job)

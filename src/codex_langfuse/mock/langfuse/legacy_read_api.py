@@ -1,29 +1,28 @@
-"""The read endpoints of Langfuse 3: traces, observations, sessions, page by page.
+"""The read endpoints of Langfuse 3: traces and observations, page by page.
 
-Seen in ``web/src/pages/api/public/{traces,observations,sessions}`` (Langfuse 4.16 has them too, but refuses
+Seen in ``web/src/pages/api/public/{traces,observations}`` (Langfuse 4.16 has them too, but refuses
 to answer unless it is told to keep its old tables). Unlike in Langfuse 4, which matters for Codex, a span
 or an event has no usage and no model, and what was sent again replaces what was there.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from codex_langfuse.mock.langfuse.answer import Answer, message
+from codex_langfuse.mock.langfuse.checks import Checks, parse_query
 from codex_langfuse.mock.langfuse.filters import Observation
-from codex_langfuse.mock.langfuse.javascript import iso_time, number, to_number
+from codex_langfuse.mock.langfuse.javascript import iso_time, number
 from codex_langfuse.mock.langfuse.observation_type import TYPES
 from codex_langfuse.mock.langfuse.observations import read_date, shown_text
-from codex_langfuse.mock.langfuse.query_parameters import Checks, InvalidQueryError, parse_query
+from codex_langfuse.mock.langfuse.paging import page_and_limit, page_of
 from codex_langfuse.mock.langfuse.read_api import LEVELS
-from codex_langfuse.mock.langfuse.scores import DATA_TYPES, SOURCES, Score, shown_legacy
 
 #: Types that the old tables keep without anything of a generation.
 _WITHOUT_USAGE = ("SPAN", "EVENT")
 
 
 def answer_traces(query: str, rows: list[Observation]) -> Answer:
-    """Answer ``GET /api/public/traces``: traces, newest first."""
+    """Answer ``GET /api/public/traces``: traces, newest first; raises ``RefusedError``."""
     return _page(query, _TRACE_PARAMETERS, traces_of(rows), "timestamp", ("fromTimestamp", "toTimestamp"))
 
 
@@ -36,73 +35,9 @@ def answer_trace(trace_id: str, rows: list[Observation]) -> Answer:
 
 
 def answer_observations(query: str, rows: list[Observation]) -> Answer:
-    """Answer ``GET /api/public/observations``: observations, newest first."""
+    """Answer ``GET /api/public/observations``: observations, newest first; raises ``RefusedError``."""
     found = observations_of_rows(rows)
     return _page(query, _OBSERVATION_PARAMETERS, found, "startTime", ("fromStartTime", "toStartTime"))
-
-
-def answer_observation(observation_id: str, rows: list[Observation]) -> Answer:
-    """Answer ``GET /api/public/observations/{observationId}``."""
-    for observation in observations_of_rows([row for row in rows if row["id"] == observation_id]):
-        return Answer.json(200, observation)
-    return message(404, "Observation not found within authorized project", "LangfuseNotFoundError")
-
-
-def answer_sessions(query: str, rows: list[Observation]) -> Answer:
-    """Answer ``GET /api/public/sessions``: the sessions that traces belong to, newest first."""
-    return _page(
-        query, {"environment": _environment}, _sessions(rows), "createdAt", ("fromTimestamp", "toTimestamp")
-    )
-
-
-def answer_session(session_id: str, rows: list[Observation]) -> Answer:
-    """Answer ``GET /api/public/sessions/{sessionId}``: one session with its traces."""
-    for session in _sessions(rows):
-        if session["id"] == session_id:
-            traces = [trace for trace in traces_of(rows) if trace["sessionId"] == session_id]
-            return Answer.json(200, {**session, "traces": traces})
-    return message(404, "Session not found within authorized project", "LangfuseNotFoundError")
-
-
-def answer_scores(query: str, scores: list[Score], rows: list[Observation], *, version: int) -> Answer:
-    """Answer ``GET /api/public/scores`` (version 1: of traces only) or ``/api/public/v2/scores``.
-
-    They come newest first. A score of a trace that is not there is left out, and each is shown with something
-    of its trace.
-    """
-    unplayed = sorted(
-        {"userId", "traceTags", "configId", "queueId", "filter", "fields"} & set(parse_query(query))
-    )
-    if unplayed:
-        return message(501, f"The mock plays no {', '.join(unplayed)} for the list of scores. Langfuse does.")
-    traces = {trace["id"]: trace for trace in traces_of(rows)}
-    found = []
-    for score in scores:
-        trace = traces.get(score["traceId"])
-        if (score["traceId"] is not None and trace is None) or (
-            version == 1 and (score["traceId"] is None or score["dataType"] == "CORRECTION")
-        ):
-            continue
-        about = (
-            {name: trace[name] for name in ("userId", "tags", "environment", "sessionId")} if trace else None
-        )
-        found.append({**shown_legacy(score), "trace": about})
-    found.sort(key=lambda score: score["timestamp"], reverse=True)
-    parameters = _SCORE_PARAMETERS if version == 1 else {**_SCORE_PARAMETERS, **_SCORE_PARAMETERS_V2}
-    return _page(query, parameters, found, "timestamp", ("fromTimestamp", "toTimestamp"))
-
-
-def _sessions(rows: list[Observation]) -> list[Observation]:
-    sessions: dict[str, Observation] = {}
-    for trace in traces_of(rows):
-        if trace["sessionId"]:
-            sessions[trace["sessionId"]] = {
-                "id": trace["sessionId"],
-                "createdAt": trace["createdAt"],
-                "projectId": trace["projectId"],
-                "environment": trace["environment"],
-            }
-    return list(sessions.values())
 
 
 def traces_of(rows: list[Observation]) -> list[Observation]:
@@ -265,47 +200,6 @@ _OBSERVATION_PARAMETERS: dict[str, _Parameter] = {
 }
 
 
-def _any_of(field: str) -> _Parameter:
-    def parameter(checks: Checks, name: str, value: Any) -> Callable[[Observation], bool] | None:
-        text = checks.text([name], value)
-        names = None if text is None else [part.strip() for part in text.split(",")]
-        return None if names is None else lambda each: each[field] in names
-
-    return parameter
-
-
-def _number(checks: Checks, name: str, value: Any) -> Callable[[Observation], bool] | None:
-    if value is None:
-        return None
-    checks.number([name], value, 0, least=-math.inf, most=None)
-    wanted = to_number(value[0] if isinstance(value, list) else value)
-    return lambda each: each.get("value") == wanted
-
-
-def _operator(checks: Checks, name: str, value: Any) -> Callable[[Observation], bool] | None:
-    text = checks.one_of([name], value, ("<", ">", "<=", ">=", "!=", "="))
-    if text not in (None, "="):
-        raise InvalidQueryError(message(501, f"The mock plays no {name} but = for the list of scores."))
-    return None
-
-
-_SCORE_PARAMETERS: dict[str, _Parameter] = {
-    "dataType": _one_of(*DATA_TYPES),
-    "environment": _environment,
-    "name": _text,
-    "source": _one_of(*SOURCES),
-    "value": _number,
-    "operator": _operator,
-    "scoreIds": _any_of("id"),
-}
-_SCORE_PARAMETERS_V2: dict[str, _Parameter] = {
-    "sessionId": _text,
-    "traceId": _text,
-    "datasetRunId": _text,
-    "observationId": _any_of("observationId"),
-}
-
-
 def _page(
     query_text: str,
     parameters: dict[str, _Parameter],
@@ -315,14 +209,10 @@ def _page(
 ) -> Answer:
     query = parse_query(query_text)
     checks = Checks()
-    page = checks.number(["page"], query.get("page") or None, 1, inclusive=False, most=None)
-    limit = checks.number(["limit"], query.get("limit") or None, 50, inclusive=False, most=100)
-    try:
-        conditions = [parameter(checks, name, query.get(name)) for name, parameter in parameters.items()]
-        since, until = (checks.moment([name], query.get(name)) for name in time_parameters)
-        checks.refuse_if_any()
-    except InvalidQueryError as refused:
-        return refused.answer
+    page, limit = page_and_limit(checks, query)
+    conditions = [parameter(checks, name, query.get(name)) for name, parameter in parameters.items()]
+    since, until = (checks.moment([name], query.get(name)) for name in time_parameters)
+    checks.refuse_if_any()
     if since is not None:
         earliest = iso_time(read_date(since) or 0)
         conditions.append(lambda each: each[time_name] >= earliest)
@@ -330,6 +220,4 @@ def _page(
         end = iso_time(read_date(until) or 0)
         conditions.append(lambda each: each[time_name] < end)
     kept = [each for each in found if all(condition(each) for condition in conditions if condition)]
-    page, limit = max(page, 1), max(limit, 1)
-    meta = {"page": page, "limit": limit, "totalItems": len(kept), "totalPages": math.ceil(len(kept) / limit)}
-    return Answer.json(200, {"data": kept[(page - 1) * limit : page * limit], "meta": meta})
+    return page_of(kept, page, limit)

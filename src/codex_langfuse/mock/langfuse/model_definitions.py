@@ -10,11 +10,9 @@ import secrets
 from decimal import Decimal
 from typing import Any
 
-from codex_langfuse.mock.langfuse.answer import Answer, message
-from codex_langfuse.mock.langfuse.javascript import UNDEFINED, iso_time
+from codex_langfuse.mock.langfuse.checks import Checks, Path, invalid_request, not_played
+from codex_langfuse.mock.langfuse.javascript import iso_time
 from codex_langfuse.mock.langfuse.prices import MODELS, Model, Tier
-from codex_langfuse.mock.langfuse.query_parameters import InvalidQueryError, Path
-from codex_langfuse.mock.langfuse.request_body import BodyChecks
 
 Definition = dict[str, Any]
 
@@ -26,141 +24,63 @@ _LONGEST_NAME = 200
 _MOST_REPETITIONS = 2
 _MOST_OPTIONS = 8
 
-NO_CONDITIONS = message(501, "The mock plays no conditions of pricing tiers: send one tier, the default one.")
-NO_SUCH_PATTERN = message(
-    501,
-    "The mock plays simple match patterns only, such as (?i)^(openai/)?(gpt-5-codex)$. Langfuse takes more.",
+_ONE_TIER = "The mock plays one pricing tier, the default one with priority 0 and without conditions."
+_NO_START_DATE = "The mock plays no startDate of model definitions: leave it out."
+_SIMPLE_PATTERNS = (
+    "The mock plays simple match patterns only, such as (?i)^(openai/)?(gpt-5-codex)$. Langfuse takes more."
 )
-NO_START_DATE = message(501, "The mock plays no startDate of model definitions: leave it out.")
 
 
 def check_definition(body: Any) -> Definition:
     """Check the body of ``POST /api/public/models`` and return it.
 
-    Raises ``InvalidQueryError``, also for what the mock does not play: tiers with conditions.
+    Raises ``RefusedError``, also for what the mock does not play: tiers with conditions.
     """
-    checks = BodyChecks()
+    checks = Checks()
     given = checks.object([], body)
-    if given is None:
-        checks.refuse_if_any()
-        return {}
-    checks.string(["modelName"], given.get("modelName", UNDEFINED))
-    checks.string(["matchPattern"], given.get("matchPattern", UNDEFINED))
     if given.get("startDate") is not None:
-        raise InvalidQueryError(NO_START_DATE)
+        raise not_played(_NO_START_DATE)
+    for name in ("modelName", "matchPattern"):
+        checks.text([name], given.get(name), required=True)
     for name in _FLAT:
-        checks.real([name], given.get(name, UNDEFINED), optional=True, least=0)
-    checks.choice(["unit"], given.get("unit", UNDEFINED), _UNITS)
-    checks.choice(["tokenizerId"], given.get("tokenizerId", UNDEFINED), ("openai", "claude"), optional=True)
-    tiers = given.get("pricingTiers", UNDEFINED)
-    if tiers is not UNDEFINED and tiers is not None:
-        if isinstance(tiers, list):
-            for place, tier in enumerate(tiers):
-                _check_tier(checks, ["pricingTiers", place], tier)
-        else:
-            checks.mistyped(["pricingTiers"], "array", tiers)
-    if checks.is_final:
-        _check_prices(checks, given)
+        _check_price(checks, [name], given.get(name))
+    checks.one_of(["unit"], given.get("unit"), _UNITS, required=True)
+    checks.one_of(["tokenizerId"], given.get("tokenizerId"), ("openai", "claude"))
+    tiers = [_check_tier(checks, *each) for each in checks.items(["pricingTiers"], given.get("pricingTiers"))]
+    has_flat = any(given.get(name) is not None for name in _FLAT)
+    if has_flat and tiers:
+        checks.complain([], f"{_EITHER}, not both")
+    elif not has_flat and not tiers:
+        checks.complain([], _EITHER)
+    elif given.get("totalPrice") and (given.get("inputPrice") or given.get("outputPrice")):
+        checks.complain(["totalPrice"], "If input and/or output price is set, total price must be null")
     checks.refuse_if_any()
+    if len(tiers) > 1 or any(
+        not each["isDefault"] or each["priority"] or each["conditions"] for each in tiers
+    ):
+        raise not_played(_ONE_TIER)
     return given
 
 
-def _check_tier(checks: BodyChecks, path: Path, tier: Any) -> None:
+def _check_tier(checks: Checks, path: Path, tier: Any) -> Definition:
     given = checks.object(path, tier)
-    if given is None:
-        return
-    name = given.get("name", UNDEFINED)
-    checks.string(
-        [*path, "name"],
-        name.strip() if isinstance(name, str) else name,
-        least=1,
-        most=100,
-        too_short="Name cannot be empty",
-        too_long="Name exceeds maximum length of 100 characters",
-    )
-    is_default = given.get("isDefault", UNDEFINED)
-    if is_default is not UNDEFINED and not isinstance(is_default, bool):
-        checks.mistyped([*path, "isDefault"], "boolean", is_default)
-    _check_priority(checks, [*path, "priority"], given.get("priority", UNDEFINED))
-    conditions = given.get("conditions", UNDEFINED)
-    if not isinstance(conditions, list):
-        checks.mistyped([*path, "conditions"], "array", conditions)
-    elif conditions:
-        raise InvalidQueryError(NO_CONDITIONS)
-    prices = given.get("prices", UNDEFINED)
-    if not isinstance(prices, dict):
-        checks.mistyped([*path, "prices"], "record", prices)
-        return
-    for usage, price in prices.items():
-        checks.real([*path, "prices", usage], price, least=0, text="Price must be non-negative")
+    checks.text([*path, "name"], given.get("name"), required=True, least=1, most=100)
+    checks.boolean([*path, "isDefault"], given.get("isDefault"), required=True)
+    checks.whole([*path, "priority"], given.get("priority"), least=0, most=999, required=True)
+    list(checks.items([*path, "conditions"], given.get("conditions"), required=True))
+    for usage, price in checks.object([*path, "prices"], given.get("prices")).items():
+        _check_price(checks, [*path, "prices", usage], price, required=True)
+    return given
 
 
-def _check_priority(checks: BodyChecks, path: Path, value: Any) -> None:
-    number = checks.real(path, value)
-    if number is None:
-        return
-    if number % 1:
-        checks.is_final = False
-        checks.issues.append(
-            {
-                "expected": "int",
-                "format": "safeint",
-                "code": "invalid_type",
-                "path": path,
-                "message": "Priority must be an integer",
-            }
-        )
-        return
-    for size, bound, limit, is_out, text in (
-        ("small", "minimum", 0, number < 0, "Priority must be non-negative"),
-        ("big", "maximum", 999, number > 999, "Priority cannot exceed 999"),
-    ):
-        if is_out:
-            checks.issues.append(
-                {
-                    "origin": "number",
-                    "code": f"too_{size}",
-                    bound: limit,
-                    "inclusive": True,
-                    "path": path,
-                    "message": text,
-                }
-            )
+def _check_price(checks: Checks, path: Path, value: Any, *, required: bool = False) -> None:
+    price = checks.real(path, value, required=required)
+    if price is not None and price < 0:
+        checks.complain(path, "Price must be non-negative")
 
 
-def _check_prices(checks: BodyChecks, given: Definition) -> None:
-    flat = [given.get(name) for name in _FLAT]
-    has_flat = any(price is not None for price in flat)
-    tiers = given.get("pricingTiers")
-    if has_flat and tiers:
-        checks.whole(f"{_EITHER}, not both")
-    elif not has_flat and not tiers:
-        checks.whole(_EITHER)
-    elif has_flat and (flat[0] or flat[1]) and flat[2]:
-        checks.custom(["totalPrice"], "If input and/or output price is set, total price must be null")
-    elif tiers and (complaint := _complaint_of_tiers(tiers)):
-        checks.custom(["pricingTiers"], complaint)
-
-
-def _complaint_of_tiers(tiers: list[Definition]) -> str | None:
-    defaults = [tier for tier in tiers if tier.get("isDefault")]
-    if not defaults:
-        return "Exactly one pricing tier must have isDefault: true"
-    if len(defaults) > 1:
-        return f"Only one pricing tier can have isDefault: true, found {len(defaults)}"
-    if defaults[0]["priority"] != 0:
-        return "Default pricing tier must have priority: 0"
-    for tier in tiers:
-        if tier is not defaults[0]:
-            # Without conditions, as every tier is that comes this far.
-            return f'Non-default pricing tier "{tier["name"].strip()}" must have at least one condition'
-    if not defaults[0]["prices"]:
-        return f'Pricing tier "{defaults[0]["name"].strip()}" must have at least one price defined'
-    return None
-
-
-def refusal_of_pattern(pattern: str) -> Answer | None:
-    """Return the answer to a ``matchPattern`` that is no regular expression, or that the mock does not play.
+def check_pattern(pattern: str) -> None:
+    """Raise ``RefusedError`` for a ``matchPattern`` that is no regular expression or is not played.
 
     Postgres matches it in time that grows with the text; Python might need for ever. So the mock takes
     patterns that can go few ways only.
@@ -175,12 +95,11 @@ def refusal_of_pattern(pattern: str) -> Answer | None:
         or is_repeated_group
         or is_back_reference
     ):
-        return NO_SUCH_PATTERN
+        raise not_played(_SIMPLE_PATTERNS)
     try:
         re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        return message(400, "matchPattern is not a valid regex pattern (Postgres)", "InvalidRequestError")
-    return None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise invalid_request("matchPattern is not a valid regex pattern (Postgres)") from error
 
 
 def make_definition(given: Definition, *, now: int) -> Definition:

@@ -476,11 +476,16 @@ def _environment(attributes: dict[str, Any], resource: dict[str, Any]) -> str:
         for holder in (attributes, resource):
             value = holder.get(key)
             if truthy(value):
-                if not isinstance(value, str):
-                    return "default"
-                name = re.sub(r"^(?:langfuse[-_]?)+", "", value.lower())[:40]
-                return name if _ENVIRONMENT.fullmatch(name) else "default"
+                return environment_name(value)
     return "default"
+
+
+def environment_name(value: Any) -> str:
+    """Return the environment that Langfuse makes of what was sent as its name."""
+    if not isinstance(value, str):
+        return "default"
+    name = re.sub(r"^(?:langfuse[-_]?)+", "", value.lower())[:40]
+    return name if _ENVIRONMENT.fullmatch(name) else "default"
 
 
 def _tags(attributes: dict[str, Any]) -> list[str]:

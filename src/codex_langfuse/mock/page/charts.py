@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from codex_langfuse.mock.langfuse.checks import RefusedError
 from codex_langfuse.mock.langfuse.metrics import widget_result
-from codex_langfuse.mock.langfuse.query_parameters import InvalidQueryError
 from codex_langfuse.mock.page import shown
 
 Record = dict[str, Any]
@@ -75,7 +75,7 @@ def _chart(widget: Record, width: int, observations: Sequence[Record], since: in
     chart = Chart(widget["name"], description, width, "failed")
     try:
         lines = widget_result(widget, observations, since=since, until=now)
-    except InvalidQueryError as refused:
+    except RefusedError as refused:
         chart.trouble = str(json.loads(refused.answer.body).get("message", ""))
         return chart
     dimensions = [each["field"] for each in widget["dimensions"]]
