@@ -120,7 +120,7 @@ class Checks:
         return found
 
     def object(self, path: Path, value: Any) -> dict[str, Any]:
-        """Take an object; an empty one takes the place of anything else."""
+        """Take an object; return an empty one for anything else."""
         found: dict[str, Any] | None = self._typed(path, value, (dict,), "object", required=True)
         return found or {}
 
