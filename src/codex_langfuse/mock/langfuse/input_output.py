@@ -1,80 +1,37 @@
 """What of a span becomes an observation's input and output, and which attributes that uses up.
 
-Seen in ``OtelIngestionProcessor.extractInputAndOutput``. Conventions that no sender of Codex data
-uses (Genkit, Vercel AI SDK, Flue, LiveKit, Pydantic AI, Google ADK) are known here only by the attributes
-that they use up.
+Seen in ``OtelIngestionProcessor.extractInputAndOutput``. Conventions that no sender of Codex data uses
+(Genkit, Vercel AI SDK, Flue, LiveKit, Logfire, Google ADK) are left out.
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 from codex_langfuse.mock.langfuse.javascript import (
     UNDEFINED,
     JavaScriptTypeError,
-    parse_json,
     stringify,
-    to_string,
     truthy,
 )
 from codex_langfuse.mock.langfuse.otlp import field
 
+#: Plain attributes for input and output; the first pair of which either is there decides both.
+_PAIRS = (
+    ("prompt", "all_messages_events"),
+    ("mlflow.spanInputs", "mlflow.spanOutputs"),
+    ("traceloop.entity.input", "traceloop.entity.output"),
+    ("input.value", "output.value"),
+    ("input", "output"),
+    ("tool_arguments", "tool_response"),
+)
 #: Attributes that never reach the metadata.
 _USED_UP = frozenset(
     {
-        "langfuse.trace.input",
-        "langfuse.trace.output",
-        "langfuse.observation.input",
-        "langfuse.observation.output",
-        "ai.prompt.messages",
-        "ai.prompt",
-        "ai.toolCall.args",
-        "ai.response.text",
-        "ai.result.text",
-        "ai.toolCall.result",
-        "ai.response.object",
-        "ai.result.object",
-        "ai.response.toolCalls",
-        "ai.result.toolCalls",
-        "gcp.vertex.agent.llm_request",
-        "gcp.vertex.agent.llm_response",
-        "gcp.vertex.agent.tool_call_args",
-        "gcp.vertex.agent.tool_response",
-        "prompt",
-        "all_messages_events",
-        "events",
-        "lk.input_text",
-        "lk.user_transcript",
-        "lk.chat_ctx",
-        "lk.user_input",
-        "lk.function_tool.output",
-        "lk.response.text",
-        "mlflow.spanInputs",
-        "mlflow.spanOutputs",
-        "traceloop.entity.input",
-        "traceloop.entity.output",
-        "input.value",
-        "output.value",
-        "final_result",
-        "pydantic_ai.all_messages",
-        "gen_ai.system_instructions",
-        "input",
-        "output",
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
-        "genkit:input",
-        "genkit:output",
-        "flue.turn.input",
-        "flue.turn.output",
-        "flue.tool.arguments",
-        "flue.tool.result",
-        "flue.task.prompt",
-        "flue.task.result",
-        "flue.operation.result",
-        "flue.workflow.payload",
-        "flue.workflow.result",
+        *(f"langfuse.{holder}.{side}" for holder in ("trace", "observation") for side in ("input", "output")),
+        *("prompt", "input", "output", "gen_ai.system_instructions"),
+        *(key for pair in _PAIRS[:-1] for key in pair),
+        *("gen_ai.input.messages", "gen_ai.output.messages"),
+        *("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
     }
 )
 _USED_UP_PREFIXES = (
@@ -87,8 +44,6 @@ _USED_UP_PREFIXES = (
     "ai.telemetry.metadata",
 )
 _INPUT_EVENTS = frozenset(f"gen_ai.{role}.message" for role in ("system", "user", "assistant", "tool"))
-_MOST_ARRAY_SLOTS = 10_001
-_NEVER_A_KEY = frozenset({"__proto__", "constructor", "prototype"})
 
 
 def metadata_attributes(attributes: dict[str, Any]) -> dict[str, str]:
@@ -156,22 +111,11 @@ def _from_events(events: list[Any], attributes_of: Callable[[Any], dict[str, Any
     return None
 
 
-_PAIRS_BEFORE_EVENTS = (("prompt", "all_messages_events"),)
-_PAIRS = (
-    ("mlflow.spanInputs", "mlflow.spanOutputs"),
-    ("traceloop.entity.input", "traceloop.entity.output"),
-    ("input.value", "output.value"),
-    ("input", "output"),
-    ("tool_arguments", "tool_response"),
-)
-
-
 def _from_attributes(attributes: dict[str, Any]) -> tuple[Any, Any] | None:
-    found = (
-        _pair(attributes, _PAIRS_BEFORE_EVENTS) or _logfire_events(attributes) or _pair(attributes, _PAIRS)
-    )
-    if found is not None:
-        return found
+    for input_key, output_key in _PAIRS:
+        found = attributes.get(input_key, UNDEFINED), attributes.get(output_key, UNDEFINED)
+        if any(map(truthy, found)):
+            return found
     for input_prefix, output_prefix in (
         ("gen_ai.prompt", "gen_ai.completion"),
         ("llm.input_messages", "llm.output_messages"),
@@ -179,42 +123,13 @@ def _from_attributes(attributes: dict[str, Any]) -> tuple[Any, Any] | None:
         inputs = {key: value for key, value in attributes.items() if key.startswith(input_prefix)}
         outputs = {key: value for key, value in attributes.items() if key.startswith(output_prefix)}
         if inputs or outputs:
-            return _nested(inputs, input_prefix), _nested(outputs, output_prefix)
+            return _messages(inputs, input_prefix), _messages(outputs, output_prefix)
     return _gen_ai_messages(attributes)
-
-
-def _pair(attributes: dict[str, Any], pairs: tuple[tuple[str, str], ...]) -> tuple[Any, Any] | None:
-    for input_key, output_key in pairs:
-        found = attributes.get(input_key, UNDEFINED), attributes.get(output_key, UNDEFINED)
-        if any(map(truthy, found)):
-            return found
-    return None
-
-
-def _logfire_events(attributes: dict[str, Any]) -> tuple[Any, Any] | None:
-    events = attributes.get("events")
-    if isinstance(events, str):
-        try:
-            events = parse_json(events)
-        except ValueError:
-            return None
-        if not isinstance(events, list):
-            raise JavaScriptTypeError("events is no list")
-    if not isinstance(events, list):
-        return None
-    if None in events:
-        raise JavaScriptTypeError("an event is null")
-    choice = next((event for event in events if field(event, "event.name") == "gen_ai.choice"), None)
-    others = [event for event in events if field(event, "event.name") != "gen_ai.choice"]
-    return (others or None, choice) if choice is not None or others else None
 
 
 def _gen_ai_messages(attributes: dict[str, Any]) -> tuple[Any, Any] | None:
     asked = attributes.get("gen_ai.input.messages", UNDEFINED)
     answered = attributes.get("gen_ai.output.messages", UNDEFINED)
-    instructions = attributes.get("gen_ai.system_instructions")
-    if truthy(asked) and truthy(instructions):
-        asked = _with_system_message(asked, instructions)
     if truthy(asked) or truthy(answered):
         return asked, answered
     arguments = attributes.get("gen_ai.tool.call.arguments", UNDEFINED)
@@ -222,83 +137,12 @@ def _gen_ai_messages(attributes: dict[str, Any]) -> tuple[Any, Any] | None:
     return (arguments, result) if truthy(arguments) or truthy(result) else None
 
 
-def _with_system_message(messages: Any, instructions: Any) -> Any:
-    """Put the instructions before the messages, as a message of the system, unless there is one."""
-    try:
-        parsed = parse_json(messages) if isinstance(messages, str) else messages
-    except ValueError:
-        return messages
-    if not isinstance(parsed, list) or any(field(message, "role") == "system" for message in parsed):
-        return messages
-    try:
-        parts = parse_json(instructions) if isinstance(instructions, str) else instructions
-    except ValueError:
-        parts = instructions
-    if isinstance(parts, list):
-        contents = [field(part, "content") for part in parts]
-        content = "\n".join(
-            to_string(content if truthy(content) else part)
-            for part, content in zip(parts, contents, strict=True)
-        )
-    else:
-        content = to_string(parts)
-    merged = [{"role": "system", "content": content}, *parsed]
-    return stringify(merged) if isinstance(messages, str) else merged
-
-
-def _nested(flat: dict[str, Any], prefix: str) -> Any:
-    """Rebuild a value from keys such as ``gen_ai.prompt.0.content``; numbers are places in a list."""
+def _messages(flat: dict[str, Any], prefix: str) -> Any:
+    """Rebuild messages from keys such as ``gen_ai.prompt.0.content``."""
     if truthy(flat.get(prefix)):
         return flat[prefix]
-    paths: list[tuple[list[str], Any]] = []
-    lengths: dict[tuple[str, ...], int] = {}
-    for key in flat:
-        path = key.replace(f"{prefix}.", "", 1).split(".")
-        wanted = dict(lengths)
-        for place, part in enumerate(path):
-            if _is_place(part):
-                array = tuple(path[:place])
-                wanted[array] = max(wanted.get(array, 0), int(part[:6]) + 1)
-        if sum(wanted.values()) <= _MOST_ARRAY_SLOTS:
-            lengths = wanted
-            # An attribute whose key is the prefix itself is kept under that key.
-            paths.append((path, flat.get(f"{prefix}.{'.'.join(path)}", UNDEFINED)))
-    if any(len(path) > 1 and _is_place(path[0]) for path, _ in paths):
-        places: list[Any] = []
-        for path, value in paths:
-            if len(path) > 1 and _is_place(path[0]):
-                _put(_at(places, path[0], {}), path[1:], value)
-        return places
-    root: dict[str, Any] = {}
-    for path, value in paths:
-        _put(root, path, value)
-    return root
-
-
-def _is_place(part: str) -> bool:
-    return part.isascii() and part.isdigit()
-
-
-def _put(container: Any, path: list[str], value: Any) -> None:
-    for part, following in pairwise(path):
-        container = _at(container, part, [] if _is_place(following) else {})
-    if isinstance(container, list):
-        if _is_place(path[-1]):
-            place = int(path[-1])
-            container.extend([None] * (place + 1 - len(container)))
-            container[place] = value
-    elif isinstance(container, dict) and path[-1] not in _NEVER_A_KEY:
-        container[path[-1]] = value
-
-
-def _at(container: Any, part: str, fresh: Any) -> Any:
-    """Return what is at ``part``, ``fresh`` put there if nothing was; ``None`` if nothing can be."""
-    if isinstance(container, list) and _is_place(part):
-        place = int(part)
-        container.extend([None] * (place + 1 - len(container)))
-        if container[place] is None:
-            container[place] = fresh
-        return container[place]
-    if isinstance(container, dict) and part not in _NEVER_A_KEY:
-        return container.setdefault(part, fresh)
-    return None
+    messages: dict[str, dict[str, Any]] = {}
+    for key, value in flat.items():
+        place, _, name = key.removeprefix(f"{prefix}.").partition(".")
+        messages.setdefault(place, {})[name] = value
+    return [messages[place] for place in sorted(messages)] or {}

@@ -203,12 +203,6 @@ def _plain_integer(value: Any) -> Any:
         return None if math.isnan(as_number) else as_number
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    if isinstance(value, dict):
-        high, low = value.get("high"), value.get("low", UNDEFINED)
-        if high == 0 and not isinstance(high, bool):
-            return low
-        if isinstance(high, int | float) and isinstance(low, int | float):
-            return number(high * 2**32 + low)
     return None
 
 
@@ -241,7 +235,7 @@ def _observation(
     cost_details = costs(given_costs, usage, tier)
     # Measured: also at the levels WARNING and ERROR; a given cost, even of 0, keeps Langfuse from counting.
     is_counted = bool(_text(asked) or _text(answered)) and not usage and not cost_details
-    kind = observation_type(attributes, resource, scope, field(span, "name"))
+    kind = observation_type(attributes)
     prompt_name, prompt_version = _prompt(attributes) if kind == "GENERATION" else (None, None)
     created = iso_time(received)
     observation = {
@@ -389,11 +383,6 @@ def _times(start: Any, end: Any, received: int) -> tuple[int, int]:
 
 
 def _milliseconds(nanoseconds: Any) -> int | None:
-    if isinstance(nanoseconds, dict):
-        high, low = nanoseconds.get("high"), nanoseconds.get("low")
-        if not isinstance(high, int) or not isinstance(low, int):
-            return None
-        nanoseconds = str((high << 32) | (low & 0xFFFFFFFF))
     if isinstance(nanoseconds, str):
         digits = nanoseconds.strip()
         if not re.fullmatch(r"[+-]?[0-9]{1,30}", digits):

@@ -1,17 +1,10 @@
-"""An OTLP trace export as Langfuse decodes it, and whether it can be taken.
+"""An OTLP trace export as Langfuse decodes it, and whether it can be taken."""
 
-Langfuse decodes protobuf with code that protobufjs 7.6.5 runs (``web/src/pages/api/public/otel/otlp-proto``),
-which looks at a field's number and never at its wire type, lets a message run past its own end, tolerates
-invalid UTF-8, and remembers whether a field was on the wire. Both readers are here: ``_ProtobufjsReader``
-does exactly that, and Google's (a hundred times faster) is used whenever the bytes are such that both must
-agree: nothing unknown in them and nothing but the canonical encoding.
-"""
-
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from codex_langfuse.mock.langfuse.javascript import UNDEFINED, number, parse_json, to_string, truthy
@@ -20,17 +13,15 @@ from codex_langfuse.mock.langfuse.javascript import UNDEFINED, number, parse_jso
 class TraceExport:
     """One decoded request body: its spans, on demand, as the JavaScript objects Langfuse works on."""
 
-    def __init__(
-        self, resource_spans: Any = UNDEFINED, *, canonical: ExportTraceServiceRequest | None = None
-    ):
+    def __init__(self, resource_spans: Any = UNDEFINED, *, decoded: ExportTraceServiceRequest | None = None):
         self._resource_spans = resource_spans
-        self._canonical = canonical
+        self._decoded = decoded
 
     @property
     def is_empty(self) -> bool:
         """True when Langfuse sees nothing to do and answers ``{}``."""
-        if self._canonical is not None:
-            return not self._canonical.resource_spans
+        if self._decoded is not None:
+            return not self._decoded.resource_spans
         value = self._resource_spans
         if isinstance(value, dict):
             length = value.get("length", UNDEFINED)
@@ -39,15 +30,15 @@ class TraceExport:
 
     def resource_spans(self) -> Any:
         """Return ``resourceSpans`` as decoded; whatever was sent, when it was JSON."""
-        if self._canonical is not None:
-            return [_resource_spans_object(each) for each in self._canonical.resource_spans]
+        if self._decoded is not None:
+            return [_resource_spans_object(each) for each in self._decoded.resource_spans]
         return self._resource_spans
 
     def refusal(self) -> str | None:
         """Return the message for an export with unusable ids or lists, or ``None`` when all is usable."""
-        if self._canonical is not None and all(
+        if self._decoded is not None and all(
             span.trace_id and span.span_id
-            for resource in self._canonical.resource_spans
+            for resource in self._decoded.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
         ):
@@ -56,23 +47,32 @@ class TraceExport:
 
 
 def parse_protobuf(body: bytes) -> TraceExport:
-    """Decode an ``application/x-protobuf`` body; raises ``ValueError`` where protobufjs would."""
+    """Decode an ``application/x-protobuf`` body; raises ``ValueError`` for what is no export of traces.
+
+    Langfuse's decoder (protobufjs 7.6.5) takes a field for what its number says, whatever its wire type, and
+    stumbles over one of another kind, as log records have. Google's leaves such a field aside.
+    """
     request = ExportTraceServiceRequest()
     try:
         request.ParseFromString(body)
-    except DecodeError:
-        pass
-    else:
-        request.DiscardUnknownFields()
-        # Shorter: something was unknown, repeated or written in a longer way than needed.
-        if request.ByteSize() == len(body):
-            return TraceExport(canonical=request)
-    try:
-        return TraceExport(
-            _ProtobufjsReader(body).message("ExportTraceServiceRequest").get("resourceSpans", UNDEFINED)
-        )
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    except DecodeError as error:
+        raise ValueError("not decodable") from error
+    if _has_field_of_another_kind(request):
+        raise ValueError("a field of another kind")
+    return TraceExport(decoded=request)
+
+
+def _has_field_of_another_kind(message: Message) -> bool:
+    known = message.DESCRIPTOR.fields_by_number
+    unknown = UnknownFieldSet(message)
+    if any(unknown[place].field_number in known for place in range(len(unknown))):
+        return True
+    return any(
+        _has_field_of_another_kind(inner)
+        for descriptor, value in message.ListFields()
+        if descriptor.message_type
+        for inner in ([value] if isinstance(value, Message) else value)
+    )
 
 
 def parse_otlp_json(body: bytes) -> TraceExport:
@@ -86,201 +86,7 @@ def parse_otlp_json(body: bytes) -> TraceExport:
     return TraceExport(value.get("resourceSpans", UNDEFINED) if isinstance(value, dict) else UNDEFINED)
 
 
-# --- the protobufjs way -------------------------------------------------------------------------------------
-
-#: Field number to name and kind, as Langfuse's decoders have them (no flags); a capital letter begins a
-#: message, in a list when it is repeated.
-_FIELDS: dict[str, dict[int, tuple[str, str | list[str]]]] = {
-    "ExportTraceServiceRequest": {1: ("resourceSpans", ["ResourceSpans"])},
-    "ResourceSpans": {
-        1: ("resource", "Resource"),
-        2: ("scopeSpans", ["ScopeSpans"]),
-        3: ("schemaUrl", "string"),
-    },
-    "Resource": {1: ("attributes", ["KeyValue"]), 2: ("droppedAttributesCount", "uint32")},
-    "ScopeSpans": {1: ("scope", "InstrumentationScope"), 2: ("spans", ["Span"]), 3: ("schemaUrl", "string")},
-    "InstrumentationScope": {
-        1: ("name", "string"),
-        2: ("version", "string"),
-        3: ("attributes", ["KeyValue"]),
-        4: ("droppedAttributesCount", "uint32"),
-    },
-    "Span": {
-        1: ("traceId", "bytes"),
-        2: ("spanId", "bytes"),
-        3: ("traceState", "string"),
-        4: ("parentSpanId", "bytes"),
-        5: ("name", "string"),
-        6: ("kind", "int32"),
-        7: ("startTimeUnixNano", "fixed64"),
-        8: ("endTimeUnixNano", "fixed64"),
-        9: ("attributes", ["KeyValue"]),
-        10: ("droppedAttributesCount", "uint32"),
-        11: ("events", ["Event"]),
-        12: ("droppedEventsCount", "uint32"),
-        13: ("links", ["Link"]),
-        14: ("droppedLinksCount", "uint32"),
-        15: ("status", "Status"),
-    },
-    "Event": {
-        1: ("timeUnixNano", "fixed64"),
-        2: ("name", "string"),
-        3: ("attributes", ["KeyValue"]),
-        4: ("droppedAttributesCount", "uint32"),
-    },
-    "Link": {
-        1: ("traceId", "bytes"),
-        2: ("spanId", "bytes"),
-        3: ("traceState", "string"),
-        4: ("attributes", ["KeyValue"]),
-        5: ("droppedAttributesCount", "uint32"),
-    },
-    "Status": {2: ("message", "string"), 3: ("code", "int32")},
-    "KeyValue": {1: ("key", "string"), 2: ("value", "AnyValue")},
-    "AnyValue": {
-        1: ("stringValue", "string"),
-        2: ("boolValue", "bool"),
-        3: ("intValue", "int64"),
-        4: ("doubleValue", "double"),
-        5: ("arrayValue", "ArrayValue"),
-        6: ("kvlistValue", "KeyValueList"),
-        7: ("bytesValue", "bytes"),
-    },
-    "ArrayValue": {1: ("values", ["AnyValue"])},
-    "KeyValueList": {1: ("values", ["KeyValue"])},
-}
-_DEEPEST_GROUP = 100
-
-
-class _ProtobufjsReader:
-    """Reads as protobufjs' ``BufferReader`` and the decoders generated for it; raises ``ValueError``."""
-
-    def __init__(self, data: bytes):
-        self._data = data
-        self._length = len(data)
-        self._at = 0
-
-    def message(self, kind: str, length: int | None = None) -> dict[str, Any]:
-        fields = _FIELDS[kind]
-        end = self._length if length is None else self._at + length
-        found: dict[str, Any] = {}
-        while self._at < end:
-            tag = self._uint32()
-            field = fields.get(tag >> 3)
-            if field is None:
-                self._skip(tag & 7)
-                continue
-            name, content = field
-            if isinstance(content, list):
-                found.setdefault(name, []).append(self.message(content[0], self._uint32()))
-            elif content[0].isupper():
-                found[name] = self.message(content, self._uint32())
-            else:
-                found[name] = _SCALARS[content](self)
-        # protobufjs makes the object in the order of the declaration, whatever the order on the wire.
-        return {name: found[name] for name, _ in fields.values() if name in found}
-
-    def _uint32(self) -> int:
-        data, at, length = self._data, self._at, self._length
-        value = 0
-        for shift, mask in ((0, 127), (7, 127), (14, 127), (21, 127), (28, 15)):
-            # Beyond the end JavaScript reads `undefined`: no bits, and not below 128.
-            byte = data[at] if at < length else 128
-            at += 1
-            value |= (byte & mask) << shift
-            if byte < 128:
-                self._at = at
-                return value
-        self._at = at + 5
-        if self._at > length:
-            raise ValueError("index out of range")
-        return value
-
-    def _int32(self) -> int:
-        value = self._uint32()
-        return value - 2**32 if value >= 2**31 else value
-
-    def _bool(self) -> bool:
-        return self._uint32() != 0
-
-    def _int64(self) -> str:
-        data, length = self._data, self._length
-        # With fewer than five bytes left protobufjs stops after four, even if the fourth is not there.
-        last = 3 if length - self._at <= 4 else 9
-        value = 0
-        for index in range(last + 1):
-            if self._at < length:
-                byte = data[self._at]
-            elif index == 3:
-                byte = 0
-            else:
-                raise ValueError("index out of range")
-            self._at += 1
-            value |= (byte & 127) << (7 * index)
-            if byte < 128 or last == index == 3:
-                value &= 2**64 - 1
-                return str(value - 2**64 if value >= 2**63 else value)
-        raise ValueError("invalid varint encoding")
-
-    def _take(self, size: int) -> bytes:
-        if self._at + size > self._length:
-            raise ValueError("index out of range")
-        taken = self._data[self._at : self._at + size]
-        self._at += size
-        return taken
-
-    def _fixed64(self) -> str:
-        return str(int.from_bytes(self._take(8), "little"))
-
-    def _double(self) -> int | float:
-        return number(struct.unpack("<d", self._take(8))[0])
-
-    def _bytes(self) -> bytes:
-        return self._take(self._uint32())
-
-    def _string(self) -> str:
-        # A string is the one thing that may be cut short by the end of the body.
-        size = self._uint32()
-        taken = self._data[self._at : self._at + size]
-        self._at = min(self._at + size, self._length)
-        return taken.decode("utf-8", "replace")
-
-    def _skip(self, wire_type: int, depth: int = 0) -> None:
-        if depth > _DEEPEST_GROUP:
-            raise ValueError("maximum nesting depth exceeded")
-        if wire_type == 0:
-            while True:
-                if self._at >= self._length:
-                    raise ValueError("index out of range")
-                self._at += 1
-                if self._data[self._at - 1] < 128:
-                    return
-        elif wire_type == 1:
-            self._take(8)
-        elif wire_type == 2:
-            self._take(self._uint32())
-        elif wire_type == 3:
-            while (inner := self._uint32() & 7) != 4:
-                self._skip(inner, depth + 1)
-        elif wire_type == 5:
-            self._take(4)
-        else:
-            raise ValueError("invalid wire type")
-
-
-_SCALARS: dict[str, Callable[[_ProtobufjsReader], Any]] = {
-    "string": _ProtobufjsReader._string,
-    "bytes": _ProtobufjsReader._bytes,
-    "uint32": _ProtobufjsReader._uint32,
-    "int32": _ProtobufjsReader._int32,
-    "int64": _ProtobufjsReader._int64,
-    "fixed64": _ProtobufjsReader._fixed64,
-    "double": _ProtobufjsReader._double,
-    "bool": _ProtobufjsReader._bool,
-}
-
-
-# --- the same objects from Google's parser ------------------------------------------------------------------
+# --- the objects that Langfuse works on ---------------------------------------------------------------------
 
 
 def _resource_spans_object(message: Any) -> dict[str, Any]:
