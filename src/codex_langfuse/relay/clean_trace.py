@@ -204,6 +204,31 @@ class TraceBuilder:
         name: str,
     ) -> None:
         level, message = outcome_of(turn, history, about)
+        attributes: dict[str, encoding.Value | None] = {
+            **_level(level, message),
+            "langfuse.observation.input": self._asked(turn.prompts, is_child),
+            "langfuse.observation.output": self._answered(turn, history, is_child),
+        }
+        if self._context.caller and not is_child:
+            # Langfuse counts what has a parent as no root, and the caller's span may never reach it.
+            attributes["langfuse.internal.is_app_root"] = True
+        self._span(
+            agent_id,
+            parent_id,
+            self._trace_name if not is_child else name,
+            turn.start,
+            turn.spans.task.end if turn.spans is not None and turn.spans.task is not None else turn.end,
+            "agent",
+            attributes,
+            self._agent_metadata(turn, history, about, is_child),
+        )
+        if not is_child:
+            self._level = level
+
+    def _agent_metadata(
+        self, turn: Turn, history: CallHistory, about: SessionInfo, is_child: bool
+    ) -> dict[str, encoding.Value | None]:
+        """Return what is known of a whole turn, and keep what it lacks and its tokens for the trace."""
         usage = history.usage()
         own = turn.spans.usage() if turn.spans is not None else None
         total = own if own is not None and own.total > usage.total else usage
@@ -253,27 +278,8 @@ class TraceBuilder:
             first = history.calls[0].first_token - prompts[0].time
             if first >= 0:
                 metadata["time_to_first_token_ms"] = first // MILLISECOND
-        attributes: dict[str, encoding.Value | None] = {
-            **_level(level, message),
-            "langfuse.observation.input": self._asked(prompts, is_child),
-            "langfuse.observation.output": self._answered(turn, history, is_child),
-        }
-        if self._context.caller and not is_child:
-            # Langfuse counts what has a parent as no root, and the caller's span may never reach it.
-            attributes["langfuse.internal.is_app_root"] = True
-        self._span(
-            agent_id,
-            parent_id,
-            self._trace_name if not is_child else name,
-            turn.start,
-            turn.spans.task.end if turn.spans is not None and turn.spans.task is not None else turn.end,
-            "agent",
-            attributes,
-            metadata,
-        )
-        if not is_child:
-            self._level = level
         self._tokens += total.total
+        return metadata
 
     def _costs_of(
         self, turn: Turn, history: CallHistory, about: SessionInfo

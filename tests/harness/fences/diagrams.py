@@ -118,7 +118,6 @@ def _plain(text: str) -> str:
 # --- plain characters ---
 
 _HEADS = {">": (1, 0), "<": (-1, 0), "v": (0, 1), "^": (0, -1)}
-_UPPER_EDGE = re.compile(r"\+-(?:-| [^+|]*? -)[-+]*\+|\+-+\+")
 
 
 @dataclass(frozen=True)
