@@ -44,6 +44,11 @@ def test_files_and_names_are_there(section: str) -> None:
     assert not missing
 
 
+def test_every_room_is_in_the_tree() -> None:
+    rooms = [file.parent.relative_to(ROOT).as_posix() for file in PACKAGE.glob("*/__init__.py")]
+    assert rooms and [room for room in rooms if f"| `{room}/` |" not in PAGE] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
