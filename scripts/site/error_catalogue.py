@@ -80,7 +80,7 @@ def _entry(mistake: Mistake, entry: dict[str, Any]) -> Entry:
     return Entry(
         **vars(mistake),
         group=entry["group"],
-        shows=entry["shows"],
+        shows=entry.get("shows", ""),
         check=entry["check"],
         words={"en": english, "zh": MistakeTexts(**entry["zh"])},
         example=Example(**example),
