@@ -8,7 +8,7 @@ import pytest
 
 from codex_langfuse.testplan import definition
 from codex_langfuse.testplan.cases import PLAYERS
-from codex_langfuse.testplan.definition import Against, DefinitionError, UnknownCaseError, read_plan
+from codex_langfuse.testplan.definition import Against, InvalidCasesError, UnknownCaseError, read_plan
 
 TEXT = (Path(definition.__file__).parent / "cases.toml").read_text(encoding="utf-8")
 PLAN = definition.plan()
@@ -97,7 +97,7 @@ SPOILT: dict[str, Callable[[str], str]] = {
 def test_a_spoilt_definition_is_refused(message: str) -> None:
     spoilt = SPOILT[message](TEXT)
     assert spoilt != TEXT
-    with pytest.raises(DefinitionError, match=re.escape(message)):
+    with pytest.raises(InvalidCasesError, match=re.escape(message)):
         read_plan(spoilt)
 
 

@@ -25,7 +25,7 @@ from codex_langfuse.dashboard.keeping import keep
 from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.mock.server import RunningMock, running_mock
 from codex_langfuse.relay.policy import Policy
-from codex_langfuse.verify.connection import Connection
+from codex_langfuse.verify.connection import LangfuseConnection
 from local_site import NO_CHROMIUM, find_chromium
 from relay_documented import relayed
 
@@ -87,7 +87,7 @@ def relay(mock: RunningMock) -> str:
 
 def dashboard(mock: RunningMock) -> str:
     """Send a week of turns, price their model, and make the dashboard; return the page's path of it."""
-    with Connection(mock.url, basic_authorization(mock.public_key, mock.secret_key)) as connection:
+    with LangfuseConnection(mock.url, basic_authorization(mock.public_key, mock.secret_key)) as connection:
         connection.send("POST", "/api/public/models", dashboard_sample.MODEL)
         for trace in dashboard_sample.exports(datetime.now(UTC)):
             send(mock, "traces", trace)

@@ -1,14 +1,14 @@
 """The reference of Codex's configuration keys, made from ``configuration_keys.toml``."""
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from codex_langfuse.codex import versions
-from page_tables.markdown import table, words_of
+from page_tables.markdown import Translated, in_language, table, words_of
 
 _TEXTS = words_of(__file__)
 
@@ -24,8 +24,6 @@ _RELAY = _TEXTS["relay"]
 _REFUSED = _TEXTS["refused"]
 _BY_HAND = _TEXTS["by_hand"]
 
-Text = str | Mapping[str, str]
-
 
 @dataclass(frozen=True)
 class Key:
@@ -36,16 +34,16 @@ class Key:
 
     name: str
     group: str
-    type: Text
-    default: Text
+    type: Translated
+    default: Translated
     right: str
     wrong: str
     says: str
-    does: Text
-    direct: Text
-    relay: Text
+    does: Translated
+    direct: Translated
+    relay: Translated
     proof: tuple[str, ...]
-    since: Text
+    since: Translated
 
     @property
     def shown(self) -> str:
@@ -72,10 +70,6 @@ def _key(entry: dict[str, Any]) -> Key:
     return Key(**entry | {"proof": tuple(entry["proof"])})
 
 
-def _in(text: Text, language: str) -> str:
-    return text if isinstance(text, str) else text[language]
-
-
 def _code(text: str) -> str:
     """Return ``text`` as code, also where it contains backticks."""
     return f"`` {text} ``" if "`" in text else f"`{text}`"
@@ -84,12 +78,13 @@ def _code(text: str) -> str:
 def overview(language: str) -> str:
     """Return a table of all keys with type, default and first version."""
     rows = (
-        [f"[`{key.shown}`](#{key.anchor})", *(_in(one, language) for one in _facts(key))] for key in keys()
+        [f"[`{key.shown}`](#{key.anchor})", *(in_language(one, language) for one in _facts(key))]
+        for key in keys()
     )
     return table([_KEY[language], *_HEAD[language]], rows)
 
 
-def _facts(key: Key) -> tuple[Text, Text, Text]:
+def _facts(key: Key) -> tuple[Translated, Translated, Translated]:
     return key.type, key.default, key.since
 
 
@@ -100,15 +95,15 @@ def _details(group: str, language: str) -> str:
 
 def _detail(key: Key, language: str) -> str:
     lines = [
-        _DIRECT[language].format(_in(key.direct, language)),
-        _RELAY[language].format(_in(key.relay, language)),
+        _DIRECT[language].format(in_language(key.direct, language)),
+        _RELAY[language].format(in_language(key.relay, language)),
         _REFUSED[language].format(_code(key.wrong.splitlines()[-1]), _code(key.says)),
     ]
     if "by_hand" in key.proof:
         lines.append(_BY_HAND[language])
-    facts = table(_HEAD[language], [[_in(one, language) for one in _facts(key)]])
+    facts = table(_HEAD[language], [[in_language(one, language) for one in _facts(key)]])
     points = "".join(f"- {line}\n" for line in lines)
-    return f"### `{key.shown}` {{ #{key.anchor} }}\n\n{facts}\n{_in(key.does, language)}\n\n{points}"
+    return f"### `{key.shown}` {{ #{key.anchor} }}\n\n{facts}\n{in_language(key.does, language)}\n\n{points}"
 
 
 TABLES: dict[str, Callable[[str], str]] = {

@@ -1,13 +1,13 @@
 """The reference of environment variables, made from ``environment_variables.toml``."""
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 from hooks.tested_with import pinned_codex
-from page_tables.markdown import words_of
+from page_tables.markdown import Translated, in_language, words_of
 
 _TEXTS = words_of(__file__)
 
@@ -22,8 +22,6 @@ _DEFAULT = _TEXTS["default"]
 _COMMA = _TEXTS["comma"]
 _MEASURED = _TEXTS["measured"]
 
-Text = str | Mapping[str, str]
-
 
 @dataclass(frozen=True)
 class Variable:
@@ -36,9 +34,9 @@ class Variable:
 
     names: tuple[str, ...]
     group: str
-    signal: Text
-    default: Text
-    does: Text
+    signal: Translated
+    default: Translated
+    does: Translated
     proof: tuple[str, ...]
     measured: str = ""
 
@@ -53,10 +51,6 @@ def variables() -> tuple[Variable, ...]:
     )
 
 
-def _in(text: Text, language: str) -> str:
-    return text if isinstance(text, str) else text[language]
-
-
 def _list_of(group: str, language: str) -> str:
     """Return a definition list of one group."""
     return "\n".join(_definition(each, language) for each in variables() if each.group == group)
@@ -66,15 +60,15 @@ def _definition(variable: Variable, language: str) -> str:
     of_commands = variable.group == "commands"
     # The same name is listed under Codex too, and an id must be unique.
     names = (f"`{name}`" if of_commands else f"`{name}`{{ #{name} }}" for name in variable.names)
-    signal = _in(variable.signal, language).replace("`, `", f"`{_COMMA[language]}`")
+    signal = in_language(variable.signal, language).replace("`, `", f"`{_COMMA[language]}`")
     facts = [(_READ_BY if of_commands else _ACTS_ON)[language].format(signal)]
     if variable.default != "–":
-        facts.append(_DEFAULT[language].format(_in(variable.default, language)))
+        facts.append(_DEFAULT[language].format(in_language(variable.default, language)))
     if variable.measured:
         pinned = pinned_codex().rpartition(".")[0]
         measured = variable.measured.removesuffix(pinned).removesuffix(", ")
         facts.append(_MEASURED[language].format(f"{measured}, {pinned}".replace(", ", _COMMA[language])))
-    return f"{' '.join(names)}\n:   {_in(variable.does, language)}\n\n    {' · '.join(facts)}\n"
+    return f"{' '.join(names)}\n:   {in_language(variable.does, language)}\n\n    {' · '.join(facts)}\n"
 
 
 TABLES: dict[str, Callable[[str], str]] = {

@@ -1,9 +1,17 @@
 """Write a Markdown table, in the words of a language."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+#: One text for all languages, or one for each.
+Translated = str | Mapping[str, str]
+
+
+def in_language(text: Translated, language: str) -> str:
+    """Return a text in a language."""
+    return text if isinstance(text, str) else text[language]
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:

@@ -281,11 +281,11 @@ def _trimmed(what: str, text: str) -> str:
 
 
 def _check(url: "BaseUrl", authorization: str) -> None:
-    from codex_langfuse.verify.connection import Connection
+    from codex_langfuse.verify.connection import LangfuseConnection
     from codex_langfuse.verify.layers import LayerError
 
     try:
-        with Connection(url.url, authorization) as connection:
+        with LangfuseConnection(url.url, authorization) as connection:
             project = connection.project_id()
     except LayerError as failure:
         refuse(str(failure), *failure.remedies, f"See {failure.page}")

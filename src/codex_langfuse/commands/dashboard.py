@@ -69,7 +69,7 @@ def dashboard(
     from codex_langfuse.dashboard.keeping import remove as take_away
     from codex_langfuse.keys.credentials import CredentialsError
     from codex_langfuse.keys.key_file import find_access
-    from codex_langfuse.verify.connection import Connection
+    from codex_langfuse.verify.connection import LangfuseConnection
     from codex_langfuse.verify.layers import LayerError
 
     if region and base_url:
@@ -94,7 +94,7 @@ def dashboard(
     for text in access.notes:
         note(text)
     try:
-        with Connection(access.base_url.url, access.authorization) as connection:
+        with LangfuseConnection(access.base_url.url, access.authorization) as connection:
             project = connection.project_id()
             api = DashboardApi(connection)
             done = take_away(api, definition.name) if remove else keep(api, definition)

@@ -111,13 +111,13 @@ def _keep_keys(
 ) -> tuple[str, bool]:
     """Return the project that the keys belong to, and whether the key file changed."""
     from codex_langfuse.keys.key_file import key_file, key_file_text
-    from codex_langfuse.verify.connection import Connection
+    from codex_langfuse.verify.connection import LangfuseConnection
     from codex_langfuse.verify.layers import LayerError
 
     file, text = key_file(), key_file_text(public, secret, url.url)
     steps.begin("keys", f"Keys: ask {url.url} whether it accepts them, and keep them in {file}, mode 0600.")
     try:
-        with Connection(url.url, authorization) as connection:
+        with LangfuseConnection(url.url, authorization) as connection:
             project = connection.project_id()
     except LayerError as failure:
         steps.fail(str(failure), *failure.remedies, page=failure.page)
@@ -269,7 +269,7 @@ def _send_turn(
 
     from codex_langfuse.commands.verify import progress
     from codex_langfuse.setup.trial_turn import make_trial_turn
-    from codex_langfuse.verify.connection import Connection
+    from codex_langfuse.verify.connection import LangfuseConnection
     from codex_langfuse.verify.layers import LayerError
     from codex_langfuse.verify.verification import trace_link, wait_until_shown
 
@@ -284,7 +284,10 @@ def _send_turn(
     except httpx.HTTPError as wrong:
         steps.fail(f"the relay at {relay} did not take the test turn: {wrong}", page=page_url("guide/relay"))
     try:
-        with Connection(url.url, authorization) as connection, progress(quiet=steps.as_json) as report:
+        with (
+            LangfuseConnection(url.url, authorization) as connection,
+            progress(quiet=steps.as_json) as report,
+        ):
             wait_until_shown(connection, turn.expected, timeout, report)
     except LayerError as failure:
         steps.fail(*_why_not_shown(failure), page=failure.page)

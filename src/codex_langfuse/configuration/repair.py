@@ -11,7 +11,7 @@ from typing import Any
 import toml_rs
 
 from codex_langfuse.configuration.edit import dotted, key_literal, literal
-from codex_langfuse.configuration.syntax import Assignment, Path, Section, TomlError, parse, scan
+from codex_langfuse.configuration.syntax import Assignment, KeyPath, Section, TomlError, parse, scan
 
 #: The keys of ``[otel]`` that hold an exporter.
 EXPORTERS = ("trace_exporter", "exporter", "metrics_exporter")
@@ -65,7 +65,7 @@ def _repairs(text: str, sections: list[Section]) -> Iterator[Repair]:
     yield from _key_twice(text, sections)
 
 
-def _string_beside_table(text: str, sections: list[Section], path: Path) -> Iterator[Repair]:
+def _string_beside_table(text: str, sections: list[Section], path: KeyPath) -> Iterator[Repair]:
     strings: list[Assignment] = []
     is_table = any(section.path[: len(path)] == path for section in sections)
     for section in sections:
@@ -118,7 +118,7 @@ def _inline_beside_table(text: str, sections: list[Section]) -> Iterator[Repair]
 
 
 def _table_twice(text: str, sections: list[Section]) -> Iterator[Repair]:
-    first: dict[Path, Section] = {}
+    first: dict[KeyPath, Section] = {}
     for section in sections[1:]:
         if section.is_array:
             continue
@@ -148,7 +148,7 @@ def _merged(text: str, above: Section, section: Section) -> str | None:
 
 
 def _key_twice(text: str, sections: list[Section]) -> Iterator[Repair]:
-    first: dict[Path, Assignment] = {}
+    first: dict[KeyPath, Assignment] = {}
     for assignment in _of_lines(sections):
         above = first.setdefault(assignment.path, assignment)
         if above is not assignment and _value(text, above) == _value(text, assignment) is not None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import toml_rs
 
 #: The names, from the root, of a table or value. An element of an array of tables counts with its index.
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _BLANK_LINES = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*(?:#[^\n]*\Z)?")
 _REST_OF_LINE = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
@@ -64,7 +64,7 @@ class Assignment:
     ``names`` is the key as written, ``path`` the same from the root; ``starts`` are the offsets of the names.
     """
 
-    path: Path
+    path: KeyPath
     names: tuple[str, ...]
     starts: tuple[int, ...]
     value: Value
@@ -82,7 +82,7 @@ class Section:
     ``start`` is where the header begins, ``body`` the offset after its line.
     """
 
-    path: Path
+    path: KeyPath
     starts: tuple[int, ...]
     start: int
     body: int
@@ -108,11 +108,11 @@ class Document:
             for assignment in section.assignments:
                 yield section, assignment
 
-    def find(self, path: Path) -> Assignment | None:
+    def find(self, path: KeyPath) -> Assignment | None:
         """Return the assignment of the value at ``path``, also inside an inline table."""
         return next((found for found in everywhere(self.sections, path) if found.path == path), None)
 
-    def offset(self, path: Path) -> int | None:
+    def offset(self, path: KeyPath) -> int | None:
         """Return the offset of the key of ``path``: in an assignment, in a header, or as a part of either."""
         for section in self.sections[1:]:
             offset = _offset_of_part(path, section.path, section.starts)
@@ -162,7 +162,7 @@ def scan(text: str) -> list[Section]:
     return _Scanner(text).sections()
 
 
-def everywhere(sections: list[Section], below: Path = ()) -> Iterator[Assignment]:
+def everywhere(sections: list[Section], below: KeyPath = ()) -> Iterator[Assignment]:
     """Yield every assignment, also those inside inline tables and arrays, of sections around ``below``."""
     for section in sections:
         if section.path[: len(below)] == below[: len(section.path)]:
@@ -173,7 +173,7 @@ def everywhere(sections: list[Section], below: Path = ()) -> Iterator[Assignment
 def earlier_place(text: str, error: TomlError) -> tuple[int, int] | None:
     """Return line and column of the first definition of what is defined again at the place of ``error``."""
     at = offset_of(text, error.line, error.column)
-    written: list[tuple[Path, tuple[int, ...]]] = []
+    written: list[tuple[KeyPath, tuple[int, ...]]] = []
     for section in scan(text):
         if section.starts:
             written.append((section.path, section.starts))
@@ -260,7 +260,7 @@ def _inside(value: Value) -> Iterator[Assignment]:
         yield from _inside(item)
 
 
-def _offset_of_part(path: Path, whole: Path, starts: tuple[int, ...]) -> int | None:
+def _offset_of_part(path: KeyPath, whole: KeyPath, starts: tuple[int, ...]) -> int | None:
     # The first names of a path may come from a header above; only the others have a place here.
     if whole[: len(path)] != path:
         return None
@@ -279,7 +279,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text, self.at, self.depth = text, 0, 0
         self.too_deep: int | None = None
-        self.arrays: dict[Path, int] = {}
+        self.arrays: dict[KeyPath, int] = {}
 
     def sections(self) -> list[Section]:
         section = Section((), (), 0, 0)
@@ -331,10 +331,10 @@ class _Scanner:
             self.at += len(closing)
         return Section(self._path(names, is_array), starts, start, self.at, is_array)
 
-    def _path(self, names: tuple[str, ...], is_array: bool) -> Path:
+    def _path(self, names: tuple[str, ...], is_array: bool) -> KeyPath:
         if not self.arrays and not is_array:
             return names
-        path: Path = ()
+        path: KeyPath = ()
         for name in names[:-1]:
             path = (*path, name)
             if path in self.arrays:
@@ -367,7 +367,7 @@ class _Scanner:
                 return tuple(names), tuple(starts)
             self.at += 1
 
-    def _assignment(self, prefix: Path) -> Assignment:
+    def _assignment(self, prefix: KeyPath) -> Assignment:
         names, starts = self._key()
         if self.depth:
             self._skip()
@@ -385,7 +385,7 @@ class _Scanner:
     def _skip(self) -> None:
         self.at = _BETWEEN.match(self.text, self.at).end()  # type: ignore[union-attr]  # always matches
 
-    def _value(self, path: Path) -> Value:
+    def _value(self, path: KeyPath) -> Value:
         start, mark = self.at, self.text[self.at : self.at + 1]
         if mark in ("[", "{"):
             self.depth += 1
@@ -402,7 +402,7 @@ class _Scanner:
         self.at = found.end()
         return Value("string" if pattern is _STRING else "scalar", start, self.at)
 
-    def _array(self, path: Path) -> Value:
+    def _array(self, path: KeyPath) -> Value:
         array = Value("array", self.at, self.at)
         self.at += 1
         while self._goes_on("]", bool(array.items)):
@@ -410,7 +410,7 @@ class _Scanner:
         array.end = self.at
         return array
 
-    def _inline_table(self, path: Path) -> Value:
+    def _inline_table(self, path: KeyPath) -> Value:
         table = Value("inline table", self.at, self.at)
         self.at += 1
         while self._goes_on("}", bool(table.assignments)):
@@ -433,7 +433,7 @@ class _Scanner:
         return True
 
 
-def _plain_assignment(prefix: Path, plain: re.Match[str]) -> Assignment:
+def _plain_assignment(prefix: KeyPath, plain: re.Match[str]) -> Assignment:
     group = plain.lastindex or 2
     value = Value("string" if group == 2 else "scalar", plain.start(group), plain.end(group))
     return Assignment((*prefix, plain[1]), (plain[1],), (plain.start(1),), value)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from codex_langfuse.dashboard.definition import RUN_WITH
-from codex_langfuse.verify.connection import Connection, json_of, retry_after, retrying_once
+from codex_langfuse.verify.connection import LangfuseConnection, json_of, retry_after, retrying_once
 
 WIDGETS = "/api/public/unstable/dashboard-widgets"
 DASHBOARDS = "/api/public/unstable/dashboards"
@@ -33,7 +33,7 @@ class DashboardApi:
     Every method raises ``DashboardError``, or ``LayerError`` when there is no answer.
     """
 
-    def __init__(self, connection: Connection):
+    def __init__(self, connection: LangfuseConnection):
         self._connection = connection
 
     def all(self, path: str) -> Iterator[Record]:

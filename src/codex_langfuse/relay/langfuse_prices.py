@@ -42,14 +42,14 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Definition:
+class ModelDefinition:
     """A model definition: what names it is for, and the kinds of tokens that it has a price for."""
 
     pattern: re.Pattern[str]
     kinds: frozenset[str]
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> "Definition | None":
+    def of(cls, found: Mapping[str, Any]) -> "ModelDefinition | None":
         """Read one of the API; ``None`` for a pattern that Python cannot judge as Postgres does, in time."""
         pattern = found.get("matchPattern")
         if not isinstance(pattern, str) or not _is_simple(pattern):
@@ -69,16 +69,18 @@ class Definition:
         return kind in self.kinds or "total" in self.kinds
 
 
-def definitions(found: Iterable[Mapping[str, Any]]) -> list[Definition]:
+def definitions(found: Iterable[Mapping[str, Any]]) -> list[ModelDefinition]:
     """Return the definitions of the API in the order in which Langfuse looks for one."""
     in_order = sorted(found, key=lambda each: str(each.get("startDate") or ""), reverse=True)
     in_order.sort(key=lambda each: bool(each.get("isLangfuseManaged")))
-    return [definition for each in in_order if (definition := Definition.of(each)) is not None]
+    return [definition for each in in_order if (definition := ModelDefinition.of(each)) is not None]
 
 
-def without_price(known: Sequence[Definition], kinds: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def without_price(
+    known: Sequence[ModelDefinition], kinds: Iterable[tuple[str, str]]
+) -> list[tuple[str, str]]:
     """Return the models and kinds of tokens for which no definition has a price."""
-    of: dict[str, Definition | None] = {}
+    of: dict[str, ModelDefinition | None] = {}
     missing = []
     for model, kind in kinds:
         if model not in of:

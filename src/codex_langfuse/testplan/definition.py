@@ -18,7 +18,7 @@ NUMBER_OF_CASES = 20
 _FILE = Path(__file__).with_name("cases.toml")
 
 
-class DefinitionError(ValueError):
+class InvalidCasesError(ValueError):
     """The file of cases is not what it should be; says where."""
 
 
@@ -109,31 +109,31 @@ def plan() -> Plan:
 
 
 def read_plan(text: str) -> Plan:
-    """Read a definition; raises ``DefinitionError`` when something is missing, unknown or not equal.
+    """Read a definition; raises ``InvalidCasesError`` when something is missing, unknown or not equal.
 
     Both languages must be there, with the same steps and the same checks, since they are one case.
     """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DefinitionError(f"not TOML: {error}") from error
+        raise InvalidCasesError(f"not TOML: {error}") from error
     _only(data, {"group", "because", "case"}, "the file")
     groups = _named(data.get("group"), "group")
     reasons = _named(data.get("because"), "because")
     cases = tuple(_case(raw, number, groups, reasons) for number, raw in enumerate(data.get("case", []), 1))
     if len(cases) != NUMBER_OF_CASES:
-        raise DefinitionError(f"there are {len(cases)} cases, not {NUMBER_OF_CASES}")
+        raise InvalidCasesError(f"there are {len(cases)} cases, not {NUMBER_OF_CASES}")
     ids = [case.id for case in cases]
     alike = [name for name in ids if name in groups and [c.id for c in cases if c.group == name] != [name]]
     if len(set(ids)) < len(ids) or alike or any(name.isdecimal() for name in (*ids, *groups)):
-        raise DefinitionError("a name is used for more than one case or group, or is a number")
+        raise InvalidCasesError("a name is used for more than one case or group, or is a number")
     order = [case.group for case in cases]
     if list(dict.fromkeys(order)) != list(groups) or order != sorted(order, key=list(groups).index):
-        raise DefinitionError(
+        raise InvalidCasesError(
             "the cases of a group stand together, in the order of the groups, and none is empty"
         )
     if unused := set(reasons) - {case.because for case in cases}:
-        raise DefinitionError(f"no case has the reason {', '.join(sorted(unused))}")
+        raise InvalidCasesError(f"no case has the reason {', '.join(sorted(unused))}")
     return Plan(cases, groups, reasons)
 
 
@@ -143,19 +143,19 @@ def _case(raw: Mapping[str, Any], number: int, groups: Mapping[str, Any], reason
     words = {language: _words(raw.get(language), f"{place}, {language}") for language in LANGUAGES}
     english, chinese = words["en"], words["zh"]
     if len(english.steps) != len(chinese.steps) or list(english.expected) != list(chinese.expected):
-        raise DefinitionError(f"{place}: the languages differ in their steps or in what is expected")
+        raise InvalidCasesError(f"{place}: the languages differ in their steps or in what is expected")
     try:
         against = Against(raw["against"])
     except (KeyError, ValueError) as error:
-        raise DefinitionError(f"{place}: against must be one of {', '.join(Against)}") from error
+        raise InvalidCasesError(f"{place}: against must be one of {', '.join(Against)}") from error
     because = raw.get("because")
     if (against is Against.MOCK) != (because is not None) or (because and because not in reasons):
-        raise DefinitionError(f"{place}: a case against the mock says why, by a name listed under because")
+        raise InvalidCasesError(f"{place}: a case against the mock says why, by a name listed under because")
     if raw.get("group") not in groups:
-        raise DefinitionError(f"{place}: there is no group {raw.get('group')!r}")
+        raise InvalidCasesError(f"{place}: there is no group {raw.get('group')!r}")
     observations = raw.get("observations", 0)
     if (observations > 0) != (against in (Against.LANGFUSE, Against.ADDRESS)):
-        raise DefinitionError(
+        raise InvalidCasesError(
             f"{place}: observations are for the cases that make some in the tester's Langfuse"
         )
     return Case(_text(raw.get("id"), place), number, raw["group"], against, because, observations, words)
@@ -163,11 +163,11 @@ def _case(raw: Mapping[str, Any], number: int, groups: Mapping[str, Any], reason
 
 def _words(raw: Any, place: str) -> CaseTexts:
     if not isinstance(raw, dict):
-        raise DefinitionError(f"{place}: missing")
+        raise InvalidCasesError(f"{place}: missing")
     _only(raw, {"title", "purpose", "steps", "automated", "expected"}, place)
     steps, expected = raw.get("steps"), raw.get("expected")
     if not isinstance(steps, list) or not steps or not isinstance(expected, dict) or not expected:
-        raise DefinitionError(f"{place}: steps and expected must not be empty")
+        raise InvalidCasesError(f"{place}: steps and expected must not be empty")
     return CaseTexts(
         title=_text(raw.get("title"), place),
         purpose=_text(raw.get("purpose"), place),
@@ -179,7 +179,7 @@ def _words(raw: Any, place: str) -> CaseTexts:
 
 def _named(raw: Any, place: str) -> dict[str, dict[Language, str]]:
     if not isinstance(raw, dict):
-        raise DefinitionError(f"{place}: missing")
+        raise InvalidCasesError(f"{place}: missing")
     for name, texts in raw.items():
         _only(texts, set(LANGUAGES), f"{place}.{name}")
     return {
@@ -190,10 +190,10 @@ def _named(raw: Any, place: str) -> dict[str, dict[Language, str]]:
 
 def _only(raw: Mapping[str, Any], known: set[str], place: str) -> None:
     if strangers := set(raw) - known:
-        raise DefinitionError(f"{place}: unknown: {', '.join(sorted(strangers))}")
+        raise InvalidCasesError(f"{place}: unknown: {', '.join(sorted(strangers))}")
 
 
 def _text(value: Any, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise DefinitionError(f"{place}: a text is missing or empty")
+        raise InvalidCasesError(f"{place}: a text is missing or empty")
     return value

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from codex_langfuse.verify.connection import Connection, has_no_traces, json_of, retry_after
+from codex_langfuse.verify.connection import LangfuseConnection, has_no_traces, json_of, retry_after
 
 Observation = dict[str, Any]
 
@@ -41,7 +41,7 @@ class Shown:
 class Reading:
     """Reads from one Langfuse: by observations as Langfuse 4 has them, by traces where it is 3."""
 
-    def __init__(self, connection: Connection, seconds: float):
+    def __init__(self, connection: LangfuseConnection, seconds: float):
         """Read by ``connection``; wait ``seconds`` at most for what was sent."""
         self._connection = connection
         self._seconds = seconds

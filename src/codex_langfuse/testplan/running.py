@@ -18,7 +18,7 @@ from codex_langfuse.testplan.proof import BrokenOffError, Proof
 from codex_langfuse.testplan.reading import Reading
 from codex_langfuse.testplan.results import Cleaning, Outcome, Result, RunEnvironment
 from codex_langfuse.testplan.stage import Stage, a_stage
-from codex_langfuse.verify.connection import Connection
+from codex_langfuse.verify.connection import LangfuseConnection
 from codex_langfuse.verify.layers import LayerError
 
 #: The first Codex to judge a configuration strictly without a turn, and to know every setting of the cases.
@@ -36,7 +36,7 @@ class Target:
 
 def ask(access: Access) -> Target:
     """Ask a Langfuse whether it takes the keys, and what it is; raises ``LayerError``."""
-    with Connection(access.base_url.url, access.authorization) as connection:
+    with LangfuseConnection(access.base_url.url, access.authorization) as connection:
         project = connection.project_id()
         _, langfuse = Reading(connection, 0).version()
     return Target(access, project, langfuse or "unknown")

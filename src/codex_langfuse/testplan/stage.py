@@ -39,7 +39,7 @@ from codex_langfuse.testplan import configurations
 from codex_langfuse.testplan.definition import Against, Case
 from codex_langfuse.testplan.reading import EVERYTHING, Reading, Shown
 from codex_langfuse.testplan.wire import Exchange, Wire, origin_of, running_wire
-from codex_langfuse.verify.connection import Connection
+from codex_langfuse.verify.connection import LangfuseConnection
 
 #: Seconds for one run of Codex, and for one of codex-langfuse. Neither comes near it.
 _CODEX_SECONDS, _COMMAND_SECONDS = 120, 60
@@ -385,10 +385,10 @@ def a_stage(folder: Path, codex: Path, real: Access | None, seconds: float) -> I
         model = stack.enter_context(running_scripted_model())
         wire = stack.enter_context(running_wire(folder, Wire))
         authorization = basic_authorization(mock.public_key, mock.secret_key)
-        connection = stack.enter_context(Connection(mock.url, authorization))
+        connection = stack.enter_context(LangfuseConnection(mock.url, authorization))
         real_reading = None
         if real is not None:
-            to_real = stack.enter_context(Connection(real.base_url.url, real.authorization))
+            to_real = stack.enter_context(LangfuseConnection(real.base_url.url, real.authorization))
             real_reading = Reading(to_real, seconds)
         yield Stage(
             folder=folder,

@@ -19,7 +19,7 @@ from codex_langfuse.verify.layers import ENDPOINT_PATH, REFUSED_KEYS, UNREACHABL
 SECONDS_TO_ANSWER = 20
 
 
-class Connection:
+class LangfuseConnection:
     """Requests to the Langfuse at ``base_url``, with the ``Authorization`` header given.
 
     Proxies (``HTTPS_PROXY``, ``NO_PROXY``; none to this machine) and a certificate authority

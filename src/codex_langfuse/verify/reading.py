@@ -9,7 +9,13 @@ from typing import Any
 
 import httpx
 
-from codex_langfuse.verify.connection import Connection, has_no_traces, json_of, langfuses_words, retry_after
+from codex_langfuse.verify.connection import (
+    LangfuseConnection,
+    has_no_traces,
+    json_of,
+    langfuses_words,
+    retry_after,
+)
 from codex_langfuse.verify.layers import LAYERS, Layer, LayerError
 
 SERVER_LOG = "See the log of Langfuse's web container: its storage, queue or database may be out of reach."
@@ -76,7 +82,7 @@ def reached_before(layer: Layer, message: str) -> Iterator[None]:
 class Reader:
     """Asks again and again."""
 
-    def __init__(self, connection: Connection, query: Query):
+    def __init__(self, connection: LangfuseConnection, query: Query):
         self._connection = connection
         self._query = query
         self._legacy = False

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from codex_langfuse.keys.credentials import Access
 from codex_langfuse.page_addresses import page_url
-from codex_langfuse.verify.connection import SECONDS_TO_ANSWER, Connection
+from codex_langfuse.verify.connection import SECONDS_TO_ANSWER, LangfuseConnection
 from codex_langfuse.verify.layers import Layer, LayerError
 from codex_langfuse.verify.reading import NeverShownError, Query, Reader, Step
 
@@ -47,7 +47,7 @@ def verify_session(
         older_parameters={"sessionId": session_id, "limit": str(_MOST_OLDER)},
         older_rows="data",
     )
-    with Connection(
+    with LangfuseConnection(
         base_url, access.authorization, seconds_to_answer=min(timeout, SECONDS_TO_ANSWER)
     ) as connection:
         project = connection.project_id()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from codex_langfuse.keys.credentials import TRACES_PATH, Access
 from codex_langfuse.verify.connection import (
     SECONDS_TO_ANSWER,
-    Connection,
+    LangfuseConnection,
     langfuses_words,
     retry_after,
     retrying_once,
@@ -42,7 +42,7 @@ def verify_arrival(
     ``LayerError`` for the layer that failed.
     """
     base_url = access.base_url.url
-    with Connection(
+    with LangfuseConnection(
         base_url, access.authorization, seconds_to_answer=min(timeout, SECONDS_TO_ANSWER)
     ) as connection:
         project = connection.project_id()
@@ -63,7 +63,7 @@ def verify_arrival(
 
 
 def wait_until_shown(
-    connection: Connection, trace: ExpectedTrace, timeout: float, report: Callable[[Step, str], None]
+    connection: LangfuseConnection, trace: ExpectedTrace, timeout: float, report: Callable[[Step, str], None]
 ) -> str:
     """Wait at most ``timeout`` seconds until all of a trace is shown; return the endpoint that showed it.
 
@@ -80,7 +80,7 @@ def trace_link(base_url: str, project: str, trace_id: str) -> str:
     return f"{base_url}/project/{project}/traces/{trace_id}"
 
 
-def _send(connection: Connection, trace: TrialTrace) -> None:
+def _send(connection: LangfuseConnection, trace: TrialTrace) -> None:
     """Send as Codex does with the documented configuration; success was 207 before Langfuse 3.38."""
     headers = {"content-type": "application/x-protobuf", "x-langfuse-ingestion-version": "4"}
     with reached_before(Layer.INGESTION, "Langfuse accepts the keys, but does not answer the test trace"):
