@@ -73,12 +73,6 @@ def test_a_widget_is_changed_field_by_field(http: httpx.Client) -> None:
     assert body["details"]["issues"][0]["message"] == "At least one field is required"
 
 
-def test_columns_have_the_names_of_the_pages_too(http: httpx.Client) -> None:
-    given = {"column": "Model", "type": "stringOptions", "operator": "any of", "value": ["gpt-5"]}
-    (kept,) = made(http, filters=[given])["filters"]
-    assert kept == {**given, "column": "providedModelName"}
-
-
 def test_a_dashboard_holds_tiles(http: httpx.Client) -> None:
     widget = made(http)
     body = {"name": "Codex", "definition": {"widgets": [tile(widget, width=14)]}}

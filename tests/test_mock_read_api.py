@@ -105,7 +105,7 @@ def test_finds(full: RunningMock, parameters: dict[str, Any], found: str) -> Non
     [
         (("name", "string", "=", "model"), "b4 a1"),
         (("name", "string", "starts with", "turn"), "b3 a0"),
-        (("Name", "stringOptions", "none of", ["model"]), "b3 a2 a0"),
+        (("name", "stringOptions", "none of", ["model"]), "b3 a2 a0"),
         (("startTime", "datetime", ">=", "2026-11-23T09:16:09Z"), "b4 b3"),
         (("inputTokens", "number", ">", 0), "a1"),
         (("totalCost", "number", ">=", 0.00125), "a1"),

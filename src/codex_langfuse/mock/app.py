@@ -29,7 +29,7 @@ from codex_langfuse.mock.langfuse.ingestion import (
     answer_metrics,
     answer_traces,
 )
-from codex_langfuse.mock.langfuse.read_api import answer_health, answer_ready
+from codex_langfuse.mock.langfuse.read_api import answer_version
 from codex_langfuse.mock.page.views import Views, is_page
 from codex_langfuse.mock.project_api import Call, find_route
 from codex_langfuse.mock.store import MockStore, SeenRequest
@@ -170,10 +170,8 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
     if len(path) > 1 and path.endswith("/"):
         return _redirect(path.rstrip("/") + (f"?{query}" if query else ""), refresh=True)
     headers = request.header_values()
-    if path == "/api/public/ready":  # This one and the next look at no method.
-        return answer_ready(mock.langfuse)
-    if path == "/api/public/health":
-        return lambda: answer_health(query, _observations(mock), mock.langfuse)
+    if path in ("/api/public/health", "/api/public/ready"):  # They look at no method.
+        return answer_version(mock.langfuse)
     if path == _TRACES:
         number = mock.store.next_job_number()
         return _if_post(

@@ -36,30 +36,12 @@ _TIME_SERIES = tuple(chart for chart in CHART_TYPES if chart.endswith("_TIME_SER
 _USUAL_SIZE = 6
 _MOST_IN_A_PIVOT = {"dimensions": 2, "metrics": 10}
 
-#: By what a widget can be filtered, and other names of it, from the pages of Langfuse.
-_FILTERS: dict[str, tuple[str, ...]] = {
-    "traceName": ("Trace Name",),
-    "name": ("Observation Name", "observationName"),
-    "userId": ("User", "user"),
-    "sessionId": ("Session", "session"),
-    "metadata": ("Metadata",),
-    "type": ("Type",),
-    "tags": ("Tags", "traceTags"),
-    "providedModelName": ("Model", "model", "observationModelName"),
-    "level": ("Level",),
-    "toolNames": ("Tool Names (Available)", "Tool Names"),
-    "calledToolNames": ("Tool Names (Called)",),
-    "traceRelease": ("Trace Release", "Release"),
-    "traceVersion": ("Trace Version", "Version"),
-    "environment": ("Environment",),
-    "release": ("Observation Release",),
-    "version": (),
-    "experimentName": ("Experiment Name",),
-    "experimentDatasetId": ("Experiment Dataset",),
-    "experimentId": ("Experiment ID",),
-    "isRootObservation": ("Is Root Observation",),
-}
-_COLUMNS = {name: column for column, others in _FILTERS.items() for name in (column, *others)}
+#: By what a widget can be filtered.
+_FILTERS = (
+    *("traceName", "name", "userId", "sessionId", "metadata", "type", "tags", "providedModelName", "level"),
+    *("toolNames", "calledToolNames", "traceRelease", "traceVersion", "environment", "release", "version"),
+    *("experimentName", "experimentDatasetId", "experimentId", "isRootObservation"),
+)
 
 _NO_SCORES = "The mock plays widgets of observations only. Langfuse also has widgets of scores."
 _NO_PRESETS = "The mock plays no preset tiles. Langfuse does."
@@ -189,7 +171,7 @@ def _normalized(widget: Record) -> Record:
     """Return a widget with the names of the query's fields; raises for what no widget can show."""
     if widget["view"] != "observations":
         raise not_played(_NO_SCORES)
-    unknown = [each["column"] for each in widget["filters"] if each["column"] not in _COLUMNS]
+    unknown = [each["column"] for each in widget["filters"] if each["column"] not in _FILTERS]
     if unknown:
         text = f'Unsupported filter column for view "{widget["view"]}": {", ".join(unknown)}'
         raise _invalid(text, "filters")
@@ -201,7 +183,6 @@ def _normalized(widget: Record) -> Record:
         **widget,
         "dimensions": [{"field": each["field"]} for each in widget["dimensions"]],
         "metrics": [{"measure": each["measure"], "agg": each["agg"]} for each in widget["metrics"]],
-        "filters": [{**each, "column": _COLUMNS[each["column"]]} for each in widget["filters"]],
         "chartConfig": _chart_config(widget["chartType"], config),
     }
 

@@ -43,9 +43,9 @@ _COMPATIBLE = {
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: the kind of filter it takes (``None``: any), and its value in an observation."""
+    """A column: the kind of filter it takes, and its value in an observation."""
 
-    kind: str | None
+    kind: str
     value: Callable[[Observation], Any]
 
 
@@ -57,75 +57,55 @@ def _tokens_per_second(observation: Observation) -> float | None:
     return observation["outputUsage"] / observation["latency"] if observation["latency"] else None
 
 
-#: By id and by name, either of which a filter may use.
 _COLUMNS: dict[str, _Column] = {
-    name: column
-    for names, column in (
-        (("environment", "Environment"), _Column("stringOptions", _of("environment"))),
-        (("traceEnvironment", "Trace Environment"), _Column(None, _of("environment"))),
-        (("type", "Type"), _Column("stringOptions", _of("type"))),
-        (("id", "ID"), _Column("stringOptions", _of("id"))),
-        (("name", "Name"), _Column("stringOptions", _of("name"))),
-        (("traceId", "Trace ID"), _Column("string", _of("traceId"))),
-        (("startTime", "Start Time"), _Column("datetime", _of("startTime"))),
-        (("endTime", "End Time"), _Column("datetime", _of("endTime"))),
-        (("timeToFirstToken", "Time To First Token (s)"), _Column("number", _of("timeToFirstToken"))),
-        (("latency", "Latency (s)"), _Column("number", lambda each: each["latency"] or 0)),
-        (("tokensPerSecond", "Tokens per second"), _Column("number", _tokens_per_second)),
-        (("inputCost", "Input Cost ($)"), _Column("number", lambda each: each["inputCost"] or 0)),
-        (("outputCost", "Output Cost ($)"), _Column("number", lambda each: each["outputCost"] or 0)),
-        (("totalCost", "Total Cost ($)"), _Column("number", lambda each: each["costDetails"].get("total"))),
-        (("level", "Level"), _Column("stringOptions", _of("level"))),
-        (("statusMessage", "Status Message"), _Column("string", _of("statusMessage"))),
-        (("model", "Model"), _Column(None, _of("model"))),
-        (("providedModelName", "Provided Model Name"), _Column("stringOptions", _of("model"))),
-        (("modelId", "Model ID"), _Column("stringOptions", _of("internalModelId"))),
-        (("inputTokens", "Input Tokens"), _Column("number", _of("inputUsage"))),
-        (("outputTokens", "Output Tokens"), _Column("number", _of("outputUsage"))),
-        (("totalTokens", "Total Tokens"), _Column("number", lambda each: each["usageDetails"].get("total"))),
-        (("tokens", "Tokens"), _Column(None, lambda each: each["usageDetails"].get("total"))),
-        (("metadata", "Metadata"), _Column("stringObject", lambda each: flat_metadata(each["metadata"]))),
-        (("version", "Version"), _Column("string", _of("version"))),
-        (("release", "Release"), _Column("string", _of("release"))),
-        (("promptName", "Prompt Name"), _Column("stringOptions", _of("promptName"))),
-        (("promptVersion", "Prompt Version"), _Column("number", _of("promptVersion"))),
-        (("input", "Input"), _Column("string", lambda each: each["input"] or "")),
-        (("output", "Output"), _Column("string", lambda each: each["output"] or "")),
-        (("sessionId", "Session ID"), _Column("string", _of("sessionId"))),
-        (("traceName", "Trace Name"), _Column("stringOptions", _of("traceName"))),
-        (("userId", "User ID"), _Column("string", _of("userId"))),
-        (("traceTags", "Trace Tags"), _Column("arrayOptions", _of("tags"))),
-        (("tags", "Tags"), _Column(None, _of("tags"))),
-        (
-            ("hasParentObservation", "Has Parent Observation"),
-            _Column("boolean", lambda each: bool(each["parentObservationId"])),
-        ),
-        (("isRootObservation", "Is Root Observation"), _Column("boolean", _of("isRootObservation"))),
-        (("hasInput", "Has Input"), _Column("boolean", lambda each: bool(each["input"]))),
-        (("hasOutput", "Has Output"), _Column("boolean", lambda each: bool(each["output"]))),
-        (
-            ("parentObservationId", "Parent Observation ID"),
-            _Column(None, lambda each: each["parentObservationId"] or ""),
-        ),
-        (("ingestionSource", "Ingestion Source"), _Column("stringOptions", lambda _each: "otel")),
-    )
-    for name in names
+    "environment": _Column("stringOptions", _of("environment")),
+    "traceEnvironment": _Column("stringOptions", _of("environment")),
+    "type": _Column("stringOptions", _of("type")),
+    "id": _Column("stringOptions", _of("id")),
+    "name": _Column("stringOptions", _of("name")),
+    "traceId": _Column("string", _of("traceId")),
+    "startTime": _Column("datetime", _of("startTime")),
+    "endTime": _Column("datetime", _of("endTime")),
+    "timeToFirstToken": _Column("number", _of("timeToFirstToken")),
+    "latency": _Column("number", lambda each: each["latency"] or 0),
+    "tokensPerSecond": _Column("number", _tokens_per_second),
+    "inputCost": _Column("number", lambda each: each["inputCost"] or 0),
+    "outputCost": _Column("number", lambda each: each["outputCost"] or 0),
+    "totalCost": _Column("number", lambda each: each["costDetails"].get("total")),
+    "level": _Column("stringOptions", _of("level")),
+    "statusMessage": _Column("string", _of("statusMessage")),
+    "model": _Column("stringOptions", _of("model")),
+    "providedModelName": _Column("stringOptions", _of("model")),
+    "modelId": _Column("stringOptions", _of("internalModelId")),
+    "inputTokens": _Column("number", _of("inputUsage")),
+    "outputTokens": _Column("number", _of("outputUsage")),
+    "totalTokens": _Column("number", lambda each: each["usageDetails"].get("total")),
+    "tokens": _Column("number", lambda each: each["usageDetails"].get("total")),
+    "metadata": _Column("stringObject", lambda each: flat_metadata(each["metadata"])),
+    "version": _Column("string", _of("version")),
+    "release": _Column("string", _of("release")),
+    "promptName": _Column("stringOptions", _of("promptName")),
+    "promptVersion": _Column("number", _of("promptVersion")),
+    "input": _Column("string", lambda each: each["input"] or ""),
+    "output": _Column("string", lambda each: each["output"] or ""),
+    "sessionId": _Column("string", _of("sessionId")),
+    "traceName": _Column("stringOptions", _of("traceName")),
+    "userId": _Column("string", _of("userId")),
+    "traceTags": _Column("arrayOptions", _of("tags")),
+    "tags": _Column("arrayOptions", _of("tags")),
+    "hasParentObservation": _Column("boolean", lambda each: bool(each["parentObservationId"])),
+    "isRootObservation": _Column("boolean", _of("isRootObservation")),
+    "hasInput": _Column("boolean", lambda each: bool(each["input"])),
+    "hasOutput": _Column("boolean", lambda each: bool(each["output"])),
+    "parentObservationId": _Column("string", lambda each: each["parentObservationId"] or ""),
+    "ingestionSource": _Column("stringOptions", lambda _each: "otel"),
 }
 #: Columns that a parameter of the same name filters too; a condition here replaces that parameter.
 _SAME_AS_PARAMETER = frozenset(
-    {
-        "environment",
-        "type",
-        "name",
-        "traceId",
-        "startTime",
-        "level",
-        "version",
-        "sessionId",
-        "userId",
-        "parentObservationId",
-        "isRootObservation",
-    }
+    (
+        *("environment", "type", "name", "traceId", "startTime", "level", "version", "sessionId", "userId"),
+        *("parentObservationId", "isRootObservation"),
+    )
 )
 
 
@@ -196,7 +176,7 @@ def _condition(item: dict[str, Any]) -> Condition:
         raise invalid_request(f"Column {name} does not match a UI / CH table mapping.")
     if name.lower() in ("input", "output") and kind != "string":
         raise invalid_request("Input/output filters only support filter type `string`.")
-    if column.kind and kind != "null" and kind not in _COMPATIBLE[column.kind]:
+    if kind != "null" and kind not in _COMPATIBLE[column.kind]:
         raise invalid_request(
             f"Invalid filter type '{kind}' for column '{name}'. Expected filter type '{column.kind}'."
         )
@@ -223,7 +203,7 @@ def _condition(item: dict[str, Any]) -> Condition:
         return lambda each: compare(read_date(value(each)) or 0, moment)
     if kind == "boolean":
         return lambda each: (value(each) == wanted) == (sign == "=")
-    empty_is_null = name in ("release", "Release", "parentObservationId", "Parent Observation ID")
+    empty_is_null = name in ("release", "parentObservationId")
     return lambda each: _is_null(value(each), empty_is_null) == (sign == "is null")
 
 

@@ -8,7 +8,7 @@ when it is whole and exact, else a ``float``; ``UNDEFINED`` is used where an obj
 import json
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -214,12 +214,6 @@ def to_number(value: Any) -> int | float:
     text = to_string(value).strip(_WHITESPACE)
     if not text:
         return 0
-    prefix = text[:2].lower()
-    if prefix in ("0x", "0o", "0b"):
-        base = {"0x": 16, "0o": 8, "0b": 2}[prefix]
-        if re.fullmatch({16: "[0-9a-fA-F]+", 8: "[0-7]+", 2: "[01]+"}[base], text[2:]):
-            return number(int(text[2:], base))
-        return math.nan
     return number(float(text)) if _DECIMAL.fullmatch(text) else math.nan
 
 
@@ -255,24 +249,15 @@ def truthy(value: Any) -> bool:
     return bool(value) and value == value
 
 
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def is_moment(milliseconds: int | float) -> bool:
+    """Return whether a time in milliseconds since 1970 can be written as a date: in the years 1 to 9999."""
+    return -62_135_596_800_000 <= milliseconds < 253_402_300_800_000
+
+
 def iso_time(milliseconds: int | float) -> str:
-    """Write a time in milliseconds since 1970 as ``Date.toISOString`` does.
-
-    Raises ``ValueError`` for a time that JavaScript cannot hold.
-    """
-    whole = int(milliseconds)
-    if abs(whole) > 8_640_000_000_000_000:
-        raise ValueError("Invalid time value")
-    days, rest = divmod(whole, 86_400_000)
-    seconds, millis = divmod(rest, 1000)
-    year, month, day = _civil_date(days)
-    year_text = f"{year:04d}" if 0 <= year <= 9999 else f"{'-' if year < 0 else '+'}{abs(year):06d}"
-    hours, minutes = divmod(seconds // 60, 60)
-    return f"{year_text}-{month:02d}-{day:02d}T{hours:02d}:{minutes:02d}:{seconds % 60:02d}.{millis:03d}Z"
-
-
-def _civil_date(days: int) -> tuple[int, int, int]:
-    """Return the Gregorian date of a day number; also for years that ``datetime`` does not know."""
-    cycles, day_of_cycle = divmod(days, 146_097)
-    date = datetime.fromordinal(day_of_cycle + datetime(1970, 1, 1).toordinal())
-    return date.year + 400 * cycles, date.month, date.day
+    """Write a time in milliseconds since 1970 as ``Date.toISOString`` does."""
+    moment = _1970 + timedelta(milliseconds=int(milliseconds))
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,6 +19,7 @@ from codex_langfuse.mock.langfuse.input_output import input_and_output, metadata
 from codex_langfuse.mock.langfuse.javascript import (
     UNDEFINED,
     JavaScriptTypeError,
+    is_moment,
     iso_time,
     number,
     object_keys,
@@ -102,8 +103,6 @@ _MODEL_KEYS = (
 _NOT_METADATA = frozenset(
     f"ai.telemetry.metadata.{name}" for name in ("userId", "sessionId", "tags", "langfusePrompt")
 )
-#: The last millisecond, after 1970, that a JavaScript date can be.
-_LAST_MOMENT = 8_640_000_000_000_000
 _ENVIRONMENT = re.compile(r"[a-z0-9\-_]+")
 #: What an observation says, as ``mockWarning``, where Langfuse would show tokens and a cost that it made up.
 COUNTED_BY_LANGFUSE = (
@@ -397,7 +396,7 @@ def _milliseconds(nanoseconds: Any) -> int | None:
         milliseconds = int(nanoseconds / 1e6)
     else:
         return None
-    return milliseconds if abs(milliseconds) <= _LAST_MOMENT else None
+    return milliseconds if is_moment(milliseconds) else None
 
 
 def _completion_start(attributes: dict[str, Any], start: int) -> int | None:
@@ -412,7 +411,7 @@ def _completion_start(attributes: dict[str, Any], start: int) -> int | None:
             if not truthy(waited) or not math.isfinite(waited):
                 return None
             moment = start + math.ceil(waited)
-            return moment if abs(moment) <= _LAST_MOMENT else None
+            return moment if is_moment(moment) else None
     return None
 
 
@@ -426,7 +425,7 @@ def _parsed(text: Any) -> Any:
 def read_date(text: Any) -> int | None:
     """Read an ISO 8601 time, or milliseconds given as a number."""
     if isinstance(text, int | float) and not isinstance(text, bool):
-        return int(text) if math.isfinite(text) and abs(text) <= _LAST_MOMENT else None
+        return int(text) if math.isfinite(text) and is_moment(text) else None
     if not isinstance(text, str):
         return None
     try:

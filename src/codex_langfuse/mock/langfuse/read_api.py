@@ -4,8 +4,6 @@ Seen in ``web/src/pages/api/public/{health,ready,projects/index,v2/observations/
 ``packages/shared/src/server/repositories/events.ts``.
 """
 
-import time
-from collections.abc import Iterable
 from typing import Any
 
 from codex_langfuse.mock.langfuse.answer import Answer
@@ -59,19 +57,8 @@ FIELD_GROUPS: dict[str, tuple[str, ...]] = {
 _LONGEST_METADATA = 200
 
 
-def answer_health(query: str, observations: Iterable[Observation], langfuse: int) -> Answer:
-    """Answer ``GET /api/public/health``: the database is there; whether something came lately, if asked."""
-    status = "OK"
-    if parse_query(query).get("failIfNoRecentEvents") == "true":
-        now = time.time() * 1000
-        recent = any(now - 180_000 <= (read_date(each["startTime"]) or 0) <= now for each in observations)
-        if not recent:
-            status = f"No {'events' if langfuse == 4 else 'traces'} within the last 3 minutes"
-    return Answer.json(200 if status == "OK" else 503, {"status": status, "version": VERSION[langfuse]})
-
-
-def answer_ready(langfuse: int) -> Answer:
-    """Answer ``GET /api/public/ready``."""
+def answer_version(langfuse: int) -> Answer:
+    """Answer ``GET /api/public/health`` and ``GET /api/public/ready``: the mock is always well."""
     return Answer.json(200, {"status": "OK", "version": VERSION[langfuse]})
 
 
@@ -86,8 +73,6 @@ def answer_observations(query_text: str, observations: list[Observation]) -> Ans
     expanded = checks.text(["expandMetadata"], query.get("expandMetadata"))
     limit = checks.number_in_query("limit", query.get("limit"), 50, least=0, most=1000)
     cursor = read_cursor(checks, query, "lastStartTimeTo", "lastTraceId", "lastId")
-    if query.get("parseIoAsJson") == "true":
-        checks.complain(["parseIoAsJson"], "parseIoAsJson=true is no longer supported on this endpoint.")
     wanted: dict[str, Any] = {"type": checks.one_of(["type"], query.get("type"), TYPES)}
     for name in ("name", "userId", "sessionId"):
         wanted[name] = checks.text([name], query.get(name))
