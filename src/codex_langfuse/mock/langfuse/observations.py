@@ -32,7 +32,7 @@ from codex_langfuse.mock.langfuse.javascript import (
     truthy,
 )
 from codex_langfuse.mock.langfuse.observation_type import observation_type
-from codex_langfuse.mock.langfuse.otlp import TraceExport, field
+from codex_langfuse.mock.langfuse.otlp import TraceExport, field, listed
 from codex_langfuse.mock.langfuse.prices import Model, find_model, is_tokenized
 from codex_langfuse.mock.langfuse.usage import costs, provided_costs, provided_usage, reduced, with_total
 
@@ -142,25 +142,21 @@ def _of_resource(
 ) -> list[dict[str, Any]]:
     resource = attributes_of(field(resource_span, "resource"))
     found = []
-    for scope_span in _each(field(resource_span, "scopeSpans")):
+    for scope_span in listed(field(resource_span, "scopeSpans")):
         scope = field(scope_span, "scope")
         scope = scope if isinstance(scope, dict) else {}
         scope_attributes = attributes_of(scope)
         if not isinstance(scope.get("name", ""), str | None):
             raise JavaScriptTypeError("the name of a scope is no string")
-        for span in _each(field(scope_span, "spans")):
+        for span in listed(field(scope_span, "spans")):
             found.append(_observation(span, resource, scope, scope_attributes, project_id, received, models))
     return found
-
-
-def _each(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def attributes_of(holder: Any) -> dict[str, Any]:
     """Read the attributes of a resource, scope, span or span event into plain values."""
     plain: dict[str, Any] = {}
-    for attribute in _each(field(holder, "attributes")):
+    for attribute in listed(field(holder, "attributes")):
         if attribute is None or attribute is UNDEFINED:
             raise JavaScriptTypeError
         plain[to_string(field(attribute, "key"))] = _plain_value(field(attribute, "value"))
@@ -215,7 +211,7 @@ def _observation(
     models: Sequence[Model],
 ) -> dict[str, Any]:
     attributes = attributes_of(span)
-    events = _each(field(span, "events"))
+    events = listed(field(span, "events"))
     start, end = _times(field(span, "startTimeUnixNano"), field(span, "endTimeUnixNano"), received)
     completion_start = _completion_start(attributes, start)
     asked, answered = input_and_output(attributes, events, attributes_of)

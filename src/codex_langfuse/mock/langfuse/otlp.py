@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from codex_langfuse.mock.langfuse.javascript import UNDEFINED, number, parse_json, to_string, truthy
+from codex_langfuse.mock.langfuse.javascript import UNDEFINED, number, parse_json, truthy
 
 
 class TraceExport:
@@ -52,12 +52,13 @@ def parse_protobuf(body: bytes) -> TraceExport:
     Langfuse's decoder (protobufjs 7.6.5) takes a field for what its number says, whatever its wire type, and
     stumbles over one of another kind, as log records have. Google's leaves such a field aside.
     """
-    request = ExportTraceServiceRequest()
     try:
-        request.ParseFromString(body)
+        request = ExportTraceServiceRequest.FromString(body)
     except DecodeError as error:
         raise ValueError("not decodable") from error
-    if _has_field_of_another_kind(request):
+    request.DiscardUnknownFields()
+    is_unknown_left_out = request.ByteSize() < len(body)
+    if is_unknown_left_out and _has_field_of_another_kind(ExportTraceServiceRequest.FromString(body)):
         raise ValueError("a field of another kind")
     return TraceExport(decoded=request)
 
@@ -188,6 +189,11 @@ def field(value: Any, name: str) -> Any:
     return value.get(name, UNDEFINED) if isinstance(value, dict) else UNDEFINED
 
 
+def listed(value: Any) -> list[Any]:
+    """Return a list of a decoded object, an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def _is_absent(value: Any) -> bool:
     return value is None or value is UNDEFINED
 
@@ -223,68 +229,29 @@ def _span_reasons(span: Any) -> Iterator[str]:
 
 
 def _refusal(resource_spans: Any) -> str | None:
-    """Word the refusal of an export with unusable ids or lists (``validateOtelSpanIds`` and its caller)."""
-    total = bad = malformed = 0
-    reasons: dict[str, None] = {}
-    scope_names: dict[str, None] = {}
-
-    def sample(scope: Any) -> None:
-        name = field(scope, "name")
-        if truthy(name) and len(scope_names) < 5:
-            scope_names[to_string(name)] = None
-
-    for resource_span in resource_spans if isinstance(resource_spans, list) else ():
-        if _is_malformed_list(field(field(resource_span, "resource"), "attributes")):
-            malformed += 1
-            reasons["resource.attributes:not_an_array"] = None
-        scope_spans = field(resource_span, "scopeSpans")
-        if not isinstance(scope_spans, list):
-            if not _is_absent(scope_spans):
-                malformed += 1
-                reasons["scopeSpans:not_an_array"] = None
-            continue
-        for scope_span in scope_spans:
-            scope = field(scope_span, "scope")
-            if _is_malformed_list(field(scope, "attributes")):
-                malformed += 1
-                reasons["scope.attributes:not_an_array"] = None
-                sample(scope)
-            spans = field(scope_span, "spans")
-            if not isinstance(spans, list):
-                if not _is_absent(spans):
-                    malformed += 1
-                    reasons["spans:not_an_array"] = None
-                    sample(scope)
-                continue
-            for span in spans:
-                total += 1
-                found = list(_span_reasons(span))
-                if found:
-                    bad += 1
-                    reasons.update(dict.fromkeys(found))
-                    sample(scope)
-
-    if not bad and not malformed:
-        return None
-    problems = []
-    if bad:
-        problems.append(f"{bad} of {total} span(s) cannot be processed")
-    if malformed:
-        problems.append(f"{malformed} resource- or scope-level field(s) are present but not arrays")
-    hints = []
-    if any(reason.endswith((":absent", ":not_an_id")) for reason in reasons):
-        hints.append(
-            "traceId and spanId are required on every span, and each must be a string or a byte array."
-        )
-    if any(reason.endswith(":not_an_array") for reason in reasons):
-        hints.append(
-            "scopeSpans, spans, attributes and events must all be arrays — OTLP attributes are a list of "
-            "{key, value} entries, not a JSON object."
-        )
-    return (
-        f"Invalid OTLP trace export: {'; '.join(problems)} ({', '.join(reasons)}). {' '.join(hints)} "
-        "The entire export was rejected and no spans were ingested. "
-        f"Instrumentation scopes: {', '.join(scope_names) or 'unknown'}. "
-        "This endpoint accepts OpenTelemetry traces only — if you are exporting OpenTelemetry logs, "
-        "point your log exporter elsewhere."
+    """Word the refusal of an export with unusable ids or lists (``validateOtelSpanIds``), more briefly."""
+    reasons = dict.fromkeys(
+        reason for resource_span in listed(resource_spans) for reason in _resource_reasons(resource_span)
     )
+    if not reasons:
+        return None
+    return (
+        f"Invalid OTLP trace export ({', '.join(reasons)}). Every span needs a traceId and a spanId, each a "
+        "string or a byte array; scopeSpans, spans, attributes and events must be arrays. The entire export "
+        "was rejected and no spans were ingested. This endpoint accepts OpenTelemetry traces only — if you "
+        "are exporting OpenTelemetry logs, point your log exporter elsewhere."
+    )
+
+
+def _resource_reasons(resource_span: Any) -> Iterator[str]:
+    if _is_malformed_list(field(field(resource_span, "resource"), "attributes")):
+        yield "resource.attributes:not_an_array"
+    if _is_malformed_list(field(resource_span, "scopeSpans")):
+        yield "scopeSpans:not_an_array"
+    for scope_span in listed(field(resource_span, "scopeSpans")):
+        if _is_malformed_list(field(field(scope_span, "scope"), "attributes")):
+            yield "scope.attributes:not_an_array"
+        if _is_malformed_list(field(scope_span, "spans")):
+            yield "spans:not_an_array"
+        for span in listed(field(scope_span, "spans")):
+            yield from _span_reasons(span)
