@@ -27,7 +27,6 @@ _WHITESPACE = (
 )
 _DECIMAL = re.compile(r"[+-]?(?:Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 _INTEGER_PREFIX = re.compile(r"[+-]?[0-9]+")
-_ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _quote = json.encoder.encode_basestring
 
@@ -170,8 +169,7 @@ def _write(value: Any, put: Any) -> None:
         put(number_text(value) if math.isfinite(value) else "null")
     elif isinstance(value, dict):
         separator = "{"
-        for key in object_keys(value):
-            item = value[key]
+        for key, item in value.items():
             if item is UNDEFINED:
                 continue
             put(separator)
@@ -191,14 +189,6 @@ def _write(value: Any, put: Any) -> None:
             _write(item, put)
             separator = ","
         put("[]" if separator == "[" else "]")
-
-
-def object_keys(value: dict[str, Any]) -> list[str]:
-    """List the keys of an object in JavaScript's order: array indices ascending, then as inserted."""
-    indices = [key for key in value if _ARRAY_INDEX.fullmatch(key) and int(key) < 2**32 - 1]
-    if not indices:
-        return list(value)
-    return sorted(indices, key=int) + [key for key in value if key not in set(indices)]
 
 
 def to_number(value: Any) -> int | float:

@@ -22,7 +22,6 @@ from codex_langfuse.mock.langfuse.javascript import (
     is_moment,
     iso_time,
     number,
-    object_keys,
     parse_int,
     parse_json,
     parse_json_exactly,
@@ -574,8 +573,7 @@ def _own_metadata(attributes: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _flatten(nested: dict[str, Any], prefix: str, flat: dict[str, str]) -> None:
-    for key in object_keys(nested):
-        value = nested[key]
+    for key, value in nested.items():
         path = f"{prefix}.{key}" if prefix else key
         if isinstance(value, dict):
             _flatten(value, path, flat)
