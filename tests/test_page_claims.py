@@ -149,7 +149,7 @@ def what_left(
         )
         hosts = {"traces": "cloud.langfuse.com", "logs": "logs.example", "metrics": "metrics.example"}
         seen[logged] = {
-            signal: b"".join(request.body for request in surroundings.proxy.to(host))
+            signal: b"".join(request.body for request in surroundings.proxy.to(f"https://{host}"))
             for signal, host in hosts.items()
         }
     return seen
