@@ -18,13 +18,13 @@ from codex_langfuse.codex.scripted_model import running_scripted_model
 from codex_langfuse.configuration.amend import amend
 from codex_langfuse.configuration.route import Route
 from codex_langfuse.configuration.routes import OtelSettings, read_endpoint
-from codex_langfuse.exports import each_span
 from codex_langfuse.mock.server import running_mock
 from harness.combinations import charged
 from harness.langfuse_laws import broken
 from harness.recorded_truth import KINDS, Tokens, truth
 from harness.running_relay import CLIENT, PROTOBUF
 from page_tables.comparison import MISSED, RUNS
+from recordings import each_span
 from running_collector import TOKEN, Carrier, langfuse_environment, running_collector
 
 pytestmark = pytest.mark.collector

@@ -17,13 +17,13 @@ from codex_langfuse.check import rules_of_files
 from codex_langfuse.codex import telemetry, versions
 from codex_langfuse.codex.isolated import IsolatedCodex
 from codex_langfuse.codex.scripted_model import Message, Scenario, ToolCall
-from codex_langfuse.exports import each_span
 from codex_langfuse.keys.credentials import basic_authorization
 from codex_langfuse.relay.policy import Content, Policy, User
 from harness.fences.scanner import ROOT
 from harness.running_relay import relay_for
 from harness.surroundings import METRICS_HOST, Outcome, Surroundings
 from page_tables.configuration import GROUPS, keys
+from recordings import each_span
 
 KEYS = {key.shown: key for key in keys()}
 

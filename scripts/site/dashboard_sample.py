@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import recordings
-from codex_langfuse.exports import each_span
 from codex_langfuse.relay.policy import Policy, User
 from relay_documented import relayed
 
@@ -71,7 +70,7 @@ def exports(now: datetime) -> Iterator[bytes]:
 
 def _moved(export: ExportTraceServiceRequest, moment: datetime, number: int) -> bytes:
     """Let an export begin at a moment, with ids that no other turn has."""
-    spans = list(each_span(export))
+    spans = list(recordings.each_span(export))
     first = min(span.start_time_unix_nano for span in spans)
     # Whole milliseconds, so that what lies between two times stays as it was.
     shift = (int(moment.timestamp() * 1000) - first // 1_000_000) * 1_000_000

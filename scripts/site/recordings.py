@@ -6,6 +6,7 @@ sent, its body in protobuf's JSON mapping. What is there is said in ``tests/reco
 
 import gzip
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests/recordings"
 
@@ -93,3 +95,8 @@ def signals(name: str) -> set[str]:
 def bodies(name: str, signal: str) -> list[bytes]:
     """Return the bodies of a recording's requests of one signal, in the order sent."""
     return [request.body for request in read(name) if request.signal == signal]
+
+
+def each_span(export: ExportTraceServiceRequest) -> Iterator[Span]:
+    """Yield the spans of a decoded export."""
+    return (span for group in export.resource_spans for scope in group.scope_spans for span in scope.spans)

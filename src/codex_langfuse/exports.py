@@ -36,11 +36,6 @@ class Record:
     attributes: Mapping[str, Any]
 
 
-def each_span(export: ExportTraceServiceRequest) -> Iterator[trace_pb2.Span]:
-    """Yield the spans of a decoded export."""
-    return (span for group in export.resource_spans for scope in group.scope_spans for span in scope.spans)
-
-
 def spans_in(bodies: Iterable[bytes]) -> list[Span]:
     """Return the spans in exports of traces, in the order sent."""
     return [

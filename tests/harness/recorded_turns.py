@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import recordings
-from codex_langfuse.exports import each_span
 from codex_langfuse.relay.receiving import Signal
 
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -43,7 +42,7 @@ def another_turn(number: int, recording: str) -> list[tuple[Signal, bytes]]:
         span.trace_id
         for signal, body in exports
         if signal == "traces"
-        for span in each_span(ExportTraceServiceRequest.FromString(body))
+        for span in recordings.each_span(ExportTraceServiceRequest.FromString(body))
     }
     either = re.compile(b"|".join([*map(re.escape, trace_ids), _UUID.pattern]), re.S)
 

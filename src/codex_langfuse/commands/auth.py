@@ -32,6 +32,12 @@ class RegionName(StrEnum):
     HIPAA = "hipaa"
 
 
+RegionOption = Annotated[RegionName | None, typer.Option(help="Langfuse Cloud.")]
+BaseUrlOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
+]
+
+
 class Shell(StrEnum):
     """A shell to write the line for."""
 
@@ -63,10 +69,8 @@ exclude = ["OTEL_*", "LANGFUSE_*"]   # keeps the key out of the commands that Co
 
 
 def auth(
-    region: Annotated[RegionName | None, typer.Option(help="Langfuse Cloud.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
-    ] = None,
+    region: RegionOption = None,
+    base_url: BaseUrlOption = None,
     public_key: Annotated[str | None, typer.Option(metavar="KEY", help="The public key (pk-lf-...).")] = None,
     secret_stdin: Annotated[
         bool,

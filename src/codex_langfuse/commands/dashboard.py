@@ -6,15 +6,13 @@ from typing import Annotated
 
 import typer
 
-from codex_langfuse.commands.auth import RegionName
+from codex_langfuse.commands.auth import BaseUrlOption, RegionOption
 from codex_langfuse.commands.messages import note, refuse, tell, wrong_usage
 
 
 def dashboard(
-    region: Annotated[RegionName | None, typer.Option(help="Langfuse Cloud.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
-    ] = None,
+    region: RegionOption = None,
+    base_url: BaseUrlOption = None,
     name: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Name of the dashboard. Each name is a separate dashboard."),

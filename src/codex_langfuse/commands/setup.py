@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_langfuse.commands.auth import RegionName, ask_credentials, write_key_file
+from codex_langfuse.commands.auth import BaseUrlOption, RegionOption, ask_credentials, write_key_file
 from codex_langfuse.commands.messages import wrong_usage
 from codex_langfuse.commands.steps import Steps
 from codex_langfuse.page_addresses import page_url
@@ -19,10 +19,8 @@ PAGE = page_url("reference/command-line", "setup")
 
 
 def setup(
-    region: Annotated[RegionName | None, typer.Option(help="Langfuse Cloud.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
-    ] = None,
+    region: RegionOption = None,
+    base_url: BaseUrlOption = None,
     public_key: Annotated[str | None, typer.Option(metavar="KEY", help="The public key (pk-lf-...).")] = None,
     secret_stdin: Annotated[
         bool, typer.Option("--secret-stdin", help="Read the secret key (sk-lf-...) from standard input.")

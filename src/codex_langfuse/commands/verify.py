@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_langfuse.commands.auth import RegionName
+from codex_langfuse.commands.auth import BaseUrlOption, RegionOption
 from codex_langfuse.commands.messages import error, note, tell, wrong_usage
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 
 def verify(
-    region: Annotated[RegionName | None, typer.Option(help="Langfuse Cloud.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Your own Langfuse, such as http://localhost:3000.")
-    ] = None,
+    region: RegionOption = None,
+    base_url: BaseUrlOption = None,
     session: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Send nothing; look for the traces of this Codex session."),
