@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_langfuse.mock.command import is_loopback
+from codex_langfuse.keys.credentials import is_this_machine
 from harness import web
 from harness.mock_client import TRACES
 from harness.otlp_json import simple_export
@@ -87,8 +87,8 @@ def test_warns_before_it_listens_where_others_can_reach_it() -> None:
     assert ended.returncode == 1
     assert "192.0.2.1 is not a loopback address" in ended.stderr
     assert "without a key" in " ".join(ended.stderr.split())
-    assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "127.9.9.9")] == [True] * 4
-    assert [is_loopback(host) for host in ("0.0.0.0", "::", "example.org", "")] == [False] * 4
+    assert [is_this_machine(host) for host in ("127.0.0.1", "::1", "localhost", "127.9.9.9")] == [True] * 4
+    assert [is_this_machine(host) for host in ("0.0.0.0", "::", "example.org", "")] == [False] * 4
 
 
 def test_says_that_the_file_is_no_store(tmp_path: Path) -> None:

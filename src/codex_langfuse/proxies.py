@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from codex_langfuse.keys.credentials import is_this_machine
 
-def is_this_machine(host: str) -> bool:
-    """Return whether a host is a name or an address of loopback."""
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+
+def takes_no_proxy(host: str) -> bool:
+    """Return whether a host is reached without a proxy."""
+    return is_this_machine(host)
 
 
 def client_options(url: str) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def client_options(url: str) -> dict[str, Any]:
     import httpx
 
     parts = urlsplit(url)
-    if not is_this_machine(parts.hostname or ""):
+    if not takes_no_proxy(parts.hostname or ""):
         return {}
     return {"trust_env": False, "verify": httpx.create_ssl_context() if parts.scheme == "https" else True}
 
@@ -49,7 +51,7 @@ def no_proxy_line(url: str, environment: Mapping[str, str]) -> str | None:
         for name, value in environment.items()
         if name.lower().endswith("_proxy") and value
     }
-    if not (found.get(parts.scheme) or found.get("all")) or not is_this_machine(host):
+    if not (found.get(parts.scheme) or found.get("all")) or not takes_no_proxy(host):
         return None
     around = [entry.strip() for entry in found.get("no", "").split(",") if entry.strip()]
     if any(entry == "*" or f".{host}".endswith(f".{entry.lstrip('.')}") for entry in around):

@@ -54,7 +54,7 @@ def _proxies(setup: Setup) -> Iterator[Finding]:
     for exporter in setup.exporters:
         parts = split_address(exporter.endpoint)
         host = parts.hostname if parts else None
-        if not host or not proxies.is_this_machine(host):
+        if not host or not proxies.takes_no_proxy(host):
             continue
         names = [f"{parts.scheme}_proxy", f"{parts.scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"]
         if parts.scheme == "http" and "REQUEST_METHOD" in environment:

@@ -12,7 +12,6 @@ from codex_langfuse.check.setup import (
     Exporter,
     Setup,
     cloud_hosts,
-    is_this_machine,
     is_traces_path,
     split_address,
 )
@@ -20,7 +19,7 @@ from codex_langfuse.codex import versions
 from codex_langfuse.configuration.config_files import read_config
 from codex_langfuse.configuration.edit import dotted, literal
 from codex_langfuse.configuration.secrets import masked
-from codex_langfuse.keys.credentials import TRACES_PATH
+from codex_langfuse.keys.credentials import TRACES_PATH, is_this_machine
 
 _OTLP = ("otlp-http", "otlp-grpc")
 _OTEL = "/api/public/otel"

@@ -18,12 +18,11 @@ from codex_langfuse.check.setup import (
     Setup,
     cloud_hosts,
     header_list,
-    is_this_machine,
     split_address,
 )
 from codex_langfuse.codex import versions
 from codex_langfuse.configuration.amend import EXCLUDE, EXCLUDED, INGESTION_VERSION
-from codex_langfuse.keys.credentials import TRACES_HEADERS, base_url_in
+from codex_langfuse.keys.credentials import TRACES_HEADERS, base_url_in, is_this_machine
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VARIABLES = (TRACES_HEADERS, GENERIC_HEADERS, "OTEL_EXPORTER_OTLP_LOGS_HEADERS")

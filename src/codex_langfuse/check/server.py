@@ -18,9 +18,10 @@ from codex_langfuse.check.findings import Finding
 from codex_langfuse.check.helper import HelperError, headers_of, problem_of
 from codex_langfuse.check.rules_of_exporters import certificate_path
 from codex_langfuse.check.rules_of_keys import is_sent
-from codex_langfuse.check.setup import Exporter, Setup, is_this_machine, split_address
+from codex_langfuse.check.setup import Exporter, Setup, split_address
 from codex_langfuse.configuration.edit import EditError
 from codex_langfuse.configuration.secrets import masked
+from codex_langfuse.keys.credentials import is_this_machine
 from codex_langfuse.proxies import client_options
 
 _BY_STATUS = {401: "refused-keys", 403: "no-permission", 404: "not-langfuse", 405: "not-langfuse"}

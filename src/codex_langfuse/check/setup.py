@@ -193,11 +193,6 @@ def cloud_hosts() -> set[str]:
     return {urlsplit(region.url).netloc for region in REGIONS}
 
 
-def is_this_machine(host: str) -> bool:
-    """Return whether a host's name is one of this machine's for itself."""
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
-
-
 def header_list(text: str) -> list[tuple[str, str]]:
     """Read ``name=value,name=value`` as Codex does; what has no ``=`` is left out."""
     pairs = (part.split("=", 1) for part in text.split(",") if "=" in part)

@@ -90,9 +90,10 @@ def mock(
       codex-langfuse mock --tls-cert server.pem --tls-key server.key \
         --tls-client-ca ca.pem
     """
+    from codex_langfuse.keys.credentials import is_this_machine
     from codex_langfuse.keys.secret_file import SecretFileError, read_secret_file
     from codex_langfuse.listening import Tls
-    from codex_langfuse.mock.command import is_loopback, serve
+    from codex_langfuse.mock.command import serve
     from codex_langfuse.mock.faults import Fault
     from codex_langfuse.mock.store import StoreFileError
     from codex_langfuse.mock.visibility import DELAYED, IMMEDIATE
@@ -106,7 +107,7 @@ def mock(
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
         wrong_usage("give --tls-cert and --tls-key together; --tls-client-ca needs both")
     tls = Tls(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None
-    if not is_loopback(host):
+    if not is_this_machine(host):
         note(
             f"{host} is not a loopback address. Anyone who can reach this machine can read "
             f"on the page, without a key, everything that Codex sends here: {page_url('guide/preview')}"

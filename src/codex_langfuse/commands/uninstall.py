@@ -87,7 +87,7 @@ def _sends_to_relay(path: Path) -> bool:
 
     from codex_langfuse.configuration.config_files import read_config
     from codex_langfuse.configuration.edit import value_at
-    from codex_langfuse.proxies import is_this_machine
+    from codex_langfuse.keys.credentials import is_this_machine
 
     if not path.is_file():
         return False

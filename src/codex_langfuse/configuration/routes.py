@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from codex_langfuse.configuration.route import Route
-from codex_langfuse.keys.credentials import BaseUrl
+from codex_langfuse.keys.credentials import BaseUrl, is_this_machine
 from codex_langfuse.keys.labels import check_environment, check_tag, check_user
 from codex_langfuse.page_addresses import page_url
-from codex_langfuse.proxies import is_this_machine
 
 #: What to know where Codex sends to a Collector.
 ABOUT_COLLECTORS = (

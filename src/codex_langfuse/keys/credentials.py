@@ -5,6 +5,7 @@ them. What Langfuse makes of the header is in ``langfuse/auth.py``.
 """
 
 import base64
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ def read_base_url(text: str) -> BaseUrl:
         notes.append(
             f"{path} is kept; that is right only for a Langfuse built with NEXT_PUBLIC_BASE_PATH={path}"
         )
-    if scheme == "http" and not _is_local(authority):
+    if scheme == "http" and not is_this_machine(re.sub(r":[0-9]+$", "", authority)):
         notes.append(f"{corrected} is not encrypted; whoever is on the way can read your keys")
     return BaseUrl(corrected, tuple(notes))
 
@@ -159,9 +160,12 @@ def _without_own_paths(path: str) -> str:
     return path.rstrip("/")
 
 
-def _is_local(authority: str) -> bool:
-    host = re.sub(r":[0-9]+$", "", authority)
-    return host in ("localhost", "[::1]") or host.endswith(".localhost") or host.startswith("127.")
+def is_this_machine(host: str) -> bool:
+    """Return whether a host is a name or an address of loopback."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def trim(text: str) -> str:

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
+from codex_langfuse.keys.credentials import is_this_machine
 from codex_langfuse.mock.faults import Faults
 from codex_langfuse.mock.langfuse.answer import METHOD_NOT_ALLOWED, NOT_FOUND, Answer, message
 from codex_langfuse.mock.langfuse.auth import ApiKey
@@ -34,7 +35,6 @@ from codex_langfuse.mock.page.views import Views, is_page
 from codex_langfuse.mock.project_api import Call, find_route
 from codex_langfuse.mock.store import MockStore, SeenRequest
 from codex_langfuse.mock.visibility import IMMEDIATE, Visibility, arrived
-from codex_langfuse.proxies import is_this_machine
 
 #: Bodies beyond this many bytes are worked on beside the event loop.
 _SMALL = 256 * 1024

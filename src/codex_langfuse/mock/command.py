@@ -1,7 +1,6 @@
 """What ``codex-langfuse mock`` does: serve until stopped."""
 
 import contextlib
-import ipaddress
 import signal
 import sys
 import threading
@@ -42,14 +41,6 @@ def serve(
         # With a time limit, as an unlimited wait cannot be interrupted on Windows.
         while not stop.wait(1):
             pass
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address to listen on is one that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 @contextlib.contextmanager

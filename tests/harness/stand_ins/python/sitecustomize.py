@@ -8,4 +8,4 @@ from contextlib import suppress
 with suppress(ImportError):
     from codex_langfuse import proxies
 
-    proxies.is_this_machine = lambda host: host in ("127.0.0.1", "::1")
+    proxies.takes_no_proxy = lambda host: host in ("127.0.0.1", "::1")
