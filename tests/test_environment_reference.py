@@ -117,9 +117,7 @@ def test_each_signal_has_its_own_headers_and_then_not_the_generic_ones(turn) -> 
         },
     )
     sent = {
-        request.host: {
-            name for name in ("x-all", "x-logs", "x-metrics", "authorization") if request.header(name)
-        }
+        request.host: {"x-all", "x-logs", "x-metrics", "authorization"} & request.headers.keys()
         for request in outcome.proxied
     }
     assert sent == {
