@@ -33,7 +33,7 @@ def _fences() -> Iterator[pytest.param]:
     for page in [*english_pages(), *chinese_pages()]:
         fences = scan(page)
         run = followed(page)
-        marks = [pytest.mark.codex] if needs_codex(run) else []
+        marks = [pytest.mark.codex if needs_codex(run) else pytest.mark.slow]
         marks += [pytest.mark.collector] if needs_collector(run) else []
         for fence in fences:
             if fence.language == "mermaid":

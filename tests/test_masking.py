@@ -94,6 +94,7 @@ UNITS = sorted(
 )
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_text_and_not_with_its_square() -> None:
     """Eight times the text takes about eight times as long, whatever is repeated; a square would take 64."""
     slow = []

@@ -195,6 +195,7 @@ def test_answers_an_accepted_export_with_the_queues_job(mock: RunningMock, versi
     assert [each["name"] for each in mock.store.observations] == ["turn"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recording", recordings.names("*"))
 def test_takes_the_traces_that_codex_sends_and_nothing_else(mock: RunningMock, recording: str) -> None:
     spans = 0

@@ -95,6 +95,7 @@ def test_what_the_mapping_says_below_its_tables() -> None:
         assert observed({**usage, **model})["totalCost"] == 0
 
 
+@pytest.mark.slow
 def test_records_and_spans_are_as_the_page_says() -> None:
     """telemetry.md: severity and body of log records, status of spans, temporality of metrics."""
     for name in recordings.names():

@@ -22,6 +22,8 @@ from harness.recorded_truth import NAMES, Change, Timed, relayed, sent, shown, t
 from harness.simulated_codex import as_traces
 from relayed_recordings import Relayed, observed, tree
 
+pytestmark = pytest.mark.slow
+
 #: Nothing but logs came: Codex left before it sent its spans.
 NO_SPANS = {"real-use/0.171.0-err-tool-then-500", "real-use/0.171.0-exec-interrupted-tool"}
 #: What spans cannot say by themselves, and the turn says so: what compactions used, when there are two of

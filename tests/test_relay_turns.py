@@ -513,6 +513,7 @@ def test_needed_batches_suffice_to_do_a_turn_again():
     assert found == wanted
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_restarts_at_any_moment_lose_nothing_and_repeat_nothing(data: st.DataObject):
@@ -674,6 +675,7 @@ def test_what_leaves_is_written_as_the_library_writes_it(name: str):
         assert ExportTraceServiceRequest.FromString(turn.trace).SerializeToString() == turn.trace
 
 
+@pytest.mark.slow
 def test_ten_thousand_open_conversations_fit():
     (batch,) = batches("0.44.0-simple")
     body = batch.SerializeToString()

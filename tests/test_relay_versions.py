@@ -87,6 +87,7 @@ def test_the_table_of_versions_says_what_is_missing():
     assert {key for key, value in both.items() if not value} == set()
 
 
+@pytest.mark.slow
 def test_the_table_of_what_leaves_has_three_kinds_of_rows():
     rows = what_leaves([batches("0.169.0-privacy-lup_true_agentresp", LOGS)])
     by = {(row["where"], row["field"]): (row["none"], row["prompts"], row["full"]) for row in rows}
