@@ -67,6 +67,7 @@ class Reader:
     def type(self, text: str, answers: Sequence[str] = ()) -> None:
         """Run what a fence says; ``answers`` are typed when asked. The model counts turns from one."""
         self.model.play(TURN)
+        self.mock.store.rows()  # Langfuse has read by now what it took; whoever asks it does not wait for that
         self.last = self.terminal.run(text, answers)
 
 
