@@ -36,7 +36,7 @@ from harness.credential_cases import (
 from harness.fences.scanner import ROOT
 from harness.no_langfuse import closed_port, untrusted_context, web_server
 
-pytestmark = pytest.mark.macos
+pytestmark = [pytest.mark.macos, pytest.mark.slow]
 
 SCRIPT = ROOT / "scripts/generate-langfuse-auth.sh"
 

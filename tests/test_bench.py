@@ -18,6 +18,8 @@ from codex_langfuse.mock.faults import Fault
 from harness.surroundings import Surroundings
 from translations import CHINESE, DOCS
 
+pytestmark = pytest.mark.slow
+
 PAGE = "concepts/performance.md"
 CONFIG = """\
 [otel]

@@ -15,6 +15,8 @@ from page_tables.comparison import OTHERS, ROUTES, TURN, by_relay, directly, row
 from relayed_recordings import batches, relay
 from translations import CHINESE, DOCS
 
+pytestmark = pytest.mark.slow
+
 # The command's output in the recorded turn.
 OUTPUT = "hello-from-tool"
 # A turn whose prompt and answer Codex logged.

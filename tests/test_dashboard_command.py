@@ -16,6 +16,8 @@ from harness import web
 from harness.commands import dashboard_done, run_dashboard
 from harness.mock_client import client
 
+pytestmark = pytest.mark.slow
+
 NUMBER = len(built_in().widgets)
 
 

@@ -19,6 +19,8 @@ from harness.commands import dashboard_done
 from harness.mock_client import TRACES, client
 from harness.web import PROTOBUF
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC)
 SINCE = NOW - timedelta(days=10)
 WIDGETS = {widget.id: widget for widget in built_in().widgets}

@@ -140,6 +140,7 @@ def _drawn_elsewhere(fence: Fence, reader: Reader) -> None:
     """A diagram changes nothing for the fences after it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [*english_pages(), *chinese_pages()], ids=lambda page: page.relative_to(ROOT).as_posix()
 )

@@ -354,7 +354,7 @@ def test_a_named_file_is_used_by_what_runs(page: Path) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    [file for file in sorted((ROOT / "examples").rglob("*")) if file.is_file()],
+    [each for each in sorted((ROOT / "examples").rglob("*")) if each.is_file() and each.suffix != ".pyc"],
     ids=lambda file: file.relative_to(ROOT).as_posix(),
 )
 def test_an_example_file_is_on_a_page(file: Path) -> None:

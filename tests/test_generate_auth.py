@@ -40,7 +40,7 @@ from harness.proxy import LANGFUSE_HOSTS, tls_proxy
 from harness.surroundings import Surroundings
 from harness.teletype import Teletype, at_a_terminal
 
-pytestmark = pytest.mark.macos
+pytestmark = [pytest.mark.macos, pytest.mark.slow]
 
 SCRIPT = ROOT / "scripts/generate-langfuse-auth.sh"
 Result = subprocess.CompletedProcess[str]

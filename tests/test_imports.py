@@ -4,7 +4,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,13 +24,16 @@ def top_level_names(folder: Path) -> set[str]:
     }
 
 
-def imported(file: Path) -> Iterator[str]:
+@cache
+def imported(file: Path) -> frozenset[str]:
     """The first names of all imports of ``file``, those within functions too."""
+    names = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module.partition(".")[0]
+            names.append(node.module)
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def test_rooms_of_the_package() -> None:
@@ -49,9 +52,7 @@ def test_folders(importing: str, never: str) -> None:
     files = sorted(FOLDERS[importing].rglob("*.py"))
     assert forbidden and files
     wrong = {
-        file.relative_to(ROOT).as_posix(): names
-        for file in files
-        if (names := forbidden & set(imported(file)))
+        file.relative_to(ROOT).as_posix(): names for file in files if (names := forbidden & imported(file))
     }
     assert not wrong, f"{importing} must not import {never}"
 
@@ -60,7 +61,7 @@ def test_no_test_module_is_imported() -> None:
     """What several share is in tests/harness, so that a module of tests can change, move or go away."""
     files = sorted(FOLDERS["tests"].rglob("*.py"))
     modules = {file.stem for file in files if file.stem.startswith("test_")}
-    wrong = {file.name: names for file in files if (names := modules & set(imported(file)))}
+    wrong = {file.name: names for file in files if (names := modules & imported(file))}
     assert modules and not wrong
 
 

@@ -12,6 +12,8 @@ from harness import web
 from harness.mock_client import client
 from harness.web import JSON
 
+pytestmark = pytest.mark.slow
+
 WIDGET: dict[str, Any] = {
     "name": "Turns",
     "view": "observations",

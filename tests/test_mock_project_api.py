@@ -17,6 +17,8 @@ from harness import otlp_json, web
 from harness.mock_client import TRACES, client
 from harness.web import JSON
 
+pytestmark = pytest.mark.slow
+
 API = "/api/public"
 SPAN = {
     "traceId": "a" * 32,

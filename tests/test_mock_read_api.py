@@ -13,7 +13,7 @@ from harness import otlp_json, web
 from harness.mock_client import TRACES, client
 from harness.web import JSON
 
-pytestmark = [pytest.mark.macos, pytest.mark.windows]
+pytestmark = [pytest.mark.macos, pytest.mark.windows, pytest.mark.slow]
 
 OBSERVATIONS = "/api/public/v2/observations"
 BASE = 1_795_425_366_000_000_000

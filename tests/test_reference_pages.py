@@ -57,6 +57,7 @@ def test_changes_agree_with_what_the_command_knows() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_change_that_the_recordings_contradict_is_not_printed() -> None:
     change = {"since": "0.150.0", "before": "0.149.0", "sign": ["log", "codex.turn_ttft"], "en": "wrong"}
     with pytest.raises(ValueError, match=r"recorded from 0\.142\.0"):
@@ -160,6 +161,7 @@ def test_events_in_no_recording_are_in_the_program(docs) -> None:
         assert all(program.find(name.encode()) >= 0 for name in told)
 
 
+@pytest.mark.slow
 def test_every_recorded_event_is_told_of() -> None:
     recorded = {
         name[1]

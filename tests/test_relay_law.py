@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -346,6 +347,7 @@ def _read_of_event(record: Any) -> Iterator[tuple[str, frozenset[str]]]:
 NOT_SIMULATED = {"app.version", "originator", "auth_mode", "terminal.type", "thread.id"}
 
 
+@pytest.mark.slow
 def test_the_simulated_codex_sends_what_codex_sends() -> None:
     """Each kind of record that is made up is in a recording of Codex 0.171, with the same attributes."""
     names = ("openai-provider-websocket-code-mode", "auto-compaction", "goal", "err-429-then-ok")

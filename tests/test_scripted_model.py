@@ -24,6 +24,8 @@ from codex_langfuse.codex.scripted_model import (
 )
 from harness import web
 
+pytestmark = pytest.mark.slow
+
 CODE_MODE = {"type": "additional_tools", "tools": [{"type": "custom", "name": "exec"}]}
 TRANSPORTS = ("http", "websocket")
 

@@ -21,10 +21,8 @@ _FILES = ("*.md", "*.py", "*.yml", ".github", "src", "scripts", "examples", "ove
 _LEFT_OUT = ("*.zh.md", "docs/zh", "tests/upstream", "scripts/site/words.toml")
 
 # In comments a phrase may go on behind the next line's sign.
-_PATTERNS = {
-    name: re.compile(rf"\b({word.get('pattern', name)})\b".replace(" ", r"[\s#]+"), re.I)
-    for name, word in WORDS.items()
-}
+_PATTERNS = {name: word.get("pattern", name).replace(" ", r"[\s#]+") for name, word in WORDS.items()}
+_ANY = re.compile(rf"\b({'|'.join(_PATTERNS.values())})\b", re.I)
 
 
 def found() -> Iterator[str]:
@@ -36,10 +34,10 @@ def found() -> Iterator[str]:
         if not (ROOT / path).is_file():
             continue
         text = (ROOT / path).read_text(encoding="utf-8")
-        for name, pattern in _PATTERNS.items():
-            for match in pattern.finditer(text):
-                line = text.count("\n", 0, match.start()) + 1
-                yield f'{path}:{line}: "{name}" → {WORDS[name]["say"]}'
+        for match in _ANY.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            name = next(name for name, pattern in _PATTERNS.items() if re.fullmatch(pattern, match[0], re.I))
+            yield f'{path}:{line}: "{name}" → {WORDS[name]["say"]}'
 
 
 if __name__ == "__main__":

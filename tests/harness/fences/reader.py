@@ -67,7 +67,7 @@ class Reader:
     def type(self, text: str, answers: Sequence[str] = ()) -> None:
         """Run what a fence says; ``answers`` are typed when asked. The model counts turns from one."""
         self.model.play(TURN)
-        self.mock.store.rows()  # Langfuse has read by now what it took; whoever asks it does not wait for that
+        self.mock.store.rows()  # By now Langfuse has read what it took; whoever asks it does not wait.
         self.last = self.terminal.run(text, answers)
 
 
