@@ -71,14 +71,6 @@ def attributes_of(span: Span) -> dict[str, Any]:
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
 
 
-def version_of(name: str) -> tuple[int, ...]:
-    resource = next(each for each in recordings.read(name) if each.signal == "traces").content[
-        "resourceSpans"
-    ][0]
-    text = {each["key"]: each["value"] for each in resource["resource"]["attributes"]}["service.version"]
-    return tuple(int(part) for part in text["stringValue"].split("."))
-
-
 def post(url: str, export: ExportTraceServiceRequest) -> None:
     answer = CLIENT.post(f"{url}/v1/traces", content=export.SerializeToString(), headers=PROTOBUF)
     assert answer.status_code == 200, answer.text
@@ -88,7 +80,7 @@ REAL_USE = [name for name in recordings.names("real-use/*") if "traces" in recor
 RECORDED = REAL_USE + [
     name
     for name in recordings.names()
-    if "traces" in recordings.signals(name) and version_of(name) >= (0, 114)
+    if "traces" in recordings.signals(name) and recordings.version(name) >= (0, 114)
 ]
 
 
@@ -197,7 +189,7 @@ def test_the_tokens_of_real_use_are_as_charged_but_where_the_pages_say_so(shaped
             assert len(closed) < (len(truth(name).by_turn or ()) or truth(name).roots), name
 
 
-@pytest.mark.parametrize("name", [name for name in RECORDED if version_of(name) >= (0, 166)])
+@pytest.mark.parametrize("name", [name for name in RECORDED if recordings.version(name) >= (0, 166)])
 def test_a_turn_is_an_agent_with_its_usage_and_its_tools_below_it(shaped: Shaped, name: str) -> None:
     began = {
         attributes["turn.id"]
@@ -222,7 +214,7 @@ def test_a_turn_is_an_agent_with_its_usage_and_its_tools_below_it(shaped: Shaped
 
 def test_the_tools_of_a_turn_are_those_that_codex_ran(shaped: Shaped) -> None:
     for name in RECORDED:
-        if version_of(name) < (0, 166):
+        if recordings.version(name) < (0, 166):
             continue
         ran = Counter(
             (attributes["turn.id"], attributes["tool_name"], attributes["call_id"], attributes["aborted"])
@@ -238,7 +230,7 @@ def test_the_tools_of_a_turn_are_those_that_codex_ran(shaped: Shaped) -> None:
         assert shown == ran, name
 
 
-@pytest.mark.parametrize("name", [name for name in RECORDED if version_of(name) < (0, 166)])
+@pytest.mark.parametrize("name", [name for name in RECORDED if recordings.version(name) < (0, 166)])
 def test_before_0_166_a_turn_is_its_usage_and_counts_as_a_trace(shaped: Shaped, name: str) -> None:
     for observations in shaped.turns(name).values():
         (generation,) = observations
@@ -263,7 +255,7 @@ def test_every_observation_says_whose_it_is(shaped: Shaped) -> None:
                 assert each["metadata"]["attributes.ci.job"] == CALLER["ci.job"]
                 assert {each["environment"]} == sent_from
                 assert each["traceName"] in {"codex turn", "compaction"}
-                assert each["version"] == ".".join(map(str, version_of(name)))
+                assert each["version"] == ".".join(map(str, recordings.version(name)))
             assert len({each["sessionId"] for each in observations}) == 1
 
 

@@ -17,10 +17,6 @@ CALL = {
 }
 
 
-def _version(name: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in name.split("-")[0].split("."))
-
-
 WITH_TRACES = [name for name in SIMPLE if "traces" in recordings.signals(name)]
 
 
@@ -30,9 +26,9 @@ def test_logs_give_the_same_turn_in_every_version(name: str, signals: tuple[str,
     relayed = relay(batches(name, signals))
     tool = (
         "shell"
-        if _version(name) < (0, 73)
+        if recordings.version(name) < (0, 73)
         else "shell_command"
-        if _version(name) < (0, 98)
+        if recordings.version(name) < (0, 98)
         else "exec_command"
     )
     assert tree(relayed.observations) == [
@@ -57,17 +53,17 @@ def test_logs_give_the_same_turn_in_every_version(name: str, signals: tuple[str,
     assert relayed.root["metadata"]["total_tokens"] == 2500
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_TRACES if _version(name) >= (0, 113)])
+@pytest.mark.parametrize("name", [name for name in WITH_TRACES if recordings.version(name) >= (0, 113)])
 def test_traces_alone_give_the_turn_and_from_0_128_its_tokens(name: str):
     relayed = relay(batches(name, TRACES))
-    silent = "" if _version(name) >= (0, 128) else " WARNING usage not reported"
+    silent = "" if recordings.version(name) >= (0, 128) else " WARNING usage not reported"
     assert tree(relayed.observations) == [
         "AGENT codex turn",
         f"  GENERATION model call{silent}",
         "    TOOL exec_command",
         f"  GENERATION model call{silent}",
     ]
-    expected = [CALL, CALL] if _version(name) >= (0, 128) else [{}, {}]
+    expected = [CALL, CALL] if recordings.version(name) >= (0, 128) else [{}, {}]
     assert [each["usageDetails"] for each in relayed.of("GENERATION")] == expected
     assert relayed.root["metadata"]["turn_id"]
 

@@ -25,7 +25,7 @@ _SECONDS_UNTIL_TRIED = 45
 #: Below the time after which Codex itself gives a request up (10 s), and far above what a busy machine adds.
 _MOST_SECONDS_MORE = 8.0
 #: How long Codex waits for each request on the direct route here, in seconds; by itself 10.
-_DIRECT_LIMIT = 1.0
+_DIRECT_LIMIT = 2.0
 
 
 def recovery(stage: Stage, proof: Proof) -> None:
