@@ -43,7 +43,7 @@ from harness.running_relay import (
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("KILLS", "120"))
+KILLS = int(os.environ.get("KILLS", "60"))
 SENDERS = 3
 PARTS = 3
 #: The longest life of a relay that is killed, in seconds.

@@ -38,6 +38,8 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # Else each new window loads pages for the address bar, which takes as long as a page of the site.
+    "--disable-features=WebUIOmniboxAimPopup,WebUIOmniboxPopup",
     # A request to another host fails here too, and shows among the page's errors.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
