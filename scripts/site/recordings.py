@@ -64,6 +64,12 @@ def names(pattern: str = "**/*") -> list[str]:
 
 
 @cache
+def every() -> tuple[str, ...]:
+    """Return all recordings, those of real use too."""
+    return (*names(), *names("real-use/*"))
+
+
+@cache
 def simple_turns() -> dict[str, str]:
     """Return the recording of the same turn for each version of Codex, oldest first.
 
