@@ -208,6 +208,7 @@ def test_a_wrong_configuration_fails(
         follow(page(f"```toml {info}\n{text}```\n"))
 
 
+@pytest.mark.codex
 def test_a_configuration_says_which_file_it_is(
     page: Callable[[str], Path], follow: Callable[[Path], None]
 ) -> None:

@@ -119,6 +119,7 @@ def test_an_editors_codex_starts_without_a_configuration_that_it_refuses(
     assert (run.returncode, "Invalid configuration; using defaults" in run.stderr) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "status"), [("", 413), ("client_max_body_size 20m;", 401)])
 def test_nginx_takes_one_megabyte_unless_told_otherwise(tmp_path: Path, setting: str, status: int) -> None:
     with running_mock() as langfuse:
