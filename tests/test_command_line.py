@@ -32,6 +32,9 @@ def test_help_names_values_not_types_of_python(command: str | None) -> None:
         (["test-plan", "--language", "de"], "'--language': 'de' is not one of 'en', 'zh'"),
         (["config", "straight"], "'straight' is not one of 'direct', 'relay', 'collector', 'off'"),
         (["mock", "--fault", "x"], "unknown setting 'x'"),
+        (["verify", "--timeout", "nan"], "Invalid value for '--timeout': nan is not a number"),
+        (["relay", "--status", "--wait", "x"], "Invalid value for '--wait': 'x' is not a number"),
+        (["mock", "--port", "x"], "Invalid value for '--port': 'x' is not a whole number"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

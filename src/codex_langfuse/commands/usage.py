@@ -1,5 +1,6 @@
 """Typer with errors in one line, as every other error is, and without the type of a flag in ``--help``."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,14 @@ from codex_langfuse.commands.messages import error
 
 class Command(TyperCommand):
     """A command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options; ``nan`` is in no range, which Typer 0.28 does not see."""
+        rest = super().parse_args(ctx, args)
+        for each in self.params:
+            if isinstance(value := ctx.params.get(each.name), float) and math.isnan(value):
+                raise typer.BadParameter(f"{value} is not a number", ctx=ctx, param=each)
+        return rest
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, flags without a type."""
@@ -33,7 +42,12 @@ class Group(TyperGroup):
         except typer.TyperException as wrong:
             if not standalone_mode:
                 raise
-            text = wrong.format_message().replace("Value error, ", "").rstrip(".")
+            text = wrong.format_message().rstrip(".")
+            for ours, theirs in (
+                ("a number", "a valid float range"),
+                ("a whole number", "a valid int range"),
+            ):
+                text = text.replace(theirs, ours)
             if text:  # There is none where the help was printed instead.
                 context = getattr(wrong, "ctx", None)
                 error(text, f"See {context.command_path if context else self.name} --help")
