@@ -163,7 +163,7 @@ def test_events_that_are_not_described_are_in_the_program(docs) -> None:
     told = set(re.findall(r"`(codex\.\w+)`", text[text.index("{ #unrecorded }") :]))
     assert told == NOT_DESCRIBED.keys()
     for event, times in NOT_DESCRIBED.items():
-        found = [recording for recording in recordings.every() if ("log", event) in names(recording)]
+        found = [recording for recording in recordings.with_real_use() if ("log", event) in names(recording)]
         assert len(found) == times, event
     with find_codex().open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:
         assert all(program.find(name.encode()) >= 0 for name in told)
@@ -173,7 +173,7 @@ def test_events_that_are_not_described_are_in_the_program(docs) -> None:
 def test_every_recorded_event_is_told_of() -> None:
     recorded = {
         name[1]
-        for recording in recordings.every()
+        for recording in recordings.with_real_use()
         for name in names(recording)
         if name[0] in {"log", "event"} and len(name) == 2
     }

@@ -64,7 +64,7 @@ def names(pattern: str = "**/*") -> list[str]:
 
 
 @cache
-def every() -> tuple[str, ...]:
+def with_real_use() -> tuple[str, ...]:
     """Return all recordings, those of real use too."""
     return (*names(), *names("real-use/*"))
 

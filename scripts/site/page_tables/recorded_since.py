@@ -15,7 +15,7 @@ def versions_with(name: Name) -> tuple[str, ...]:
     """Return the versions of which any recording has a name (see ``recorded_names``), oldest first."""
     found = {
         recording.rpartition("/")[2].partition("-")[0]
-        for recording in recordings.every()
+        for recording in recordings.with_real_use()
         if name in names(recording)
     }
     return tuple(sorted(found, key=Version.parse))

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
-from codex_langfuse.keys.credentials import is_this_machine
+from codex_langfuse.keys.credentials import TRACES_PATH, is_this_machine
 from codex_langfuse.mock.faults import Faults
 from codex_langfuse.mock.langfuse.answer import METHOD_NOT_ALLOWED, NOT_FOUND, Answer, message
 from codex_langfuse.mock.langfuse.auth import ApiKey
@@ -172,7 +172,7 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
     headers = request.header_values()
     if path in ("/api/public/health", "/api/public/ready"):  # They look at no method.
         return answer_version(mock.langfuse)
-    if path == _TRACES:
+    if path == TRACES_PATH:
         number = mock.store.next_job_number()
         return _if_post(
             request, lambda: answer_traces(headers, request.body, mock.keys, number, mock.langfuse)
@@ -201,7 +201,7 @@ def route(mock: Mock, request: SeenRequest) -> Answer | Callable[[], Answer | Ac
     return partial(route_of_path.answer, request.method, call)
 
 
-_TRACES, _METRICS = (f"/api/public/otel/v1/{signal}" for signal in ("traces", "metrics"))
+_METRICS = "/api/public/otel/v1/metrics"
 #: What else Langfuse 4.16.0 has (``web/src/pages/api/public/``), and no page, example or command uses.
 _NOT_PLAYED = re.compile(
     r"/api/public/(?:annotation-queues|comments|datasets|events|experiment-items|experiments|feedback"

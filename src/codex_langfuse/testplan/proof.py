@@ -27,10 +27,6 @@ def in_words(seen: object) -> str:
     return ("; " if nested else ", ").join(texts) or "none"
 
 
-class BrokenOffError(Exception):
-    """What was seen makes the rest of a case pointless."""
-
-
 @dataclass(frozen=True)
 class Check:
     """One thing that was expected: its name in the definition, whether it held, and what was seen."""
@@ -51,8 +47,8 @@ class Proof:
     secrets: Iterable[str] = ()
     checks: list[Check] = field(default_factory=list)
 
-    def check(self, name: str, holds: object, seen: object) -> bool:
-        """Record whether an expectation held, and what was seen; return whether it held.
+    def check(self, name: str, holds: object, seen: object) -> None:
+        """Record whether an expectation held, and what was seen.
 
         Raises:
             KeyError: the definition expects nothing of that name, or it was checked before.
@@ -60,12 +56,6 @@ class Proof:
         if name not in self.case.checks or any(check.name == name for check in self.checks):
             raise KeyError(f"{self.case.id}: {name}")
         self.checks.append(Check(name, bool(holds), self.masked(in_words(seen))))
-        return bool(holds)
-
-    def require(self, name: str, holds: object, seen: object) -> None:
-        """Do as ``check``; break the case off when it does not hold."""
-        if not self.check(name, holds, seen):
-            raise BrokenOffError
 
     @property
     def missing(self) -> list[str]:

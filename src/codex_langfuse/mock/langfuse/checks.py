@@ -14,7 +14,7 @@ from codex_langfuse.mock.langfuse.answer import Answer, message
 from codex_langfuse.mock.langfuse.javascript import parse_json, to_number
 from codex_langfuse.mock.langfuse.observations import read_date
 
-Path = list[str | int]
+FieldPath = list[str | int]
 
 _TIME_AND_OFFSET = re.compile(r"T[0-9:.]+(?:Z|[+-]\d\d:\d\d)$", re.ASCII)
 
@@ -67,7 +67,7 @@ class Checks:
     def __init__(self) -> None:
         self.issues: list[dict[str, Any]] = []
 
-    def complain(self, path: Path, text: str) -> None:
+    def complain(self, path: FieldPath, text: str) -> None:
         """Note what is wrong at a place."""
         self.issues.append({"path": path, "message": text})
 
@@ -76,7 +76,7 @@ class Checks:
         if self.issues:
             raise RefusedError(Answer.json(400, {"message": "Invalid request data", "error": self.issues}))
 
-    def _typed(self, path: Path, value: Any, types: tuple[type, ...], name: str, required: bool) -> Any:
+    def _typed(self, path: FieldPath, value: Any, types: tuple[type, ...], name: str, required: bool) -> Any:
         if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
             return value
         if value is not None or required:
@@ -84,7 +84,7 @@ class Checks:
         return None
 
     def text(
-        self, path: Path, value: Any, *, required: bool = False, least: int = 0, most: int | None = None
+        self, path: FieldPath, value: Any, *, required: bool = False, least: int = 0, most: int | None = None
     ) -> str | None:
         """Take a string of a length."""
         text: str | None = self._typed(path, value, (str,), "string", required)
@@ -94,13 +94,13 @@ class Checks:
             self.complain(path, f"Too big: expected string to have <={most} characters")
         return text
 
-    def real(self, path: Path, value: Any, *, required: bool = False) -> int | float | None:
+    def real(self, path: FieldPath, value: Any, *, required: bool = False) -> int | float | None:
         """Take a number."""
         number: int | float | None = self._typed(path, value, (int, float), "number", required)
         return number
 
     def whole(
-        self, path: Path, value: Any, *, least: int, most: int | None = None, required: bool = False
+        self, path: FieldPath, value: Any, *, least: int, most: int | None = None, required: bool = False
     ) -> int | float | None:
         """Take a whole number within bounds."""
         number = self.real(path, value, required=required)
@@ -114,23 +114,27 @@ class Checks:
             self.complain(path, f"Too big: expected number to be <={most}")
         return number
 
-    def boolean(self, path: Path, value: Any, *, required: bool = False) -> bool | None:
+    def boolean(self, path: FieldPath, value: Any, *, required: bool = False) -> bool | None:
         """Take true or false."""
         found: bool | None = self._typed(path, value, (bool,), "boolean", required)
         return found
 
-    def object(self, path: Path, value: Any) -> dict[str, Any]:
+    def object(self, path: FieldPath, value: Any) -> dict[str, Any]:
         """Take an object; return an empty one for anything else."""
         found: dict[str, Any] | None = self._typed(path, value, (dict,), "object", required=True)
         return found or {}
 
-    def items(self, path: Path, value: Any, *, required: bool = False) -> Iterator[tuple[Path, Any]]:
+    def items(
+        self, path: FieldPath, value: Any, *, required: bool = False
+    ) -> Iterator[tuple[FieldPath, Any]]:
         """Take a list: yield each item with its place."""
         found: list[Any] | None = self._typed(path, value, (list,), "array", required)
         for place, item in enumerate(found or ()):
             yield [*path, place], item
 
-    def one_of(self, path: Path, value: Any, options: Sequence[str], *, required: bool = False) -> str | None:
+    def one_of(
+        self, path: FieldPath, value: Any, options: Sequence[str], *, required: bool = False
+    ) -> str | None:
         """Take one of some strings."""
         if value is None and not required:
             return None
@@ -140,7 +144,7 @@ class Checks:
         self.complain(path, f"Invalid option: expected one of {quoted}")
         return None
 
-    def moment(self, path: Path, value: Any, *, required: bool = False) -> str | None:
+    def moment(self, path: FieldPath, value: Any, *, required: bool = False) -> str | None:
         """Take a time in ISO 8601 with an offset."""
         text = self.text(path, value, required=required)
         if text is not None and (read_date(text) is None or not _TIME_AND_OFFSET.search(text)):

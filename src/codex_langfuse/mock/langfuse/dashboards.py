@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from codex_langfuse.mock.langfuse.answer import Answer
-from codex_langfuse.mock.langfuse.checks import Checks, Path, RefusedError, not_played, parse_query
+from codex_langfuse.mock.langfuse.checks import Checks, FieldPath, RefusedError, not_played, parse_query
 from codex_langfuse.mock.langfuse.filters import check_condition
 from codex_langfuse.mock.langfuse.javascript import iso_time
 from codex_langfuse.mock.langfuse.metrics import (
@@ -300,7 +300,7 @@ def _placement(given: Record) -> Record:
 _POSITION = {"x": 0, "y": 0, "width": 1, "height": 1}
 
 
-def _check_placement(checks: Checks, path: Path, item: Any, *, required: bool = True) -> None:
+def _check_placement(checks: Checks, path: FieldPath, item: Any, *, required: bool = True) -> None:
     given = checks.object(path, item)
     if given.get("type") == "preset":
         raise not_played(_NO_PRESETS)
@@ -310,7 +310,7 @@ def _check_placement(checks: Checks, path: Path, item: Any, *, required: bool = 
     _check_position(checks, path, given, required=required)
 
 
-def _check_position(checks: Checks, path: Path, given: Record, *, required: bool) -> None:
+def _check_position(checks: Checks, path: FieldPath, given: Record, *, required: bool) -> None:
     for name, least in _POSITION.items():
         checks.whole([*path, name], given.get(name), least=least, required=required or name in given)
 

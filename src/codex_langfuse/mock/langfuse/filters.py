@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from codex_langfuse.mock.langfuse.checks import Checks, Path, invalid_request, not_played
+from codex_langfuse.mock.langfuse.checks import Checks, FieldPath, invalid_request, not_played
 from codex_langfuse.mock.langfuse.observations import flat_metadata, read_date
 
 Observation = dict[str, Any]
@@ -128,7 +128,7 @@ def parse_filter(checks: Checks, text: Any) -> list[Any]:
     return filters or []
 
 
-def check_condition(checks: Checks, path: Path, item: Any) -> None:
+def check_condition(checks: Checks, path: FieldPath, item: Any) -> None:
     """Check the form of one condition; what is wrong goes to ``checks``."""
     given = checks.object(path, item)
     kind: Any = given.get("type")

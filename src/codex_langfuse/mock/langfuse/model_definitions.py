@@ -10,7 +10,7 @@ import secrets
 from decimal import Decimal
 from typing import Any
 
-from codex_langfuse.mock.langfuse.checks import Checks, Path, invalid_request, not_played
+from codex_langfuse.mock.langfuse.checks import Checks, FieldPath, invalid_request, not_played
 from codex_langfuse.mock.langfuse.javascript import iso_time
 from codex_langfuse.mock.langfuse.prices import MODELS, Model, Tier
 
@@ -62,7 +62,7 @@ def check_definition(body: Any) -> Definition:
     return given
 
 
-def _check_tier(checks: Checks, path: Path, tier: Any) -> Definition:
+def _check_tier(checks: Checks, path: FieldPath, tier: Any) -> Definition:
     given = checks.object(path, tier)
     checks.text([*path, "name"], given.get("name"), required=True, least=1, most=100)
     checks.boolean([*path, "isDefault"], given.get("isDefault"), required=True)
@@ -73,7 +73,7 @@ def _check_tier(checks: Checks, path: Path, tier: Any) -> Definition:
     return given
 
 
-def _check_price(checks: Checks, path: Path, value: Any, *, required: bool = False) -> None:
+def _check_price(checks: Checks, path: FieldPath, value: Any, *, required: bool = False) -> None:
     price = checks.real(path, value, required=required)
     if price is not None and price < 0:
         checks.complain(path, "Price must be non-negative")
