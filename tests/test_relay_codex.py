@@ -29,7 +29,7 @@ trace_exporter = {{ otlp-http = {{ endpoint = "{url}/v1/traces", protocol = "{pr
 
 
 #: As the page says it.
-FAILURES_ARRIVE = "export OTEL_BLRP_SCHEDULE_DELAY=10"
+FAILURES_ARRIVE = "export OTEL_BLRP_SCHEDULE_DELAY=1"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ codex-langfuse config relay --yes >config.log 2>&1 || { cat config.log; exit 1; 
 trace=$(printf '%s' "$JOB" | sha256sum | cut -c 1-32)
 export TRACEPARENT="00-$trace-${trace:0:16}-01"
 export OTEL_RESOURCE_ATTRIBUTES="ci.job=$JOB"
-export OTEL_BLRP_SCHEDULE_DELAY=10 # milliseconds: a run that fails at once arrives, too
+export OTEL_BLRP_SCHEDULE_DELAY=1 # milliseconds: a run that fails at once arrives, too
 echo "trace $trace"
 
 codex exec "$@"

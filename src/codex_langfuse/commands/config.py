@@ -323,7 +323,7 @@ def _settings(
     if route is Route.COLLECTOR and not endpoint:
         wrong_usage("give the address of your Collector: --endpoint http://127.0.0.1:4318")
     if route is Route.RELAY and "OTEL_BLRP_SCHEDULE_DELAY" not in os.environ:
-        notes.append("to also see each `codex exec` that fails: export OTEL_BLRP_SCHEDULE_DELAY=10")
+        notes.append("to also see each `codex exec` that fails: export OTEL_BLRP_SCHEDULE_DELAY=1")
     hint = "--endpoint" if endpoint else "--region" if region else "--base-url"
     try:
         if route is Route.DIRECT:

@@ -59,6 +59,7 @@ class Refusal:
     Over HTTP it is the answer's status; over a WebSocket an event ``error`` with this status. Codex 0.171
     retries after a 5xx, and over HTTP after a 429 that has a ``Retry-After`` (``retry_after``, seconds).
     ``code`` is the error's, such as ``usage_limit_reached`` or ``websocket_connection_limit_reached``.
+    ``after``: seconds until a request is refused; a handshake is refused at once.
     """
 
     status: int
@@ -66,6 +67,7 @@ class Refusal:
     times: int | None = None
     retry_after: int | None = None
     code: str = "scripted_refusal"
+    after: float = 0.0
 
 
 Step = Message | ToolCall | Script | Cut | Failure | Refusal
@@ -119,11 +121,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         refusal=Refusal(429, "Rate limit reached.", times=1, retry_after=0),
         handshake=HTTP_ONLY,
     ),
-    "429": Scenario((), refusal=Refusal(429, "You exceeded your current quota.")),
+    "429": Scenario((), refusal=Refusal(429, "You exceeded your current quota.", after=0.2)),
     "400 after a tool": Scenario(
         (ToolCall("exec_command", {"cmd": "sleep 1"}), Refusal(400, "The request is invalid."))
     ),
-    "400": Scenario((), refusal=Refusal(400, "The request is invalid.")),
+    "400": Scenario((), refusal=Refusal(400, "The request is invalid.", after=0.2)),
     "500 then OK": Scenario(
         (Message("Hello after one refusal."),), refusal=Refusal(500, "The server had an error.", times=1)
     ),

@@ -38,6 +38,7 @@ class _App:
         body = await request.json()
         answer = self._model.answer("http", request.url.path, dict(request.headers), body)
         if isinstance(answer, Refusal):
+            await asyncio.sleep(answer.after)
             return _refused(answer)
         return StreamingResponse(_server_sent(answer), media_type="text/event-stream")
 
@@ -52,6 +53,7 @@ class _App:
             async for text in websocket.iter_text():
                 answer = self._model.answer("websocket", websocket.url.path, headers, json.loads(text))
                 if isinstance(answer, Refusal):
+                    await asyncio.sleep(answer.after)
                     await websocket.send_json({"type": "error", "status": answer.status, **_error(answer)})
                     continue
                 for event in answer.events:
