@@ -1,6 +1,7 @@
 """Scores, prices, datasets, prompts and metrics of the mock, answered as Langfuse 4.16.0 answers."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from codex_langfuse.mock.server import IN_APP_AGENT_KEY, ORGANIZATION_KEY, Runni
 from harness import otlp_json, web
 from harness.mock_client import TRACES, client
 from harness.web import JSON
+from translations import DOCS
 
 pytestmark = pytest.mark.slow
 
@@ -242,6 +244,19 @@ def test_a_definition_has_prices_of_one_kind(http: httpx.Client) -> None:
         assert complaints(answer) == [message]
 
 
+def test_patterns_match_what_the_page_of_models_says(http: httpx.Client) -> None:
+    page = (DOCS / "guide/models.md").read_text("utf-8")
+    named, any_provider = re.findall(r"\(\?i\)\^\S+\$", page)
+    name = "gpt-6.2-sol"
+    names = [name, f"openai/{name}", f"{name}-2026-11-17", f"azure/{name}", f"{name}a"]
+    for pattern, matching in ((named, names[:2]), (any_provider, names[:4])):
+        definition = http.post(f"{API}/models", json={**GPT_5_CODEX, "matchPattern": pattern}).json()
+        send(http, *(generation(f"{n:016x}", model=each) for n, each in enumerate(names, 1)))
+        found = http.get(f"{API}/v2/observations?fields=core,usage").json()["data"]
+        assert {names[int(each["id"], 16) - 1] for each in found if each["totalCost"]} == set(matching)
+        http.delete(f"{API}/models/{definition['id']}")
+
+
 @pytest.mark.parametrize(
     ("pattern", "status"),
     [
@@ -251,6 +266,7 @@ def test_a_definition_has_prices_of_one_kind(http: httpx.Client) -> None:
         ("(a+)+$", 501),
         ("a?" * 30, 501),
         ("a*a*a*a*b", 501),
+        ("a{1,}a{2,}a{3,9}b", 501),
         (r"(a)\1", 501),
     ],
 )

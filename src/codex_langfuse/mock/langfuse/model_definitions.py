@@ -21,7 +21,7 @@ _FLAT = ("inputPrice", "outputPrice", "totalPrice")
 _EITHER = "Must provide either flat prices (inputPrice/outputPrice/totalPrice) OR pricingTiers"
 _LONGEST_PATTERN = 200
 _LONGEST_NAME = 200
-_MOST_REPETITIONS = 2
+_MOST_REPETITIONS = 2  # without a fixed count
 _MOST_OPTIONS = 8
 
 _ONE_TIER = "The mock plays one pricing tier, the default one with priority 0 and without conditions."
@@ -85,7 +85,7 @@ def check_pattern(pattern: str) -> None:
     Postgres matches it in time that grows with the text; Python might need for ever. So the mock takes
     patterns that can go few ways only.
     """
-    repetitions = len(re.findall(r"[*+{]", pattern))
+    repetitions = len(re.findall(r"[*+]|\{[0-9]*,", pattern))
     is_repeated_group = re.search(r"\)\s*[*+{]", pattern) is not None
     is_back_reference = re.search(r"\\[0-9]|\(\?P?[=(]", pattern) is not None
     if (
