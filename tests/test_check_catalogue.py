@@ -54,9 +54,21 @@ def environment_of(mistake: Entry) -> dict[str, str]:
     return {**(GOOD_KEYS if example.keys else {}), **given}
 
 
+def config_of(surroundings: Surroundings, mistake: Entry) -> str:
+    return filled_in(mistake.example.config).replace("http://localhost:3000", surroundings.langfuse.url)
+
+
+def prepare(surroundings: Surroundings, codex: IsolatedCodex, mistake: Entry) -> None:
+    """Make the mistake of the example, without a turn."""
+    surroundings.clear()
+    codex.write_config(config_of(surroundings, mistake))
+    if mistake.example.fault:
+        surroundings.langfuse.faults.add(Fault.parse(mistake.example.fault))
+
+
 def make(surroundings: Surroundings, codex: IsolatedCodex, mistake: Entry, **options) -> Outcome:
     """Make the mistake of the example, and take one turn."""
-    config = filled_in(mistake.example.config).replace("http://localhost:3000", surroundings.langfuse.url)
+    config = config_of(surroundings, mistake)
     fault = Fault.parse(mistake.example.fault) if mistake.example.fault else None
     environment = {**environment_of(mistake), **options.pop("environment", {})}
     return surroundings.turn(codex, config, environment=environment, fault=fault, **options)
@@ -64,6 +76,7 @@ def make(surroundings: Surroundings, codex: IsolatedCodex, mistake: Entry, **opt
 
 def codex_with_files(surroundings: Surroundings, folder: Path, mistake: Entry) -> IsolatedCodex:
     codex = surroundings.codex(folder)
+    assert not any(map(os.path.isabs, mistake.example.files)), "would change this machine"
     for name, text in mistake.example.files.items():
         path = codex.home / name[2:] if name.startswith("~/") else codex.workspace / name
         path.parent.mkdir(exist_ok=True)
@@ -127,19 +140,28 @@ def test_the_mistake_shows_as_it_is_told(surroundings, shared_codex, tmp_path, m
 
 
 @pytest.mark.codex
+@pytest.mark.skipif(os.name == "nt", reason="the commands are for a POSIX shell")
 @pytest.mark.parametrize(
     "mistake",
-    [m for m in catalogue().values() if m.shows.startswith("Status(") and "answers" in m.proof],
+    [*_DECLARED.values(), catalogue()["metrics-to-langfuse"], catalogue()["no-answer"]],
     ids=lambda mistake: mistake.id,
 )
-def test_the_debug_log_shows_the_status(surroundings, shared_codex, mistake) -> None:
-    outcome = make(
-        surroundings,
-        shared_codex,
-        mistake,
-        environment={"RUST_LOG": "opentelemetry_sdk=debug,opentelemetry_otlp=debug"},
-    )
-    assert mistake.shows in outcome.run.stderr
+def test_the_check_on_the_page_shows_the_mistake(surroundings, shared_codex, tmp_path, mistake) -> None:
+    codex = codex_with_files(surroundings, tmp_path, mistake) if mistake.example.files else shared_codex
+    prepare(surroundings, codex, mistake)
+    soon = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}  # what never answers is given up after a second
+    environment = {**codex.environment, **soon, **environment_of(mistake)}
+    environment["PATH"] = os.pathsep.join((environment["PATH"], str(Path(sys.executable).parent)))
+    run = run_in_group(["sh", "-c", mistake.check], cwd=codex.workspace, environment=environment)
+    printed = run.stdout + run.stderr
+    assert printed
+    if "answers" in mistake.proof and "Operation failed" in mistake.check:
+        assert f"Status({mistake.proof['answers']}, None)" in printed
+    elif "strict-config" in mistake.check or "Operation failed" in mistake.check:
+        for part in re.split("…|LINE:COLUMN", mistake.shows.removeprefix("Could not create otel exporter: ")):
+            assert part in printed
+    elif mistake.check == "codex-langfuse check":
+        assert mistake.title in printed
 
 
 @pytest.mark.codex

@@ -27,7 +27,8 @@ def config(
     base_url: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Address of your Langfuse. Default: LANGFUSE_BASE_URL, or what the file has."
+            metavar="URL",
+            help="Address of your Langfuse. Default: LANGFUSE_BASE_URL, the key file, or what the file has.",
         ),
     ] = None,
     region: Annotated[RegionName | None, typer.Option(help="Langfuse Cloud, instead of --base-url.")] = None,

@@ -15,7 +15,7 @@ def check_environment(name: str) -> None:
     if not _ENVIRONMENT.fullmatch(name):
         raise ValueError(
             f"{name!r} is not an environment name in Langfuse: up to 40 of a-z 0-9 - _, not "
-            'beginning with "langfuse"; anything else becomes "default" there'
+            'beginning with "langfuse"; it changes any other name'
         )
 
 

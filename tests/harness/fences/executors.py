@@ -39,7 +39,7 @@ SETTINGS = {
     "drops": "the header of this configuration that Codex does not send",
     "leaks": "the host that also gets the authorization",
     "schema": "the schema that the document must satisfy",
-    "ran_by": "the test module that runs the text",
+    "ran_by": "the test module or program that runs the text",
 }
 
 
