@@ -149,6 +149,15 @@ class TestReferenceConfiguration:
     def test_span_attributes_are_on_every_span(self, reference) -> None:
         assert {span.attributes.get("langfuse.environment") for span in reference.spans} == {"prod"}
 
+    def test_an_option_adds_to_the_span_attributes_of_the_file(self, turn, in_environment) -> None:
+        file = '[otel.span_attributes]\n"langfuse.user.id" = "alice"\n"langfuse.environment" = "prod"\n'
+        option = 'otel.span_attributes={"langfuse.environment"="nightly"}'
+        outcome = turn(exporting(more=file), "-c", option, environment=in_environment)
+        attributes = [span.attributes for span in outcome.spans]
+        assert {(each["langfuse.user.id"], each["langfuse.environment"]) for each in attributes} == {
+            ("alice", "nightly")
+        }
+
     def test_the_tokens_of_a_model_call_are_on_handle_responses_without_its_model(self, reference) -> None:
         calls = [span for span in reference.spans if "gen_ai.usage.input_tokens" in span.attributes]
         assert [span.name for span in calls] == ["handle_responses"] * 2
