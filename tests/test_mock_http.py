@@ -6,6 +6,8 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -444,3 +446,13 @@ def test_no_web_page_can_read_what_codex_sent(shared: RunningMock) -> None:
     for method, path in (("GET", "/api/public/v2/observations"), ("OPTIONS", TRACES), ("POST", TRACES)):
         answer = web.request(method, shared.url + path, headers={"origin": "https://a.example"})
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_an_idle_connection_stays_open_for_longer_than_httpx_keeps_it(shared: RunningMock) -> None:
+    host, port = shared.url.removeprefix("http://").split(":")
+    with closing(HTTPConnection(host, int(port), timeout=10)) as connection:
+        for pause in (0, 5.5):
+            time.sleep(pause)
+            connection.auto_open = pause == 0  # Fail rather than connect again.
+            connection.request("GET", "/api/public/health")
+            assert connection.getresponse().read()

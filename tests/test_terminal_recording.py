@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page
 from codex_langfuse.mock.langfuse.auth import DEMONSTRATION_PUBLIC_KEY, DEMONSTRATION_SECRET_KEY
 from harness import terminal_recording
 from harness.fences.executors import FenceFailedError
+from harness.fences.own_network import apart
 from harness.fences.reader import a_reader
 from harness.fences.scanner import Fence, scan
 from harness.terminal_recording import Step
@@ -174,7 +175,7 @@ def test_what_does_not_do_what_the_page_says_is_not_drawn(
 @pytest.mark.codex
 def test_the_steps_do_what_it_shows(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """With --update-examples, as the command gives it, this draws it again."""
-    with a_reader(tmp_path) as reader:
+    with apart(), a_reader(tmp_path) as reader:
         terminal_recording.record(reader)
     if pytestconfig.getoption("update_examples"):
         for language in LANGUAGES:

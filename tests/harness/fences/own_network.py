@@ -55,6 +55,20 @@ class OwnNetwork:
         os.close(self._network)
 
 
+@contextmanager
+def apart() -> Iterator[None]:
+    """Have this thread in a network of its own where that is allowed, and where it was elsewhere."""
+    if not is_allowed():
+        yield
+        return
+    network = OwnNetwork()
+    try:
+        with network.entered():
+            yield
+    finally:
+        network.close()
+
+
 @cache
 def is_allowed() -> bool:
     """Return whether ``OwnNetwork`` works here: on Linux, for root."""
