@@ -54,22 +54,15 @@ def environment_of(mistake: Entry) -> dict[str, str]:
     return {**(GOOD_KEYS if example.keys else {}), **given}
 
 
-def config_of(surroundings: Surroundings, mistake: Entry) -> str:
-    return filled_in(mistake.example.config).replace("http://localhost:3000", surroundings.langfuse.url)
-
-
-def prepare(surroundings: Surroundings, codex: IsolatedCodex, mistake: Entry) -> None:
-    """Make the mistake of the example, without a turn."""
-    surroundings.clear()
-    codex.write_config(config_of(surroundings, mistake))
-    if mistake.example.fault:
-        surroundings.langfuse.faults.add(Fault.parse(mistake.example.fault))
+def set_up_of(surroundings: Surroundings, mistake: Entry) -> tuple[str, Fault | None]:
+    """The configuration of the example, and what the server does."""
+    config = filled_in(mistake.example.config).replace("http://localhost:3000", surroundings.langfuse.url)
+    return config, Fault.parse(mistake.example.fault) if mistake.example.fault else None
 
 
 def make(surroundings: Surroundings, codex: IsolatedCodex, mistake: Entry, **options) -> Outcome:
     """Make the mistake of the example, and take one turn."""
-    config = config_of(surroundings, mistake)
-    fault = Fault.parse(mistake.example.fault) if mistake.example.fault else None
+    config, fault = set_up_of(surroundings, mistake)
     environment = {**environment_of(mistake), **options.pop("environment", {})}
     return surroundings.turn(codex, config, environment=environment, fault=fault, **options)
 
@@ -148,7 +141,8 @@ def test_the_mistake_shows_as_it_is_told(surroundings, shared_codex, tmp_path, m
 )
 def test_the_check_on_the_page_shows_the_mistake(surroundings, shared_codex, tmp_path, mistake) -> None:
     codex = codex_with_files(surroundings, tmp_path, mistake) if mistake.example.files else shared_codex
-    prepare(surroundings, codex, mistake)
+    config, fault = set_up_of(surroundings, mistake)
+    surroundings.prepare(codex, config, fault=fault)
     environment = {**codex.environment, **environment_of(mistake)}
     if mistake.example.fault == "hang":
         environment["OTEL_EXPORTER_OTLP_TIMEOUT"] = "1000"

@@ -8,12 +8,16 @@ import threading
 import uvicorn
 
 _SECONDS_TO_START = 10
+#: Seconds. Longer than clients keep an idle connection (reqwest, and so Codex: 90; httpx: 5): a request sent
+#: just when the server closes it gets no answer.
+_KEEP_ALIVE = 120
 
 
 class ThreadServer(uvicorn.Server):
     """uvicorn's server for its own thread: another thread says when to stop, and it stops at once."""
 
     def __init__(self, config: uvicorn.Config):
+        config.timeout_keep_alive = _KEEP_ALIVE
         super().__init__(config)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None

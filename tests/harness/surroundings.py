@@ -74,6 +74,21 @@ class Surroundings:
             folder, model_url=self.model.base_url, environment=self.proxy.environment, binary=binary
         )
 
+    def prepare(
+        self,
+        codex: IsolatedCodex,
+        config: str,
+        *,
+        scenario: str | Scenario = "plain turn",
+        fault: Fault | None = None,
+    ) -> None:
+        """Make all ready for a run of Codex under ``config``."""
+        self.clear()
+        self.model.play(scenario)
+        if fault is not None:
+            self.langfuse.faults.add(fault)
+        codex.write_config(config)
+
     def turn(
         self,
         codex: IsolatedCodex,
@@ -85,11 +100,7 @@ class Surroundings:
         prompt: str = "Say hello.",
     ) -> Outcome:
         """Run ``codex exec`` once under ``config`` and collect what left it."""
-        self.clear()
-        self.model.play(scenario)
-        if fault is not None:
-            self.langfuse.faults.add(fault)
-        codex.write_config(config)
+        self.prepare(codex, config, scenario=scenario, fault=fault)
         run = codex.run_exec(prompt, *arguments, environment=environment)
         store = self.langfuse.store
         return Outcome(run, store.requests, store.observations, list(self.proxy.exchanges))

@@ -23,10 +23,6 @@ from codex_langfuse.thread_server import ThreadServer
 ORGANIZATION_KEY = ApiKey("pk-lf-organization", "sk-lf-organization", scope="organization", project_id=None)
 IN_APP_AGENT_KEY = ApiKey("pk-lf-in-app-agent", "sk-lf-in-app-agent", in_app_agent=True)
 
-#: Seconds. Longer than clients keep an idle connection (reqwest, and so Codex: 90; httpx: 5): a request sent
-#: just when the server closes it gets no answer.
-_KEEP_ALIVE = 120
-
 
 @dataclass(frozen=True)
 class RunningMock:
@@ -78,7 +74,6 @@ def running_mock(
                 log_level="critical",
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE,
                 **(tls.uvicorn_options() if tls else {}),
             )
         )

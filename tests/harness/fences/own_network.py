@@ -57,7 +57,7 @@ class OwnNetwork:
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Have this thread in a network of its own where that is allowed, and where it was elsewhere."""
+    """Have this thread in a network of its own, where that is allowed."""
     if not is_allowed():
         yield
         return

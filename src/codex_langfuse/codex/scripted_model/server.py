@@ -102,7 +102,6 @@ def running_scripted_model(scenario: str | Scenario = "plain turn") -> Iterator[
                 log_level="critical",
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=120,  # longer than Codex keeps an idle connection (90 s)
             )
         )
         thread = threading.Thread(target=server.run, args=([listener],), name="scripted-model", daemon=True)
